@@ -1,0 +1,120 @@
+"""What a service tells the transport about itself, and what its handlers take and return."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from asyncpg import Connection
+
+from messages.contracts.message import Message
+from messages.transport.topology import Address
+
+Transaction: TypeAlias = Connection[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One document as it was heard: the message, and the metadata that travelled beside it."""
+
+    message: Message
+    message_id: UUID
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A document that could not be read, with what could be made out of it. It is parked."""
+
+    body: bytes
+    message_id: UUID
+    """The document's own where it is readable, otherwise derived from the bytes: the same each time."""
+    reason: str
+    detail: str
+    wire_type: str | None = None
+    order_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message on its way out. `cause` gives causation and trace; a job without cause gives `traceparent`."""
+
+    message: Message
+    to: Address
+    cause: Incoming | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of an order's story, as `show` tells it: `PacketsReserved`, `reserving -> assigning`."""
+
+    order_id: UUID
+    event: str
+    detail: str = ""
+    message_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that a person should look at. Logged and counted once the transaction is committed."""
+
+    name: str
+    order_id: UUID | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Handled:
+    """What a handler wants said and kept. Nothing here has left the process before the commit."""
+
+    said: list[Said] = field(default_factory=list)
+    story: list[Note] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    look_again: list[Incoming] = field(default_factory=list)
+    """Refused only because units were locked elsewhere: handled again, waiting, in a transaction of their own."""
+    more: bool = False
+    """For a job: there was more to do than one batch; run again at once."""
+
+
+Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], bool], Awaitable[Handled]]
+"""(transaction with the batch's orders locked, documents in order of arrival, waiting) -> what to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Scheduled work in a transaction of its own, every `interval_seconds` and again at once while there is `more`.
+
+    Safe to run in many processes at the same time: it takes rows with SKIP LOCKED.
+    """
+
+    name: str
+    interval_seconds: float
+    run: Callable[[Transaction], Awaitable[Handled]]
+    only_when_quiet: bool = False
+    """Wait until no answer is waiting in the buffer: repeats must not pile up on an overload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process of the system. Its queues, bindings and tables follow from what stands here."""
+
+    name: str
+    """`store_worker`: the folder, the console script (with a dash) and the prefix of its queues."""
+    handlers: Mapping[type[Message], str]
+    """Message type -> the queue it arrives on, without prefix: one of `intake` and `first`."""
+    handle: Handle
+    intake: str
+    """The queue of new work: `orders`, `reserve`."""
+    first: str
+    """The queue that is always drained before `intake`: `answers`, `settle`."""
+    locks: str
+    """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called."""
+    migrations: Sequence[Path]
+    """Folders of numbered .sql files, applied in this order after the transport's own."""
+    jobs: Sequence[Job] = ()
+    undecided: Callable[[Transaction], Awaitable[int]] | None = None
+    """How many orders are in the works; intake pauses at the limit. None: intake is never paused."""
+    answer_malformed: Callable[[Malformed], list[Said]] = lambda _: []
+    """What to say to the sender of an unreadable document, if it is recognisable."""

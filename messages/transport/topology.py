@@ -1,0 +1,29 @@
+"""Every exchange, queue and binding, derived from what the services handle. The definitions file is made from it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from messages.transport.service import Service
+
+REQUESTS = "requests"
+"""Topic exchange, written by clients: one document a message."""
+OUTCOMES = "outcomes"
+"""Topic exchange, read by clients: one document a message."""
+COMMANDS = "commands"
+"""Direct exchange from the orchestrator to the participants; the key is the queue."""
+ANSWERS = "answers"
+"""Direct exchange from the participants to the orchestrator; the key is the queue."""
+DEAD_LETTERS = "dead_letters"
+"""Direct exchange, written by the broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message goes. What goes to `outcomes` travels one document a message, the rest in envelopes."""
+
+    exchange: str
+    key: str
+
+
+ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")
