@@ -11,7 +11,7 @@ from asyncpg import Connection
 from messages.contracts.message import Message
 from messages.transport.topology import Address
 
-Transaction: TypeAlias = Connection[Any]
+Transaction: TypeAlias = "Connection[Any]"
 
 
 @dataclass(frozen=True, slots=True)

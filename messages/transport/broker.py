@@ -1,0 +1,78 @@
+"""What the transport asks of a broker. RabbitMQ and the in-process broker keep it; one conformance suite proves both."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from messages.transport.topology import Address
+
+ONE_DOCUMENT = "application/json"
+MANY_DOCUMENTS = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An AMQP message on its way out: one JSON document, or many, one a line."""
+
+    to: Address
+    body: bytes
+    content_type: str
+    message_id: str
+    """Unique among all envelopes in flight: a broker's return names nothing else."""
+    wire_type: str | None = None
+    """Mirrored in the AMQP properties of single documents; decides nothing."""
+    correlation_id: str | None = None
+    mandatory: bool = True
+    """Commands and answers must reach a queue; nobody may be listening for an outcome."""
+
+
+@dataclass(eq=False, slots=True)
+class Arrival:
+    """An AMQP message that was delivered and is not yet acknowledged."""
+
+    body: bytes
+    content_type: str | None
+    failures: int
+    """How often it was given back or lost its consumer before: `x-delivery-count`, or 1 for a bare redelivered flag."""
+    tag: int
+    epoch: object
+    """The channel it came from. An acknowledgement never goes to another one."""
+
+
+class Subscription(Protocol):
+    """A queue being consumed. Reconnects by itself; what had arrived on a lost channel is dropped from the buffer."""
+
+    queue: str
+    arrived: deque[Arrival]
+    """In order of arrival. The reader takes from the left, handles, then acknowledges."""
+
+    async def acknowledge(self, last: Arrival) -> None:
+        """Acknowledge `last` and all before it on its channel; nothing happens if that channel is gone."""
+
+    async def stop(self) -> None:
+        """Take no more. What is unacknowledged goes back to the queue when the broker is closed."""
+
+
+class Broker(Protocol):
+    """Publishing and consuming, on connections of their own. Waits for the server, and comes back by itself."""
+
+    @property
+    def connected(self) -> bool:
+        """Both connections are open, no alarm blocks publishing, and every subscription is being served."""
+
+    async def start(self) -> None:
+        """Begin to connect, and return at once; the server may be down."""
+
+    async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> Subscription:
+        """Consume `queue`, now or as soon as the server and the queue are there. `on_arrival` must not block."""
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        """Publish all at once and wait for the confirms, at most the publish timeout.
+
+        True: the broker has it in a queue (or, not mandatory, has seen it). False: refused, returned or unknown;
+        say it again. Never raises for a broker's sake; being offline costs at most the publish timeout.
+        """
+
+    async def close(self) -> None:
+        """Close both connections; unacknowledged arrivals go back to their queues."""
