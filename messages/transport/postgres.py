@@ -1,0 +1,144 @@
+"""The service's own database: a small pool, one transaction a batch, and which errors are the database's fault."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Collection
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from messages.transport.backoff import Backoff
+from messages.transport.service import Transaction
+
+log = structlog.get_logger(__name__)
+
+# Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D
+# are wrong credentials and a missing database; class 42 a missing table or column: none of them depends on the
+# document that was being handled, so parking it would be wrong and waiting for the operator is right.
+INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "42", "40", "55", "25", "XX"})
+
+
+class Collision(Exception):
+    """Another transaction created a row of this batch in the meantime. Handle the batch again: it will be seen."""
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Tell what time heals from what is wrong with the document or the handler."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
+    if isinstance(error, asyncpg.InterfaceError):
+        # A backend that dies in mid-transaction surfaces as InterfaceError; a bad argument as its ValueError child.
+        return not isinstance(error, ValueError)
+    return isinstance(error, (Collision, OSError, TimeoutError, asyncpg.InternalClientError))
+
+
+class Database:
+    """A pool that may be opened while the server is down, and outlives its restarts."""
+
+    def __init__(self, url: str, *, size: int = 5, application_name: str = "order-saga") -> None:
+        self._url = url
+        self._size = size
+        self._application_name = application_name
+        self._pool: asyncpg.Pool[Any] | None = None
+        self.reachable = False
+
+    async def open(self) -> None:
+        """Wait for the server, for ever, with backoff."""
+        backoff = Backoff(base_seconds=0.1, cap_seconds=3.0)
+        while self._pool is None:
+            try:
+                self._pool = await self._connect()
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                log.warning("waiting for PostgreSQL", error=str(error) or type(error).__name__)
+                await asyncio.sleep(backoff.next_seconds())
+        self.reachable = True
+
+    async def close(self) -> None:
+        """Close the pool; what is still being said to a silent server is cut off after a second."""
+        if self._pool is None:
+            return
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=1.0)
+        except TimeoutError:
+            self._pool.terminate()
+        self._pool = None
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
+        """Begin together with the statement `opening`, in one round trip; commit at the end of the block.
+
+        Nothing cancels a COMMIT half way: it could succeed all the same, and unreplicated.
+        """
+        assert self._pool is not None, "the database is not open"
+        try:
+            async with self._pool.acquire(timeout=5.0) as connection:
+                tx = cast("Transaction", connection)
+                await tx.execute(f"BEGIN;{opening}")
+                try:
+                    yield tx
+                except BaseException:
+                    await _roll_back(tx)
+                    raise
+                await asyncio.shield(tx.execute("COMMIT"))
+        except Exception as error:
+            self.reachable = self.reachable and not isinstance(error, (OSError, asyncpg.InterfaceError))
+            raise
+        self.reachable = True
+
+    async def _connect(self) -> "asyncpg.Pool[Any]":
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=1,
+            max_size=self._size,
+            timeout=5.0,
+            init=_notice_a_dead_peer,
+            reset=_nothing_to_reset,
+            max_inactive_connection_lifetime=0,
+            server_settings={
+                "application_name": self._application_name,
+                "jit": "off",
+                "idle_in_transaction_session_timeout": "60s",
+                "statement_timeout": "60s",
+            },
+        )
+
+
+def locking(table: str, order_ids: Collection[UUID]) -> str:
+    """The statement that locks the rows of these orders, in one order for everybody, so that nobody deadlocks."""
+    if not order_ids:
+        return ""
+    ids = ",".join(str(order_id) for order_id in order_ids)
+    # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels
+    # in the same message as BEGIN.
+    return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"  # noqa: S608
+
+
+async def _roll_back(tx: Transaction) -> None:
+    if tx.is_closed():
+        return
+    try:
+        await tx.execute("ROLLBACK", timeout=5.0)
+    except Exception as error:  # noqa: BLE001  the first error is on its way up; the connection is no longer of use
+        log.warning("rollback failed", error=str(error))
+        tx.terminate()
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    """Session state is never changed, so the default reset would be a wasted round trip a batch."""
+
+
+async def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
+    """A host that vanished without a word must not hold a COMMIT for a quarter of an hour."""
+    transport = getattr(connection, "_transport", None)
+    peer: socket.socket | None = transport.get_extra_info("socket") if transport else None
+    if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000)):
+        if hasattr(socket, option):
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

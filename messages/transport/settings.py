@@ -1,0 +1,86 @@
+"""What every service reads from the environment, once, at its start. A wrong value is one line that names it."""
+
+import os
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class WrongSetting(Exception):
+    """A setting that is missing, unknown or out of bounds; the text names the variable."""
+
+
+class Settings(BaseSettings):
+    """The transport's settings. Each service subclasses it with its own prefix, fields and defaults.
+
+    `STORE_WORKER_LOG_LEVEL` is the store worker's; those in SHARED may also be given once for all, as `LOG_LEVEL`.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    SHARED: ClassVar[frozenset[str]] = frozenset({"broker_url", "topology", "log_level", "log_format"})
+
+    database_url: SecretStr
+    reader_url: SecretStr | None = None
+    """Where `audit` and `show` read this service's published views; by default the database itself."""
+    broker_url: SecretStr = SecretStr("amqp://guest:guest@localhost/")
+    management_url: SecretStr | None = None
+    """RabbitMQ's HTTP API, with credentials; `check` proves queue arguments and policies through it."""
+    topology: Literal["declare", "expect"] = "declare"
+    """`expect`: exchanges and queues come from a definitions file, and the service may not declare any."""
+
+    batch_documents: Annotated[int, Field(ge=1, le=5_000)] = 500
+    batch_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
+    intake_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 1_000
+    first_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 200
+    publish_timeout_seconds: Seconds = 5.0
+    relay_after_seconds: Seconds = 15.0
+    """How old an outbox row must be before somebody else says it; longer than the publish timeout."""
+    relay_interval_seconds: Seconds = 2.0
+    unconfirmed_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Outbox rows that may await their confirm before no more work is taken."""
+    undecided_limit: Annotated[int, Field(ge=1)] = 2_000
+    """New orders are taken only while fewer than this many are undecided. Only the orchestrator counts."""
+    pool_size: Annotated[int, Field(ge=2, le=50)] = 5
+    drain_seconds: Seconds = 8.0
+    timeline_days: Annotated[int, Field(ge=1, le=3_650)] = 7
+
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Serves /livez, /readyz and /metrics; 0 serves nothing."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+
+    @classmethod
+    def prefix(cls) -> str:
+        return cls.model_config.get("env_prefix", "")
+
+    @classmethod
+    def read(cls, **overrides: Any) -> Self:
+        """Read the environment. Raises WrongSetting, one line, naming the variable."""
+        cls._refuse_unknown()
+        shared = {
+            name: os.environ[name.upper()]
+            for name in cls.SHARED
+            if name.upper() in os.environ and f"{cls.prefix()}{name.upper()}" not in os.environ
+        }
+        try:
+            return cls(**(shared | overrides))
+        except ValidationError as error:
+            raise WrongSetting(cls._one_line(error)) from None
+
+    @classmethod
+    def _refuse_unknown(cls) -> None:
+        known = {f"{cls.prefix()}{name.upper()}" for name in cls.model_fields}
+        for variable in sorted(os.environ):
+            if cls.prefix() and variable.startswith(cls.prefix()) and variable not in known:
+                raise WrongSetting(f"{variable}: there is no such setting")
+
+    @classmethod
+    def _one_line(cls, error: ValidationError) -> str:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if not first["loc"]:
+            return str(first["msg"]).removeprefix("Value error, ")
+        return f"{cls.prefix()}{str(first['loc'][0]).upper()}: {first['msg']}"
