@@ -17,7 +17,7 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """Between a tenth of and the whole of base * 2^tries, at most the cap."""
-        ceiling = min(self._cap_seconds, self._base_seconds * 2 ** min(self._tries, 30))
+        ceiling = min(self._cap_seconds, self._base_seconds * 2.0 ** min(self._tries, 30))
         self._tries += 1
         return ceiling * random.uniform(0.1, 1.0)  # noqa: S311  jitter, not a secret
 

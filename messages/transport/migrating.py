@@ -30,7 +30,9 @@ class Migration:
 def migrations_in(folders: Sequence[Path]) -> list[Migration]:
     """All migrations of the transport and of these folders, in the order in which they are applied."""
     return [
-        Migration(f"{folder.parent.parent.name}.{folder.parent.name}/{file.name}".removeprefix("."), file.read_text("utf-8"))
+        Migration(
+            f"{folder.parent.parent.name}.{folder.parent.name}/{file.name}".removeprefix("."), file.read_text("utf-8")
+        )
         for folder in (OWN_MIGRATIONS, *folders)
         for file in sorted(folder.glob("[0-9]*.sql"))
     ]

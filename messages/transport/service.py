@@ -21,6 +21,9 @@ class Incoming:
     message: Message
     message_id: UUID
     traceparent: str
+    body: bytes = b""
+    """As it came, to be parked if it cannot be handled."""
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Malformed:
     detail: str
     wire_type: str | None = None
     order_id: UUID | None = None
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""What each service lets others read: one row type for each view in the schema `published` of its database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+PLACED = "placed"
+NOT_PLACED = "not_placed"
+
+RESERVED = "reserved"
+ASSIGNED = "assigned"
+CONFIRMED = "confirmed"
+FULFILLED = "fulfilled"
+
+HOLDING = frozenset({RESERVED, ASSIGNED, CONFIRMED})
+"""States in which units are the order's. Fulfilled ones were; refused, expired and released ones are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`published.orders`: an order the orchestrator has accepted, and what became of it."""
+
+    order_id: UUID
+    phase: str
+    outcome: str | None
+    """`placed`, `not_placed`, or None while it is undecided."""
+    participant: str | None
+    reason: str | None
+    store_id: str | None
+    """None, like zone and deadline, where an order was cancelled before it was ever heard of."""
+    zone: str | None
+    quantities: Mapping[str, int]
+    """sku -> packets wanted."""
+    granted: Mapping[str, tuple[str, ...]]
+    """participant -> the units it said are the order's."""
+    accepted_at: datetime
+    deadline: datetime | None
+    decided_at: datetime | None
+    cleaned_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """`published.holdings`: what a participant's reservation row says about an order."""
+
+    order_id: UUID
+    state: str
+    reason: str | None
+    unit_ids: tuple[str, ...]
+    expires_at: datetime | None
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """`published.stock`: one packet or one agent."""
+
+    unit_id: str
+    place: str
+    """The packet's store, or the agent's zone."""
+    kind: str
+    """The packet's sku, or `agent`."""
+    state: str
+    """free, reserved, assigned, confirmed, fulfilled, retired, offline."""
+    order_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`published.received`: how many units of a kind ever came to a place, and how many rows were pruned since."""
+
+    place: str
+    kind: str
+    received: int
+    pruned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """`published.timeline`: one line of an order's story, as one service saw it."""
+
+    order_id: UUID
+    at: datetime
+    event: str
+    detail: str
+    message_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """`published.parked`, without the body: a document that could not be handled."""
+
+    message_id: UUID
+    type: str | None
+    order_id: UUID | None
+    queue: str
+    reason: str
+    detail: str
+    parked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaid:
+    """`published.outbox`: an envelope that is committed and not yet confirmed."""
+
+    id: int
+    exchange: str
+    key: str
+    documents: int
+    publish_after: datetime

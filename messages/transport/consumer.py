@@ -1,0 +1,136 @@
+"""The loop of every service: take what is there, handle it in one transaction, acknowledge; and again."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from messages.transport.backoff import Backoff
+from messages.transport.document import Reader, documents_in
+from messages.transport.intake import Intake, Taken
+from messages.transport.postgres import Collision, is_infrastructure
+from messages.transport.service import Incoming, Malformed
+from messages.transport.transactor import Transactor
+
+log = structlog.get_logger(__name__)
+
+QUIET_COLLISIONS = 3
+
+
+class Draining(Exception):
+    """The service is stopping: what is unacknowledged will be delivered again, to whoever is there."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """The documents of a batch: those that can be handled, and those that can only be parked."""
+
+    readable: list[Incoming] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+
+
+class Consumer:
+    """Handles one batch after the other until told to stop."""
+
+    def __init__(self, reader: Reader, intake: Intake, transactor: Transactor) -> None:
+        self._reader = reader
+        self._intake = intake
+        self._transactor = transactor
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Finish the batch in hand; if the database keeps it from being finished, leave it to be delivered again."""
+        self._stopping.set()
+        self._intake.wake()
+
+    async def run(self) -> None:
+        backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
+        while not self._stopping.is_set():
+            try:
+                await self._transactor.publisher.room()
+                batch = await self._intake.take()
+                if batch:
+                    await self._handle(batch)
+                backoff.reset()
+            except Draining:
+                return
+            except Exception as error:
+                if not is_infrastructure(error):
+                    raise
+                await self._wait_out(error, backoff)
+
+    async def _handle(self, batch: Sequence[Taken]) -> None:
+        began = time.perf_counter()
+        await self._settle(self._hear(batch))
+        await self._intake.acknowledge(batch)
+        self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
+
+    def _hear(self, batch: Sequence[Taken]) -> Heard:
+        heard = Heard()
+        for taken in batch:
+            for body in documents_in(taken.arrival.body, taken.arrival.content_type):
+                document = self._reader.read(body, taken.subscription.queue)
+                if isinstance(document, Incoming):
+                    heard.readable.append(document)
+                else:
+                    heard.malformed.append(document)
+        return heard
+
+    async def _settle(self, heard: Heard, *, waiting: bool = False) -> None:
+        """Commit, whatever it takes: wait out the infrastructure; split a batch until its culprit is alone, and park it."""
+        backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
+        while True:
+            try:
+                handled = await self._transactor.handle(heard.readable, heard.malformed, waiting=waiting)
+                break
+            except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
+                if not is_infrastructure(error):
+                    await self._isolate(heard, error, waiting=waiting)
+                    return
+                await self._wait_out(error, backoff)
+        if handled.look_again:
+            await self._settle(Heard(handled.look_again), waiting=True)
+
+    async def _isolate(self, heard: Heard, error: Exception, *, waiting: bool) -> None:
+        if not heard.readable:
+            raise error
+        if len(heard.readable) == 1 and not heard.malformed:
+            culprit = heard.readable[0]
+            log.error(
+                "handler failed", order_id=culprit.message.order_id, message_id=culprit.message_id, exc_info=error
+            )
+            await self._settle(Heard([], [_given_up(culprit, error)]))
+            return
+        if heard.malformed:
+            await self._settle(Heard([], heard.malformed))
+        middle = (len(heard.readable) + 1) // 2
+        for half in (heard.readable[:middle], heard.readable[middle:]):
+            if half:
+                await self._settle(Heard(half), waiting=waiting)
+
+    async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
+        """Nobody's fault in this batch: hold it and try again, for ever, but not beyond a SIGTERM."""
+        self._transactor.metrics.retries.labels(type(error).__name__).inc()
+        seconds = backoff.next_seconds()
+        if isinstance(error, Collision) and backoff.tries <= QUIET_COLLISIONS:
+            return
+        log.warning("batch held", error=str(error) or type(error).__name__, tries=backoff.tries)
+        try:
+            await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
+        except TimeoutError:
+            return
+        raise Draining
+
+
+def _given_up(culprit: Incoming, error: Exception) -> Malformed:
+    return Malformed(
+        body=culprit.body,
+        message_id=culprit.message_id,
+        reason="handler_failed",
+        detail=f"{type(error).__name__}: {error}",
+        wire_type=culprit.message.wire_type(),
+        order_id=culprit.message.order_id,
+        queue=culprit.queue,
+    )

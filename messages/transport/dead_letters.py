@@ -1,0 +1,60 @@
+"""What the broker gave up delivering is moved, document by document, into the parked rows, where people look."""
+
+import asyncio
+
+from messages.transport.broker import Arrival, Broker, Subscription
+from messages.transport.document import Reader, documents_in
+from messages.transport.postgres import is_infrastructure
+from messages.transport.service import Incoming, Malformed
+from messages.transport.transactor import Transactor
+
+PREFETCH = 50
+RETRY_SECONDS = 2.0
+
+
+class DeadLetters:
+    """Consumes the service's own dead-letter queue, for as long as the service runs."""
+
+    def __init__(self, queue: str, reader: Reader, transactor: Transactor) -> None:
+        self._queue = queue
+        self._reader = reader
+        self._transactor = transactor
+        self._arrived = asyncio.Event()
+
+    async def run(self, broker: Broker) -> None:
+        subscription = await broker.subscribe(self._queue, PREFETCH, self._arrived.set)
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while subscription.arrived:
+                await self._move(subscription)
+
+    async def _move(self, subscription: Subscription) -> None:
+        arrival = subscription.arrived[0]
+        documents = self._documents(arrival)
+        try:
+            await self._transactor.handle((), documents)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        if subscription.arrived and subscription.arrived[0] is arrival:
+            subscription.arrived.popleft()
+        await subscription.acknowledge(arrival)
+
+    def _documents(self, arrival: Arrival) -> list[Malformed]:
+        read = (self._reader.read(body, self._queue) for body in documents_in(arrival.body, arrival.content_type))
+        return [_given_up(document) if isinstance(document, Incoming) else document for document in read]
+
+
+def _given_up(document: Incoming) -> Malformed:
+    return Malformed(
+        body=document.body,
+        message_id=document.message_id,
+        reason="dead_lettered",
+        detail="delivered too often without being acknowledged",
+        wire_type=document.message.wire_type(),
+        order_id=document.message.order_id,
+        queue=document.queue,
+    )

@@ -1,0 +1,167 @@
+"""The wire form: one flat JSON object a document, read strictly, with its metadata beside the message's own fields."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+import jiter
+from pydantic import ValidationError
+
+from messages.contracts.message import Message
+from messages.transport.broker import ONE_DOCUMENT
+from messages.transport.service import Incoming, Malformed, Said
+
+DOCUMENT_BYTES = 65_536
+DEPTH = 8
+
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+WIRE_TYPE = re.compile(r"([A-Z][A-Za-z]{0,63})/(\d{1,4})\.(\d{1,4})")
+# The same unreadable bytes get the same id each time, so that they are parked once.
+UNREADABLE = UUID("5f0c9d0e-6f0a-4f6e-9a5c-2f7c6f0f3b11")
+
+
+class Unreadable(Exception):
+    """Why a document cannot be accepted: a word for machines and a sentence for people."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Reader:
+    """Reads the documents of the message types that one service handles."""
+
+    def __init__(self, types: Iterable[type[Message]]) -> None:
+        self._types = {(kind.__name__, kind.VERSION.partition(".")[0]): kind for kind in types}
+        self._names = {name for name, _ in self._types}
+
+    def read(self, body: bytes, queue: str = "") -> Incoming | Malformed:
+        """Never raises: what is wrong with a document is a Malformed, and is parked."""
+        fields: Mapping[str, Any] = {}
+        try:
+            fields = read_object(body)
+            message_id = _uuid_field(fields, "message_id")
+            message = self._model(fields).__pydantic_validator__.validate_json(body, strict=True)
+        except Unreadable as error:
+            return _malformed(body, queue, fields, error.reason, error.detail)
+        except ValidationError as error:
+            return _malformed(body, queue, fields, "invalid", _first_problem(error))
+        return Incoming(message, message_id, _traceparent(fields, message_id), body, queue)
+
+    def _model(self, fields: Mapping[str, Any]) -> type[Message]:
+        wire_type = fields.get("type")
+        known = WIRE_TYPE.fullmatch(wire_type) if isinstance(wire_type, str) else None
+        if known is None:
+            raise Unreadable("no_type", "the field type must read Name/major.minor")
+        name, major, _ = known.groups()
+        if (name, major) in self._types:
+            return self._types[name, major]
+        if name in self._names:
+            raise Unreadable("unknown_version", f"{wire_type} is of a major version that is not known here")
+        raise Unreadable("unknown_type", f"{wire_type} is not handled here")
+
+
+def read_object(body: bytes) -> Mapping[str, Any]:
+    """One JSON object, strictly: size, UTF-8, depth, no duplicate keys, NaN, Infinity, NUL or lone surrogates."""
+    if len(body) > DOCUMENT_BYTES:
+        raise Unreadable("too_large", f"{len(body)} bytes, where {DOCUMENT_BYTES} are allowed")
+    try:
+        parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError as error:
+        raise Unreadable("not_json", str(error)[:200]) from None
+    if not isinstance(parsed, dict):
+        raise Unreadable("not_an_object", "a document is one JSON object")
+    if _is_suspicious(body):
+        _refuse_extremes(parsed, depth=1)
+    return parsed
+
+
+def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
+    """An envelope's documents: one a line, or the whole body where it is a single JSON document."""
+    if content_type in (None, ONE_DOCUMENT):
+        return [body]
+    return [line for line in body.split(b"\n") if line.strip()]
+
+
+def write(said: Said) -> bytes:
+    """The document of a message: a new id, the causing message's id, and its trace continued."""
+    message_id = uuid4()
+    metadata = f'{{"type":"{said.message.wire_type()}","message_id":"{message_id}"'
+    if said.cause is not None:
+        metadata += f',"causation_id":"{said.cause.message_id}"'
+    parent = said.cause.traceparent if said.cause is not None else said.traceparent
+    trace = parent[3:35] if parent else message_id.hex
+    metadata += f',"traceparent":"00-{trace}-{message_id.hex[:16]}-01",'
+    body: bytes = said.message.__pydantic_serializer__.to_json(said.message, exclude_none=True)
+    return metadata.encode() + body[1:]
+
+
+def _is_suspicious(body: bytes) -> bool:
+    """A cheap look that lets nearly every honest document pass without a walk through it."""
+    return (
+        body.count(b"{") + body.count(b"[") > DEPTH
+        or b"\\u0000" in body
+        or re.search(rb"[eE][+]?\d{3}", body) is not None
+    )
+
+
+def _refuse_extremes(value: object, depth: int) -> None:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise Unreadable("nul_character", "a string contains U+0000")
+    elif isinstance(value, float):
+        if value in (float("inf"), float("-inf")):
+            raise Unreadable("not_finite", "a number is out of range")
+    elif isinstance(value, dict | list):
+        if depth > DEPTH:
+            raise Unreadable("too_deep", f"nested deeper than {DEPTH} levels")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _refuse_extremes(item, depth + 1)
+
+
+def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
+    value = fields.get(name)
+    try:
+        return UUID(value) if isinstance(value, str) and len(value) == 36 else _no_uuid(name)
+    except ValueError:
+        return _no_uuid(name)
+
+
+def _no_uuid(name: str) -> UUID:
+    raise Unreadable("invalid", f"{name}: must be a UUID")
+
+
+def _traceparent(fields: Mapping[str, Any], message_id: UUID) -> str:
+    """W3C: a missing or invalid traceparent starts a new trace."""
+    given = fields.get("traceparent")
+    if isinstance(given, str) and TRACEPARENT.fullmatch(given):
+        return given
+    return f"00-{message_id.hex}-{message_id.hex[:16]}-01"
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def _malformed(body: bytes, queue: str, fields: Mapping[str, Any], reason: str, detail: str) -> Malformed:
+    def readable(name: str) -> UUID | None:
+        try:
+            return _uuid_field(fields, name)
+        except Unreadable:
+            return None
+
+    wire_type = fields.get("type")
+    own_id = readable("message_id")
+    return Malformed(
+        body=body,
+        message_id=own_id or uuid5(UNREADABLE, body.hex()),
+        reason=reason,
+        detail=detail,
+        wire_type=wire_type[:80] if isinstance(wire_type, str) else None,
+        order_id=readable("order_id"),
+        queue=queue,
+    )

@@ -1,0 +1,36 @@
+"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, days."""
+
+from messages.transport import outbox, timeline
+from messages.transport.publisher import Publisher
+from messages.transport.replay import Replay
+from messages.transport.service import Handled, Job, Transaction
+from messages.transport.settings import Settings
+
+RELAY_ROWS = 50
+CONFIRMED_SECONDS = 1.0
+REPLAY_SECONDS = 1.0
+DAYS_SECONDS = 3_600.0
+
+
+def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tuple[Job, ...]:
+    """The transport's own jobs."""
+
+    async def relay(tx: Transaction) -> Handled:
+        """Say what a crash left unsaid: committed long ago, so it may be said before this claim of it is."""
+        rows = await outbox.claim_overdue(tx, RELAY_ROWS, settings.relay_after_seconds)
+        publisher.offer(rows)
+        return Handled(more=len(rows) == RELAY_ROWS)
+
+    async def delete_confirmed(_tx: Transaction) -> Handled:
+        """Every transaction deletes what was confirmed before it. After the last batch, this one does."""
+        return Handled()
+
+    async def turn_days(tx: Transaction) -> Handled:
+        return await timeline.turn_days(tx, settings.timeline_days)
+
+    return (
+        Job("relay", settings.relay_interval_seconds, relay),
+        Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed),
+        Job("replay", REPLAY_SECONDS, replay.next),
+        Job("turn_days", DAYS_SECONDS, turn_days),
+    )

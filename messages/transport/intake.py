@@ -1,0 +1,124 @@
+"""Which documents come next: answers before new work, and new work only while few enough orders are undecided."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from messages.transport.broker import Arrival, Broker, Subscription
+
+FAILURES_BEFORE_ALONE = 2
+FULL_HOUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An arrival and the subscription that acknowledges it."""
+
+    subscription: Subscription
+    arrival: Arrival
+
+    @property
+    def documents(self) -> int:
+        return self.arrival.body.count(b"\n") + 1
+
+    @property
+    def alone(self) -> bool:
+        """It has killed its consumer more than twice, perhaps: nothing else shall go down with it."""
+        return self.arrival.failures > FAILURES_BEFORE_ALONE
+
+
+class Intake:
+    """The two queues of a service. Answers are drained first, or an overload would bury what ends it."""
+
+    def __init__(
+        self,
+        *,
+        documents: int,
+        size_bytes: int,
+        undecided_limit: int,
+        undecided: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        self._documents = documents
+        self._size_bytes = size_bytes
+        self._limit = undecided_limit
+        self._undecided = undecided
+        self._room = 0
+        self._arrived = asyncio.Event()
+        self._subscriptions: list[Subscription] = []
+
+    async def subscribe(self, broker: Broker, first: tuple[str, int], intake: tuple[str, int]) -> None:
+        """Consume both (queue, prefetch); the order of the arguments is the order of precedence."""
+        for queue, prefetch in (first, intake):
+            self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
+
+    @property
+    def quiet(self) -> bool:
+        """No answer is waiting."""
+        return not self._subscriptions or not self._subscriptions[0].arrived
+
+    def waiting(self) -> Iterable[tuple[str, int]]:
+        return ((each.queue, len(each.arrived)) for each in self._subscriptions)
+
+    def wake(self) -> None:
+        self._arrived.set()
+
+    async def stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.stop()
+
+    async def take(self) -> list[Taken]:
+        """What has arrived, in order, within the caps. Waits until something has; may return nothing when woken."""
+        first, intake = self._subscriptions
+        if self.quiet and not intake.arrived:
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken = self._take(first, self._documents, self._size_bytes)
+        if intake.arrived and not any(each.alone for each in taken):
+            taken += await self._take_new(intake, taken)
+        return taken
+
+    async def acknowledge(self, batch: Sequence[Taken]) -> None:
+        """Acknowledge a batch: the last of each channel, and with it all before."""
+        for last in {taken.arrival.epoch: taken for taken in batch}.values():
+            await last.subscription.acknowledge(last.arrival)
+
+    async def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
+        documents = self._documents - sum(each.documents for each in taken)
+        size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
+        if self._undecided is not None:
+            if self._room <= 0:
+                self._room = self._limit - await self._undecided()
+            documents = min(documents, self._room)
+        new = self._take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
+        self._room -= sum(each.documents for each in new)
+        if not (new or taken):
+            await self._full_house()
+        return new
+
+    def _take(
+        self, subscription: Subscription, documents: int, size_bytes: int, *, may_be_more: bool = True
+    ) -> list[Taken]:
+        """From the left, up to the caps; `may_be_more`: the first one even if it alone exceeds them."""
+        batch: list[Taken] = []
+        while subscription.arrived:
+            taken = Taken(subscription, subscription.arrived[0])
+            documents -= taken.documents
+            size_bytes -= len(taken.arrival.body)
+            fits = documents >= 0 and size_bytes >= 0
+            if not fits and (batch or not may_be_more):
+                break
+            if taken.alone and (batch or not may_be_more):
+                break
+            batch.append(taken)
+            subscription.arrived.popleft()
+            if taken.alone:
+                break
+        return batch
+
+    async def _full_house(self) -> None:
+        """Too many orders are undecided: wait for an answer, and look again soon in any case."""
+        self._arrived.clear()
+        try:
+            await asyncio.wait_for(self._arrived.wait(), FULL_HOUSE_SECONDS)
+        except TimeoutError:
+            return

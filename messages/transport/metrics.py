@@ -1,0 +1,33 @@
+"""What a service counts, for Prometheus. No order ids in labels; which service it is, the scrape's job label says."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+
+class Metrics:
+    """One registry a service, so that several services can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.heard = self._counter("messages_heard", "Documents handled, by type.", "type")
+        self.said = self._counter("messages_said", "Documents kept in the outbox, by type.", "type")
+        self.parked = self._counter("messages_parked", "Documents parked, by reason.", "reason")
+        self.alarms = self._counter("alarms", "Things a person should look at.", "alarm")
+        self.retries = self._counter("batch_retries", "Batches tried again, by the class of error.", "error")
+        self.jobs = self._counter("job_runs", "Runs of scheduled jobs.", "job", "result")
+        self.batch_seconds = self._histogram("batch_seconds", "From taking a batch to having it committed.", SECONDS)
+        self.batch_documents = self._histogram("batch_documents", "Documents a batch.", DOCUMENTS)
+        self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Outbox rows awaiting their confirm.")
+        self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
+        self.connected = self._gauge("connected", "1 while the server is reached.", "server")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"ordersaga_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"ordersaga_{name}", text, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"ordersaga_{name}", text, labels, registry=self.registry)

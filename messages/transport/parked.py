@@ -1,0 +1,100 @@
+"""Documents that could not be handled, kept with their reason until they are replayed or discarded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from messages.transport.service import Malformed, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A row of the table `parked`."""
+
+    id: int
+    message_id: UUID
+    type: str | None
+    order_id: UUID | None
+    queue: str
+    reason: str
+    detail: str
+    body: bytes
+    parked_at: datetime
+    times: int
+    replay_requested_at: datetime | None
+
+
+async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
+    """Once per message id: the same document again counts up `times` and renews the reason."""
+    once = {document.message_id: document for document in documents}
+    await tx.execute(
+        """
+        INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body)
+        SELECT message_id, type, order_id, queue, reason, detail, body
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+            AS bad (message_id, type, order_id, queue, reason, detail, body)
+        ORDER BY message_id
+        ON CONFLICT (message_id) DO UPDATE SET
+            times = parked.times + 1, reason = excluded.reason, detail = excluded.detail,
+            body = excluded.body, queue = excluded.queue, replay_requested_at = NULL
+        """,
+        list(once),
+        [document.wire_type and _printable(document.wire_type) for document in once.values()],
+        [document.order_id for document in once.values()],
+        [document.queue for document in once.values()],
+        [document.reason for document in once.values()],
+        [_printable(document.detail) for document in once.values()],
+        [document.body for document in once.values()],
+    )
+
+
+async def parked(tx: Transaction, limit: int = 1_000) -> list[Parked]:
+    """The oldest first."""
+    rows = await tx.fetch(f"SELECT {COLUMNS} FROM parked ORDER BY id LIMIT $1", limit)  # noqa: S608  constant columns
+    return [Parked(**row) for row in rows]
+
+
+async def find(tx: Transaction, parked_id: int) -> Parked | None:
+    row = await tx.fetchrow(f"SELECT {COLUMNS} FROM parked WHERE id = $1", parked_id)  # noqa: S608
+    return Parked(**row) if row else None
+
+
+async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
+    """Mark rows (None: all) for the running service, which handles them again within seconds. Returns how many."""
+    status = await tx.execute(
+        "UPDATE parked SET replay_requested_at = clock_timestamp() WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])",
+        None if ids is None else list(ids),
+    )
+    return int(status.split()[-1])
+
+
+async def take_for_replay(tx: Transaction) -> Parked | None:
+    """The next row to replay, locked: it is deleted in the transaction that handles it."""
+    row = await tx.fetchrow(
+        f"SELECT {COLUMNS} FROM parked WHERE replay_requested_at IS NOT NULL"  # noqa: S608
+        " ORDER BY replay_requested_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    return Parked(**row) if row else None
+
+
+async def keep_parked(tx: Transaction, parked_id: int, detail: str) -> None:
+    """Its replay failed: it stays, with the new detail."""
+    await tx.execute(
+        "UPDATE parked SET times = times + 1, detail = $2, replay_requested_at = NULL WHERE id = $1",
+        parked_id,
+        _printable(detail),
+    )
+
+
+async def discard(tx: Transaction, ids: Sequence[int]) -> int:
+    """Delete rows for good. Returns how many."""
+    status = await tx.execute("DELETE FROM parked WHERE id = ANY ($1::bigint[])", list(ids))
+    return int(status.split()[-1])
+
+
+COLUMNS = "id, message_id, type, order_id, queue, reason, detail, body, parked_at, times, replay_requested_at"
+
+
+def _printable(text: str) -> str:
+    return text.replace("\x00", "\\u0000").encode("utf-8", "replace").decode()[:2_000]

@@ -1,0 +1,178 @@
+"""One service from start to drain: waits for its servers, handles batches, runs its jobs, and leaves nothing half done."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import structlog
+
+from messages.transport.broker import Broker
+from messages.transport.consumer import Consumer
+from messages.transport.dead_letters import DeadLetters
+from messages.transport.document import Reader
+from messages.transport.health import Health
+from messages.transport.housekeeping import housekeeping
+from messages.transport.intake import Intake
+from messages.transport.jobs import Jobs
+from messages.transport.metrics import Metrics
+from messages.transport.migrating import pending
+from messages.transport.postgres import Database, is_infrastructure
+from messages.transport.publisher import Publisher
+from messages.transport.replay import Replay
+from messages.transport.service import Service
+from messages.transport.settings import Settings
+from messages.transport.transactor import Transactor
+
+log = structlog.get_logger(__name__)
+
+MIGRATIONS_SECONDS = 1.0
+BEAT_SECONDS = 1.0
+
+
+class Process:
+    """A running service. Several can live in one event loop, each with its own database, metrics and jobs."""
+
+    def __init__(self, service: Service, settings: Settings, broker: Broker) -> None:
+        self._service = service
+        self._settings = settings
+        self._broker = broker
+        self.metrics = Metrics()
+        self._database = Database(
+            settings.database_url.get_secret_value(), size=settings.pool_size, application_name=service.name
+        )
+        self._reader = Reader(service.handlers)
+        self._publisher = Publisher(broker, settings.unconfirmed_rows)
+        self._transactor = Transactor(
+            service, self._database, self._publisher, self.metrics, settings.relay_after_seconds
+        )
+        self._intake = Intake(
+            documents=settings.batch_documents,
+            size_bytes=settings.batch_bytes,
+            undecided_limit=settings.undecided_limit,
+            undecided=self._count_undecided if service.undecided else None,
+        )
+        self._consumer = Consumer(self._reader, self._intake, self._transactor)
+        self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
+        own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader))
+        self._jobs = Jobs((*service.jobs, *own_jobs), self._transactor, lambda: self._intake.quiet)
+        self._health = Health(self.metrics.registry, self._checks)
+        self._migrated = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then drain. Raises only what no retry can heal."""
+        if self._settings.http_port:
+            self._health.start(self._settings.http_host, self._settings.http_port)
+        beat = asyncio.create_task(self._beat())
+        try:
+            if await self._opened(stop):
+                await self._work(stop)
+        finally:
+            beat.cancel()
+            await self._broker.close()
+            await self._database.close()
+            if self._settings.http_port:
+                self._health.stop()
+        log.info("stopped")
+
+    async def _opened(self, stop: asyncio.Event) -> bool:
+        """Wait for database, migrations and the first word to the broker; False if told to stop meanwhile."""
+        opening = asyncio.create_task(self._open())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            return False
+        opening.result()
+        return True
+
+    async def _open(self) -> None:
+        await self._database.open()
+        while not await self._migrations_are_current():
+            await asyncio.sleep(MIGRATIONS_SECONDS)
+        self._migrated = True
+        await self._broker.start()
+        settings, name = self._settings, self._service.name
+        await self._intake.subscribe(
+            self._broker,
+            (f"{name}.{self._service.first}", settings.first_prefetch),
+            (f"{name}.{self._service.intake}", settings.intake_prefetch),
+        )
+        log.info("started")
+
+    async def _migrations_are_current(self) -> bool:
+        try:
+            async with self._database.transaction() as tx:
+                missing = await pending(tx, self._service.migrations)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            log.warning("waiting for PostgreSQL", error=str(error) or type(error).__name__)
+            return False
+        if missing:
+            log.warning("waiting for migrations", missing=[migration.name for migration in missing])
+        return not missing
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        consuming = asyncio.create_task(self._consumer.run(), name="consumer")
+        working = {
+            consuming,
+            asyncio.create_task(self._jobs.run(), name="jobs"),
+            asyncio.create_task(self._dead_letters.run(self._broker), name="dead letters"),
+        }
+        stopping = asyncio.create_task(stop.wait())
+        finished, _ = await asyncio.wait({stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        try:
+            for task in finished - {stopping}:
+                task.result()
+                raise RuntimeError(f"{task.get_name()} ended by itself")
+        finally:
+            await self._drain(consuming, working)
+
+    async def _drain(self, consuming: "asyncio.Task[None]", working: "set[asyncio.Task[None]]") -> None:
+        """Finish the batch in hand, acknowledge it, and wait for the confirms, all within the time allowed."""
+        log.info("draining")
+        self._jobs.stop()
+        self._consumer.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_seconds):
+                await self._intake.stop()
+                await asyncio.wait({consuming})
+                await self._publisher.drain(self._settings.drain_seconds / 2)
+                await self._delete_confirmed()
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+    async def _delete_confirmed(self) -> None:
+        confirmed = self._publisher.take_confirmed()
+        try:
+            async with self._database.transaction() as tx:
+                await tx.execute("DELETE FROM outbox WHERE id = ANY ($1::bigint[])", confirmed)
+        except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
+            log.warning("confirmed rows stay for the relay", error=str(error))
+
+    async def _count_undecided(self) -> int:
+        assert self._service.undecided is not None
+        async with self._database.transaction() as tx:
+            return await self._service.undecided(tx)
+
+    async def _beat(self) -> None:
+        while True:
+            self._health.beat()
+            self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
+            self.metrics.connected.labels("postgresql").set(self._database.reachable)
+            self.metrics.connected.labels("broker").set(self._broker.connected)
+            for queue, waiting in self._intake.waiting():
+                self.metrics.waiting.labels(queue).set(waiting)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _checks(self) -> Mapping[str, bool]:
+        return {
+            "migrations": self._migrated,
+            "postgresql": self._database.reachable,
+            "broker": self._migrated and self._broker.connected,
+            **{f"job {name}": False for name in self._jobs.stale},
+        }

@@ -1,0 +1,83 @@
+"""Publishes what was committed, while the next batch is being handled, and remembers which rows may be deleted."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from messages.transport.backoff import Backoff
+from messages.transport.broker import Broker, Envelope
+from messages.transport.outbox import Row, envelopes
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """Says each row until it is confirmed. What it had not said when it died, a relay says later."""
+
+    def __init__(self, broker: Broker, unconfirmed_rows: int) -> None:
+        self._broker = broker
+        self._limit = unconfirmed_rows
+        self._unconfirmed: dict[int, asyncio.Task[None]] = {}
+        self._confirmed: list[int] = []
+        self._progress = asyncio.Event()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Rows on their way."""
+        return len(self._unconfirmed)
+
+    def offer(self, rows: Sequence[Row]) -> None:
+        """Publish these rows, together and in the background; rows already on their way are left alone."""
+        fresh = [row for row in rows if row.id not in self._unconfirmed]
+        if fresh:
+            task = asyncio.create_task(self._publish(fresh))
+            self._unconfirmed.update((row.id, task) for row in fresh)
+
+    async def room(self) -> None:
+        """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
+        while len(self._unconfirmed) >= self._limit:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def take_confirmed(self) -> list[int]:
+        """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""
+        taken, self._confirmed = self._confirmed, []
+        return taken
+
+    def give_back(self, ids: Sequence[int]) -> None:
+        self._confirmed.extend(ids)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait for the confirms of what is on its way; after the timeout, leave the rest to the relay."""
+        tasks = set(self._unconfirmed.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _publish(self, rows: Sequence[Row]) -> None:
+        try:
+            await self._until_confirmed([(row.id, envelope) for row in rows for envelope in envelopes(row)])
+        finally:
+            for row in rows:
+                self._unconfirmed.pop(row.id, None)
+            self._progress.set()
+
+    async def _until_confirmed(self, waiting: list[tuple[int, Envelope]]) -> None:
+        backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
+        while waiting:
+            results = await self._broker.publish([envelope for _, envelope in waiting])
+            before = {row_id for row_id, _ in waiting}
+            waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
+            self._confirmed.extend(before - {row_id for row_id, _ in waiting})
+            if waiting:
+                _report(waiting, backoff.tries)
+                await asyncio.sleep(backoff.next_seconds())
+
+
+def _report(waiting: list[tuple[int, Envelope]], tries: int) -> None:
+    level = log.error if tries >= 3 else log.warning
+    addresses = sorted({f"{envelope.to.exchange}/{envelope.to.key}" for _, envelope in waiting})
+    level("not confirmed, saying it again", envelopes=len(waiting), addresses=addresses, tries=tries + 1)

@@ -1,0 +1,50 @@
+"""Handles parked documents again, on request: each in one transaction with the deletion of its row."""
+
+import structlog
+
+from messages.transport import parked
+from messages.transport.document import Reader
+from messages.transport.parked import Parked
+from messages.transport.postgres import is_infrastructure, locking
+from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+
+log = structlog.get_logger(__name__)
+
+
+class Replay:
+    """A job: one row a run, and again at once while there are more."""
+
+    def __init__(self, service: Service, reader: Reader) -> None:
+        self._service = service
+        self._reader = reader
+
+    async def next(self, tx: Transaction) -> Handled:
+        row = await parked.take_for_replay(tx)
+        if row is None:
+            return Handled()
+        document = self._reader.read(row.body, row.queue)
+        if isinstance(document, Malformed):
+            await parked.park(tx, [document])
+            return Handled(more=True)
+        handled = await self._handle(tx, row, document)
+        handled.more = True
+        return handled
+
+    async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
+        await tx.execute("SAVEPOINT replay")
+        try:
+            if document.message.order_id is not None:
+                await tx.execute(locking(self._service.locks, [document.message.order_id]))
+            handled = await self._service.handle(tx, [document], True)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            await tx.execute("ROLLBACK TO SAVEPOINT replay")
+            await parked.keep_parked(tx, row.id, f"{type(error).__name__}: {error}")
+            log.warning(
+                "replay failed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id, exc_info=error
+            )
+            return Handled()
+        await parked.discard(tx, [row.id])
+        log.info("replayed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id)
+        return handled

@@ -1,0 +1,46 @@
+"""The days of the timeline: prepared ahead, and dropped whole when they are old."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from messages.transport.service import Handled, Transaction
+
+DAYS_AHEAD = 3
+
+
+async def turn_days(tx: Transaction, days_kept: int) -> Handled:
+    """Prepare the days to come and drop those past keeping. One process at a time; the others have nothing to do."""
+    if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(7305812027)"):
+        return Handled()
+    # A partition waits for every transaction on the table and makes all others wait for it: better none than that.
+    await tx.execute("SET LOCAL lock_timeout = '500ms'")
+    today: date = await tx.fetchval("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
+    present = set(await _days(tx))
+    for day in (today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD)):
+        if day not in present:
+            await _prepare(tx, day)
+    for day in present:
+        if day < today - timedelta(days=days_kept):
+            await tx.execute(f"DROP TABLE timeline_{day:%Y%m%d}")
+    return Handled()
+
+
+async def _days(tx: Transaction) -> list[date]:
+    names = await tx.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
+        " WHERE inhparent = 'timeline'::regclass AND inhrelid <> 'timeline_otherwise'::regclass"
+    )
+    return [datetime.strptime(row["name"], "timeline_%Y%m%d").replace(tzinfo=UTC).date() for row in names]
+
+
+async def _prepare(tx: Transaction, day: date) -> None:
+    """What a day that nobody prepared left in `timeline_otherwise` moves into the day's own table."""
+    name, following = f"timeline_{day:%Y%m%d}", day + timedelta(days=1)
+    bounds = f"at >= '{day} 00:00+00' AND at < '{following} 00:00+00'"
+    await tx.execute(f"CREATE TABLE {name} (LIKE timeline)")
+    await tx.execute(
+        f"WITH moved AS (DELETE FROM timeline_otherwise WHERE {bounds} RETURNING *)"  # noqa: S608  dates of our own
+        f" INSERT INTO {name} SELECT * FROM moved"
+    )
+    await tx.execute(
+        f"ALTER TABLE timeline ATTACH PARTITION {name} FOR VALUES FROM ('{day} 00:00+00') TO ('{following} 00:00+00')"
+    )

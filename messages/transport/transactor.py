@@ -1,0 +1,88 @@
+"""One transaction around what a service does, and what follows from its commit: publishing, counting, alarms."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from messages.transport import outbox, parked
+from messages.transport.metrics import Metrics
+from messages.transport.outbox import Row
+from messages.transport.postgres import Database, locking
+from messages.transport.publisher import Publisher
+from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+
+log = structlog.get_logger(__name__)
+
+
+class Transactor:
+    """Runs handlers and jobs, each in one transaction together with its outbox, and publishes once that is committed."""
+
+    def __init__(
+        self, service: Service, database: Database, publisher: Publisher, metrics: Metrics, relay_after_seconds: float
+    ) -> None:
+        self._service = service
+        self._relay_after_seconds = relay_after_seconds
+        self.database = database
+        self.publisher = publisher
+        self.metrics = metrics
+
+    async def handle(
+        self, documents: Sequence[Incoming], malformed: Sequence[Malformed] = (), *, waiting: bool = False
+    ) -> Handled:
+        """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises."""
+
+        async def work(tx: Transaction) -> Handled:
+            handled = await self._service.handle(tx, documents, waiting) if documents else Handled()
+            if malformed:
+                await parked.park(tx, malformed)
+                for document in malformed:
+                    handled.said.extend(self._service.answer_malformed(document))
+            return handled
+
+        order_ids = {document.message.order_id for document in documents} - {None}
+        handled = await self.run(work, locking(self._service.locks, {each for each in order_ids if each is not None}))
+        self._count_heard(documents, malformed)
+        return handled
+
+    async def run(self, work: Callable[[Transaction], Awaitable[Handled]], locks: str = "") -> Handled:
+        """Do `work` in a transaction that also keeps what it says; publish after the commit."""
+        confirmed = self.publisher.take_confirmed()
+        try:
+            async with self.database.transaction(locks) as tx:
+                handled = await work(tx)
+                rows = await self._keep(tx, handled, confirmed)
+        except BaseException:
+            self.publisher.give_back(confirmed)
+            raise
+        self.publisher.offer(rows)
+        self._report(handled)
+        return handled
+
+    async def _keep(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
+        rows = outbox.pack(handled.said)
+        if not (rows or handled.story or confirmed):
+            return []
+        return await outbox.keep(tx, rows, handled.story, confirmed, self._relay_after_seconds)
+
+    def _report(self, handled: Handled) -> None:
+        for wire_type, number in Counter(type(said.message) for said in handled.said).items():
+            self.metrics.said.labels(wire_type.__name__).inc(number)
+        for alarm in handled.alarms:
+            self.metrics.alarms.labels(alarm.name).inc()
+            log.error("alarm", alarm=alarm.name, order_id=alarm.order_id, detail=alarm.detail)
+
+    def _count_heard(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> None:
+        self.metrics.batch_documents.observe(len(documents) + len(malformed))
+        for kind, number in Counter(type(document.message) for document in documents).items():
+            self.metrics.heard.labels(kind.__name__).inc(number)
+        for document in malformed:
+            self.metrics.parked.labels(document.reason).inc()
+            log.warning(
+                "parked",
+                message_id=document.message_id,
+                order_id=document.order_id,
+                type=document.wire_type,
+                reason=document.reason,
+                detail=document.detail,
+            )
