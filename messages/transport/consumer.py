@@ -79,7 +79,7 @@ class Consumer:
         return heard
 
     async def _settle(self, heard: Heard, *, waiting: bool = False) -> None:
-        """Commit, whatever it takes: wait out the infrastructure; split a batch until its culprit is alone, and park it."""
+        """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:

@@ -14,6 +14,7 @@ from messages.transport.service import Incoming, Malformed, Said
 
 DOCUMENT_BYTES = 65_536
 DEPTH = 8
+UUID_CHARACTERS = 36
 
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WIRE_TYPE = re.compile(r"([A-Z][A-Za-z]{0,63})/(\d{1,4})\.(\d{1,4})")
@@ -124,7 +125,7 @@ def _refuse_extremes(value: object, depth: int) -> None:
 def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
     value = fields.get(name)
     try:
-        return UUID(value) if isinstance(value, str) and len(value) == 36 else _no_uuid(name)
+        return UUID(value) if isinstance(value, str) and len(value) == UUID_CHARACTERS else _no_uuid(name)
     except ValueError:
         return _no_uuid(name)
 

@@ -1,4 +1,4 @@
-"""One service from start to drain: waits for its servers, handles batches, runs its jobs, and leaves nothing half done."""
+"""One service from start to drain: waits for its servers, handles batches, runs jobs, leaves nothing half done."""
 
 import asyncio
 import contextlib
@@ -89,7 +89,7 @@ class Process:
 
     async def _open(self) -> None:
         await self._database.open()
-        while not await self._migrations_are_current():
+        while not await self._migrations_are_current():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True
         await self._broker.start()

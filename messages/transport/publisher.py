@@ -11,6 +11,8 @@ from messages.transport.outbox import Row, envelopes
 
 log = structlog.get_logger(__name__)
 
+TRIES_BEFORE_AN_ERROR = 3
+
 
 class Publisher:
     """Says each row until it is confirmed. What it had not said when it died, a relay says later."""
@@ -78,6 +80,6 @@ class Publisher:
 
 
 def _report(waiting: list[tuple[int, Envelope]], tries: int) -> None:
-    level = log.error if tries >= 3 else log.warning
+    level = log.error if tries >= TRIES_BEFORE_AN_ERROR else log.warning
     addresses = sorted({f"{envelope.to.exchange}/{envelope.to.key}" for _, envelope in waiting})
     level("not confirmed, saying it again", envelopes=len(waiting), addresses=addresses, tries=tries + 1)

@@ -1,0 +1,97 @@
+"""`check`: proves that settings, database and broker fit together, before the service runs on them or while it does."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import aio_pika
+import asyncpg
+
+from messages.transport.management import Management
+from messages.transport.migrating import ChangedMigration, pending
+from messages.transport.rabbitmq_topology import declare
+from messages.transport.service import Service
+from messages.transport.settings import Settings
+from messages.transport.topology import Topology, topology_of
+
+CONNECT_SECONDS = 10.0
+SKEW_SECONDS = 1.0
+
+
+async def check(service: Service, settings: Settings) -> list[str]:
+    """One sentence for each thing that is wrong, naming the setting where one is to blame; none: all was proven."""
+    return [*await _database_problems(service, settings), *await _broker_problems(service, settings)]
+
+
+async def _database_problems(service: Service, settings: Settings) -> list[str]:
+    try:
+        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_SECONDS)
+    except (OSError, asyncpg.PostgresError) as error:
+        return [f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}"]
+    try:
+        missing = await pending(connection, service.migrations)
+        problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
+        return problems + await _clock_problems(connection)
+    except ChangedMigration as error:
+        return [str(error)]
+    finally:
+        await connection.close()
+
+
+async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """Every service compares its database with its own host; hosts that agree with theirs agree with each other."""
+    before = datetime.now(UTC)
+    there: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    skew = max((before - there).total_seconds(), (there - after).total_seconds(), 0.0)
+    return (
+        [f"the database's clock is {skew:.1f} s off this host's: more than {SKEW_SECONDS} s"]
+        if skew > SKEW_SECONDS
+        else []
+    )
+
+
+async def _broker_problems(service: Service, settings: Settings) -> list[str]:
+    expected = topology_of([service])
+    try:
+        connection = await aio_pika.connect(settings.broker_url.get_secret_value(), timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
+        return [
+            f"{settings.prefix()}BROKER_URL: {type(error).__name__}: the broker cannot be reached or refuses the user"
+        ]
+    async with connection:
+        if settings.topology == "declare":
+            return await _declared_problems(connection, expected)
+    if settings.management_url is None:
+        return [f"{settings.prefix()}MANAGEMENT_URL: must be set where TOPOLOGY is expect, or queues cannot be proven"]
+    management = Management(settings.management_url.get_secret_value(), settings.broker_url.get_secret_value())
+    try:
+        return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
+    except OSError as error:
+        return [f"{settings.prefix()}MANAGEMENT_URL: {error}"]
+
+
+async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:
+    """Declaring proves equality: RabbitMQ refuses the same name with other arguments."""
+    try:
+        await declare(connection, expected)
+    except aio_pika.exceptions.AMQPError as error:
+        return [f"the broker refuses the topology: {error}"]
+    return []
+
+
+def _expected_problems(management: Management, expected: Topology) -> Iterable[str]:
+    queues, bindings = management.queues(), management.bindings()
+    for queue in expected.queues:
+        actual = queues.get(queue.name)
+        if actual is None:
+            yield f"queue {queue.name} is missing"
+            continue
+        if not actual.durable:
+            yield f"queue {queue.name} is not durable"
+        for name, value in queue.arguments.items():
+            if actual.arguments.get(name) != value:
+                yield f"queue {queue.name}: {name} is {actual.arguments.get(name)!r} and must be {value!r}"
+    for binding in expected.bindings:
+        if (binding.exchange, binding.key, binding.queue) not in bindings:
+            yield f"{binding.exchange}/{binding.key} does not reach queue {binding.queue}: the binding is missing"

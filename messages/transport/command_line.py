@@ -1,0 +1,116 @@
+"""What every service can be told from the command line: run, migrate, check, and look after what is parked."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import click
+import structlog
+
+from messages.transport.broker import Broker
+from messages.transport.checking import check
+from messages.transport.failures import Unreachable, WrongUsage
+from messages.transport.logs import configure_logs
+from messages.transport.migrating import ChangedMigration, migrate
+from messages.transport.parked_commands import parked_group
+from messages.transport.process import Process
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.service import Service
+from messages.transport.settings import Settings, WrongSetting
+from messages.transport.topology import topology_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A service as the command line knows it: its name, its settings, and how it is made of them."""
+
+    name: str
+    settings: type[Settings]
+    service: Callable[[Any], Service]
+
+    def read_settings(self) -> Settings:
+        try:
+            return self.settings.read()
+        except WrongSetting as error:
+            raise WrongUsage(str(error)) from None
+
+
+def command_line(program: Program) -> click.Group:
+    """The commands that all services have; a service adds its own to the group."""
+
+    @click.group(name=program.name.replace("_", "-"), context_settings={"help_option_names": ["-h", "--help"]})
+    @click.version_option(package_name="order-saga")
+    @click.pass_context
+    def group(context: click.Context) -> None:
+        context.obj = program.read_settings
+
+    @group.command()
+    def run() -> None:
+        """Run the daemon until SIGTERM or SIGINT; it drains, and exits with 0 within ten seconds."""
+        settings = program.read_settings()
+        configure_logs(program.name, settings.log_level, settings.log_format)
+        _event_loop(_run(program.service(settings), settings))
+
+    @group.command("migrate")
+    def migrate_command() -> None:
+        """Bring the database to the present schema. Safe at any time, from any number of processes."""
+        settings = program.read_settings()
+        for name in _event_loop(_migrate(program.service(settings), settings)):
+            click.echo(f"applied {name}")
+
+    @group.command("check")
+    def check_command() -> None:
+        """Prove that settings, database and broker fit together; one line for each thing that does not."""
+        settings = program.read_settings()
+        configure_logs(program.name, "error", "auto")
+        problems = _event_loop(check(program.service(settings), settings))
+        for problem in problems:
+            click.echo(problem, err=True)
+        sys.exit(1 if problems else 0)
+
+    group.add_command(parked_group)
+    return group
+
+
+async def _run(service: Service, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Process(service, settings, _broker(service, settings)).run(stop)
+
+
+def _broker(service: Service, settings: Settings) -> Broker:
+    return RabbitBroker(
+        settings.broker_url.get_secret_value(),
+        topology=topology_of([service]) if settings.topology == "declare" else None,
+        publish_timeout_seconds=settings.publish_timeout_seconds,
+        connection_name=service.name,
+    )
+
+
+async def _migrate(service: Service, settings: Settings) -> list[str]:
+    try:
+        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error}") from None
+    try:
+        return await migrate(connection, service.migrations)
+    except ChangedMigration as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        await connection.close()
+
+
+def _event_loop(work: Any) -> Any:
+    try:
+        import uvloop  # noqa: PLC0415  not there on Windows
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)

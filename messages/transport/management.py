@@ -1,0 +1,52 @@
+"""The little that `check` reads from RabbitMQ's HTTP API."""
+
+import base64
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+HTTP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActualQueue:
+    durable: bool
+    arguments: dict[str, Any]
+    """What policies give counts like what the queue was declared with."""
+
+
+class Management:
+    """Reads one vhost. Raises OSError when the API cannot be reached or refuses the user."""
+
+    def __init__(self, url: str, broker_url: str) -> None:
+        parts = urlsplit(url)
+        self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or 15672}/api"
+        credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
+        self._vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
+
+    def queues(self) -> dict[str, ActualQueue]:
+        return {
+            queue["name"]: ActualQueue(queue["durable"], _policy_arguments(queue) | queue["arguments"])
+            for queue in self._get(f"queues/{self._vhost}")
+        }
+
+    def bindings(self) -> set[tuple[str, str, str]]:
+        """(exchange, key, queue)."""
+        return {
+            (binding["source"], binding["routing_key"], binding["destination"])
+            for binding in self._get(f"bindings/{self._vhost}")
+            if binding["destination_type"] == "queue"
+        }
+
+    def _get(self, path: str) -> Any:
+        request = urllib.request.Request(f"{self._base}/{path}", headers={"Authorization": self._authorization})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
+            return json.load(response)
+
+
+def _policy_arguments(queue: dict[str, Any]) -> dict[str, Any]:
+    definition = queue.get("effective_policy_definition") or {}
+    return {f"x-{name}": value for name, value in definition.items()}

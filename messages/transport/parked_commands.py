@@ -1,0 +1,104 @@
+"""`parked list | show | replay | discard`: what could not be handled, and what becomes of it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+import click
+
+from messages.transport import parked
+from messages.transport.failures import Unreachable
+from messages.transport.parked import Parked
+from messages.transport.service import Transaction
+from messages.transport.settings import Settings
+
+T = TypeVar("T")
+
+
+ReadSettings: TypeAlias = Callable[[], Settings]
+
+
+@click.group("parked")
+def parked_group() -> None:
+    """Look after documents that could not be handled."""
+
+
+@parked_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
+    """List what is parked, the oldest first."""
+    for row in _ask(read_settings, parked.parked):
+        click.echo(json.dumps(_fields(row)) if as_json else _line(row))
+
+
+@parked_group.command("show")
+@click.argument("parked_id", type=int)
+@click.pass_obj
+def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
+    """Show one parked document whole, with its reason."""
+    row = _ask(read_settings, lambda tx: parked.find(tx, parked_id))
+    if row is None:
+        raise click.ClickException(f"nothing is parked under {parked_id}")
+    for name, value in _fields(row).items():
+        click.echo(f"{name:<20} {value}")
+
+
+@parked_group.command("replay")
+@click.argument("parked_ids", type=int, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
+@click.pass_obj
+def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], everything: bool) -> None:
+    """Have the running service handle documents again; one that fails again stays parked."""
+    if bool(parked_ids) == everything:
+        raise click.UsageError("name ids, or say --all")
+    number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
+    click.echo(f"{number} to be replayed by the running service")
+
+
+@parked_group.command("discard")
+@click.argument("parked_ids", type=int, nargs=-1, required=True)
+@click.pass_obj
+def discard_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...]) -> None:
+    """Delete parked documents for good."""
+    number = _ask(read_settings, lambda tx: parked.discard(tx, parked_ids))
+    click.echo(f"{number} discarded")
+
+
+def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitable[T]]) -> T:
+    return asyncio.run(_ask_database(read_settings(), question))
+
+
+async def _ask_database(settings: Settings, question: Callable[[Transaction], Awaitable[T]]) -> T:
+    try:
+        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error}") from None
+    try:
+        async with connection.transaction():
+            return await question(connection)
+    finally:
+        await connection.close()
+
+
+def _line(row: Parked) -> str:
+    mark = " (to be replayed)" if row.replay_requested_at else ""
+    return f"{row.id:>6}  {row.parked_at:%Y-%m-%d %H:%M:%S}  {row.type or '?':<24} {row.reason}: {row.detail}{mark}"
+
+
+def _fields(row: Parked) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "message_id": str(row.message_id),
+        "type": row.type,
+        "order_id": str(row.order_id) if row.order_id else None,
+        "queue": row.queue,
+        "reason": row.reason,
+        "detail": row.detail,
+        "times": row.times,
+        "parked_at": row.parked_at.isoformat(),
+        "replay_requested_at": row.replay_requested_at.isoformat() if row.replay_requested_at else None,
+        "body": row.body.decode("utf-8", "backslashreplace"),
+    }
