@@ -40,7 +40,7 @@ class NoPostgresError(Exception):
 
 
 class EmbeddedPostgres:
-    """A server from `start` to `remove`. In between it may be stopped or killed, and started with its data."""
+    """A server from `start` to `remove`. In between it may be stopped or killed; data stays."""
 
     def __init__(self, binaries: Path | None = None, below: Path | None = None) -> None:
         # A socket's path may have 107 characters only, which a longer TMPDIR would use up.

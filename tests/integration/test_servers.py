@@ -1,0 +1,44 @@
+"""What the tests rely on: servers that keep their data and address, and that leave nothing behind."""
+
+import asyncpg
+import aio_pika
+import pytest
+
+from tests.servers.management import Management
+from tests.servers.server import rabbitmq_answers
+
+
+async def test_a_new_database_is_migrated(new_database):
+    connection = await asyncpg.connect(await new_database())
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") > 0
+    await connection.close()
+
+
+async def test_a_new_vhost_is_empty(new_vhost):
+    connection = await aio_pika.connect(await new_vhost())
+    await connection.close()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_postgres_comes_back_with_its_data_at_the_same_address(own_postgres, end):
+    connection = await asyncpg.connect(own_postgres.url)
+    await connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    await connection.close()
+    await getattr(own_postgres, end)()
+    with pytest.raises(OSError):
+        await asyncpg.connect(own_postgres.url)
+    await own_postgres.start()
+    connection = await asyncpg.connect(own_postgres.url)
+    assert await connection.fetchval("SELECT one FROM kept") == 1
+    await connection.close()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_rabbitmq_comes_back_with_its_data_at_the_same_address(own_rabbitmq, end):
+    management = Management(own_rabbitmq.management_url)
+    await management.create_vhost("kept")
+    await getattr(own_rabbitmq, end)()
+    with pytest.raises(OSError):
+        await rabbitmq_answers(own_rabbitmq.url, own_rabbitmq.management_url)
+    await own_rabbitmq.start()
+    assert {vhost["name"] for vhost in await management.call("GET", "vhosts")} == {"/", "kept"}

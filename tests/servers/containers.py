@@ -1,0 +1,126 @@
+"""Servers in Docker, through testcontainers."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from functools import partial
+
+import docker
+from docker.errors import DockerException, ImageNotFound
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+
+from tests.servers.remains import LABEL, remains
+from tests.servers.server import Unavailable, free_port, postgres_answers, rabbitmq_answers, until
+
+POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
+RABBITMQ_IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
+
+
+def look_for_postgres() -> "type[PostgresContainer]":
+    """Raises Unavailable."""
+    _need_image(POSTGRES_IMAGE)
+    return PostgresContainer
+
+
+def look_for_rabbitmq() -> "type[RabbitMQContainer]":
+    """Raises Unavailable."""
+    _need_image(RABBITMQ_IMAGE)
+    return RabbitMQContainer
+
+
+class Container:
+    """A container whose ports stay the same when it is started again."""
+
+    def __init__(self, image: str, *ports: int, **environment: str) -> None:
+        self._container = DockerContainer(image).with_envs(**environment)
+        self._container.with_kwargs(labels={LABEL: remains().session})
+        for port in ports:
+            self._container.with_bind_ports(port, free_port())
+
+    async def start(self) -> None:
+        known = self._container._container  # noqa: SLF001
+        await asyncio.to_thread(known.start if known else self._container.start)
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(partial(self._container.get_wrapped_container().stop, timeout=30))
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._container.get_wrapped_container().kill)
+
+    async def remove(self) -> None:
+        await asyncio.to_thread(self._container.stop)
+
+    def address(self, port: int) -> str:
+        return f"{self._container.get_container_host_ip()}:{self._container.get_exposed_port(port)}"
+
+
+class PostgresContainer(Container):
+    url: str
+
+    def __init__(self) -> None:
+        self._password = secrets.token_hex(8)
+        super().__init__(POSTGRES_IMAGE, 5432, POSTGRES_PASSWORD=self._password)
+        self._container.with_command("postgres -c fsync=off -c max_connections=300")
+
+    async def start(self) -> None:
+        await super().start()
+        self.url = f"postgresql://postgres:{self._password}@{self.address(5432)}/postgres"
+        await until(lambda: postgres_answers(self.url))
+
+
+class RabbitMQContainer(Container):
+    url: str
+    management_url: str
+
+    def __init__(self) -> None:
+        self._password = secrets.token_hex(8)
+        super().__init__(
+            RABBITMQ_IMAGE, 5672, 15672, RABBITMQ_DEFAULT_USER="test", RABBITMQ_DEFAULT_PASS=self._password
+        )
+
+    async def start(self) -> None:
+        await super().start()
+        self.url = f"amqp://test:{self._password}@{self.address(5672)}/"
+        self.management_url = f"http://test:{self._password}@{self.address(15672)}"
+        await until(lambda: rabbitmq_answers(self.url, self.management_url))
+
+    async def stop(self) -> None:
+        # Not every image passes the signal on to the node.
+        await asyncio.to_thread(self._container.exec, ["rabbitmqctl", "stop"])
+        await asyncio.to_thread(partial(self._container.get_wrapped_container().wait, timeout=60))
+
+
+def need_engine() -> docker.DockerClient:
+    """Raises Unavailable."""
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException:
+        raise Unavailable("no Docker engine answers") from None
+    return client
+
+
+def _need_image(image: str) -> None:
+    with contextlib.closing(need_engine()) as client:
+        _without_ryuk_if_there_is_none(client)
+        try:
+            _pull_if_missing(client, image)
+        except DockerException:
+            raise Unavailable(f"Docker has no image {image} and cannot pull it") from None
+
+
+def _pull_if_missing(client: docker.DockerClient, image: str) -> None:
+    try:
+        client.images.get(image)
+    except ImageNotFound:
+        client.images.pull(image)
+
+
+def _without_ryuk_if_there_is_none(client: docker.DockerClient) -> None:
+    # What Ryuk does is done by remains.py too, so nothing is lost where its image cannot be had.
+    try:
+        client.images.get(testcontainers_config.ryuk_image)
+    except ImageNotFound:
+        testcontainers_config.ryuk_disabled = True

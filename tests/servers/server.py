@@ -1,0 +1,77 @@
+"""What the tests ask of a real server, wherever it runs, and how they wait until it answers."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from tests.servers.management import Management
+
+ANSWER_TIMEOUT_SECONDS = 90.0
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+
+class Unavailable(Exception):
+    """Why a server cannot be had from one of the places where it might be; one line."""
+
+
+class Server(Protocol):
+    """Stopped or killed, it can be started again: with its data, at the same address."""
+
+    url: str
+
+    async def start(self) -> None:
+        """Return when it answers."""
+
+    async def stop(self) -> None:
+        """End in order."""
+
+    async def kill(self) -> None:
+        """End like in a crash: SIGKILL."""
+
+    async def remove(self) -> None:
+        """End, if need be, and leave nothing behind."""
+
+
+class Broker(Server, Protocol):
+    """A RabbitMQ node with the management plugin; the URLs carry the credentials of an administrator."""
+
+    management_url: str
+
+
+async def postgres_answers(url: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    await connection.close()
+
+
+async def rabbitmq_answers(url: str, management_url: str) -> None:
+    await Management(management_url).call("GET", "overview")
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(PROTOCOL_HEADER)
+    try:
+        await asyncio.wait_for(reader.readexactly(1), timeout=5)
+    finally:
+        writer.close()
+
+
+async def until(answers: Callable[[], Awaitable[None]]) -> None:
+    """Repeat `answers` until it does not raise; its last error is raised if that takes too long."""
+    deadline = asyncio.get_running_loop().time() + ANSWER_TIMEOUT_SECONDS
+    while True:
+        try:
+            return await answers()
+        except (OSError, asyncpg.PostgresError, asyncio.IncompleteReadError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
