@@ -1,7 +1,11 @@
 """Every exchange, queue and binding, derived from what the services handle. The definitions file is made from it."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from messages.contracts.message import Message
+from messages.contracts.participation import Command
 
 if TYPE_CHECKING:
     from messages.transport.service import Service
@@ -17,6 +21,12 @@ ANSWERS = "answers"
 DEAD_LETTERS = "dead_letters"
 """Direct exchange, written by the broker."""
 
+DELIVERY_LIMIT = 100
+MAX_MESSAGES = 1_000_000
+LISTENER_EXPIRES_SECONDS = 600
+
+Arguments: TypeAlias = Mapping[str, str | int]
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -27,3 +37,121 @@ class Address:
 
 
 ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    kind: Literal["topic", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue; `arguments` are RabbitMQ's own, and cannot be changed once it exists."""
+
+    name: str
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What is said to `exchange` under `key` reaches `queue`."""
+
+    exchange: str
+    key: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What has to exist in a broker, in the order in which it can be declared."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+
+    def __add__(self, other: "Topology") -> "Topology":
+        """Both. Declaring twice what is in both does no harm."""
+        return Topology(self.exchanges + other.exchanges, self.queues + other.queues, self.bindings + other.bindings)
+
+
+EXCHANGES = (
+    Exchange(REQUESTS, "topic"),
+    Exchange(OUTCOMES, "topic"),
+    Exchange(COMMANDS, "direct"),
+    Exchange(ANSWERS, "direct"),
+    Exchange(DEAD_LETTERS, "direct"),
+)
+
+
+def topology_of(services: Sequence["Service"]) -> Topology:
+    """All exchanges, and of each service its two queues, its dead letters and their bindings."""
+    queues = [queue for service in services for queue in _queues(service)]
+    bindings = [binding for service in services for binding in _bindings(service)]
+    return Topology(EXCHANGES, tuple(queues), tuple(dict.fromkeys(bindings)))
+
+
+def listener(name: str, keys: Iterable[str] = ("#",)) -> Topology:
+    """A client's own queue of outcomes. The broker removes it when nobody has read it for a while.
+
+    It holds no exchange: a client may not declare one.
+    """
+    queue = f"{OUTCOMES}.{name}"
+    arguments: Arguments = {"x-queue-type": "classic", "x-expires": LISTENER_EXPIRES_SECONDS * 1000}
+    return Topology((), (Queue(queue, arguments),), tuple(Binding(OUTCOMES, key, queue) for key in keys))
+
+
+def queue_name(service_name: str, queue: str) -> str:
+    """`store_worker.reserve`."""
+    return f"{service_name}.{queue}"
+
+
+def dead_queue(service_name: str) -> str:
+    """`store_worker.dead`: what the broker gave up delivering to the service, until it is parked."""
+    return queue_name(service_name, "dead")
+
+
+def _queues(service: "Service") -> Iterator[Queue]:
+    dead = dead_queue(service.name)
+    for queue in (service.first, service.intake):
+        yield Queue(queue_name(service.name, queue), _working(dead))
+    yield Queue(dead, _LAST_RESORT)
+
+
+def _working(dead: str) -> Arguments:
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": DEAD_LETTERS,
+        "x-dead-letter-routing-key": dead,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",  # at-least-once dead-lettering needs it, and drop-head loses silently
+        "x-max-length": MAX_MESSAGES,
+    }
+
+
+_LAST_RESORT: Arguments = {
+    "x-queue-type": "quorum",
+    # A dead letter has nowhere to go from here, and without a limit of its own RabbitMQ 4 drops it at 20.
+    "x-delivery-limit": 1_000_000_000,
+    "x-overflow": "reject-publish",
+    "x-max-length": MAX_MESSAGES,
+}
+
+
+def _bindings(service: "Service") -> Iterator[Binding]:
+    for message, short_name in service.handlers.items():
+        queue = queue_name(service.name, short_name)
+        exchange = _exchange(message)
+        yield Binding(exchange, message.routing_key() if exchange == REQUESTS else queue, queue)
+    dead = dead_queue(service.name)
+    yield Binding(DEAD_LETTERS, dead, dead)
+
+
+def _exchange(message: type[Message]) -> str:
+    if message.FROM_OUTSIDE:
+        return REQUESTS
+    # An outcome that a service hears comes from the orchestrator, like a command.
+    return COMMANDS if issubclass(message, Command) or message.TO_OUTSIDE else ANSWERS

@@ -1,0 +1,90 @@
+"""The queues of the in-process broker: who gets which message next, what comes back, and what is given up."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from messages.transport.broker import Arrival, Envelope
+from messages.transport.topology import Address, Queue
+
+DELIVERY_LIMIT = 20
+"""Where a queue says nothing, as in RabbitMQ 4."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """A message in a queue, and how often it came back."""
+
+    envelope: Envelope
+    failures: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Consumer:
+    """Consumes one queue until it is lost: the epoch of its arrivals."""
+
+    prefetch: int
+    deliver: Callable[[Arrival], None]
+    on_lost: Callable[[], None]
+    unacknowledged: dict[int, Kept] = field(default_factory=dict)
+    last_tag: int = 0
+    cancelled: bool = False
+
+    @property
+    def has_room(self) -> bool:
+        return not self.cancelled and len(self.unacknowledged) < self.prefetch
+
+    def take(self, kept: Kept) -> None:
+        self.last_tag += 1
+        self.unacknowledged[self.last_tag] = kept
+        body, content_type = kept.envelope.body, kept.envelope.content_type
+        self.deliver(Arrival(body, content_type, kept.failures, self.last_tag, self))
+
+    def settle(self, last_tag: int) -> None:
+        """Forget all up to and including `last_tag`."""
+        for tag in [tag for tag in self.unacknowledged if tag <= last_tag]:
+            del self.unacknowledged[tag]
+
+
+class KeptQueue:
+    """Messages in order; those that came back stand before the others."""
+
+    def __init__(
+        self, queue: Queue, consumers: deque[Consumer], give_up: Callable[[Address, Envelope], object]
+    ) -> None:
+        arguments = queue.arguments
+        self._limit = int(arguments.get("x-delivery-limit", DELIVERY_LIMIT))
+        self._dead = Address(
+            str(arguments.get("x-dead-letter-exchange", "")), str(arguments.get("x-dead-letter-routing-key", ""))
+        )
+        self._consumers = consumers
+        self._give_up = give_up
+        self._ready: deque[Kept] = deque()
+
+    def put(self, envelope: Envelope) -> None:
+        self._ready.append(Kept(envelope))
+        self.serve()
+
+    def serve(self) -> None:
+        """Hand out in turn for as long as somebody has room."""
+        while self._ready and (consumer := self._next_with_room()):
+            consumer.take(self._ready.popleft())
+
+    def take_back(self, returned: Iterable[Kept]) -> None:
+        """Each comes back with one failure more; what fails too often is given up."""
+        stay: list[Kept] = []
+        for kept in returned:
+            kept.failures += 1
+            if kept.failures > self._limit:
+                self._give_up(self._dead, kept.envelope)
+            else:
+                stay.append(kept)
+        self._ready.extendleft(reversed(stay))
+        self.serve()
+
+    def _next_with_room(self) -> Consumer | None:
+        for _ in range(len(self._consumers)):
+            self._consumers.rotate(-1)
+            if self._consumers[-1].has_room:
+                return self._consumers[-1]
+        return None

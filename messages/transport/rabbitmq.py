@@ -1,0 +1,71 @@
+"""RabbitMQ behind the Broker protocol: one connection to publish, one to consume, a channel for each queue."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from aio_pika.abc import AbstractChannel
+
+from messages.transport.broker import Envelope
+from messages.transport.rabbitmq_connection import Link, open_channel
+from messages.transport.rabbitmq_consumer import RabbitSubscription
+from messages.transport.rabbitmq_publisher import RabbitPublisher
+from messages.transport.rabbitmq_topology import declare
+from messages.transport.topology import Topology
+
+for name in ("aiormq", "aio_pika"):
+    # Their lines name the user; what is worth knowing is said by our own.
+    logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class RabbitBroker:
+    """Keeps the contract of Broker. With a topology it declares that before each use of a new channel."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        topology: Topology | None = None,
+        publish_timeout_seconds: float = 5.0,
+        connection_name: str = "order saga",
+    ) -> None:
+        self._topology = topology
+        # An alarm of the broker's stops it from reading a connection that publishes: acks must not be stuck in it.
+        self._publishing = Link(url, f"{connection_name}: publishing")
+        self._consuming = Link(url, f"{connection_name}: consuming")
+        self._publisher = RabbitPublisher(self._channel_to_publish, publish_timeout_seconds)
+        self._subscriptions: list[RabbitSubscription] = []
+
+    @property
+    def connected(self) -> bool:
+        usable = self._publishing.usable and self._consuming.usable
+        return usable and all(subscription.settled for subscription in self._subscriptions)
+
+    async def start(self) -> None:
+        self._publishing.start()
+        self._consuming.start()
+
+    async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> RabbitSubscription:
+        subscription = RabbitSubscription(self._consuming, self._channel_to_consume, queue, prefetch, on_arrival)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        return await self._publisher.publish(envelopes)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(subscription.close() for subscription in self._subscriptions))
+        await self._publisher.close()
+        await asyncio.gather(self._publishing.close(), self._consuming.close())
+
+    async def _channel_to_publish(self) -> AbstractChannel:
+        return await self._channel(self._publishing, confirms=True)
+
+    async def _channel_to_consume(self) -> AbstractChannel:
+        return await self._channel(self._consuming, confirms=False)
+
+    async def _channel(self, link: Link, *, confirms: bool) -> AbstractChannel:
+        connection = await link.connection()
+        if self._topology is not None:
+            await declare(connection, self._topology)
+        return await open_channel(connection, confirms=confirms)

@@ -1,0 +1,153 @@
+"""One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from yarl import URL
+
+from messages.transport.backoff import Backoff
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 10.0
+CALL_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 10
+BLOCKED_AFTER_SECONDS = 0.5
+WATCH_SECONDS = 1.0
+
+BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
+"""What a call to a broker that is going away can raise."""
+
+BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
+
+
+class Link:
+    """A connection under supervision. Nothing of its URL but host, port and vhost is ever logged."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
+        self.name = name
+        self._connection: AbstractConnection | None = None
+        self._opened = asyncio.Event()
+        self._blocked = False
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Open, and no alarm of the broker's blocks it."""
+        return self._opened.is_set() and not self._blocked
+
+    def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
+
+    async def connection(self) -> AbstractConnection:
+        """The open connection, as soon as there is one."""
+        while self._connection is None:
+            await self._opened.wait()
+        return self._connection
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+
+    async def _keep_open(self) -> None:
+        backoff = patience()
+        while True:
+            try:
+                async with self._connected() as connection:
+                    backoff.reset()
+                    await self._watch(connection)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a connection is still wanted
+                log.warning("broker connection failed", link=self.name, at=self._place, error=self.tell(error))
+            await asyncio.sleep(backoff.next_seconds())
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AbstractConnection]:
+        with unasked_cancellation_is_a_failure():
+            connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+        try:
+            self._connection = connection
+            self._opened.set()
+            log.info("broker connection opened", link=self.name, at=self._place)
+            yield connection
+        finally:
+            self._connection = None
+            self._opened.clear()
+            self._blocked = False
+            await close_quietly(connection)
+
+    async def _watch(self, connection: AbstractConnection) -> None:
+        """Return when the connection is lost; meanwhile notice when an alarm blocks it."""
+        transport = connection.transport
+        if transport is None:
+            return
+        closing = transport.connection.closing
+        while not closing.done():
+            self._blocked = not await _answers(transport.connection.ready())
+            await asyncio.wait([closing], timeout=WATCH_SECONDS)
+        log.warning("broker connection lost", link=self.name, at=self._place, error=self.tell(why(closing)))
+
+    @property
+    def _place(self) -> str:
+        return f"{self._url.host}:{self._url.port or ''}{self._url.path}"
+
+    def tell(self, error: BaseException | None) -> str:
+        """What went wrong, without the user's name: RabbitMQ repeats it in its refusals."""
+        said = f"{type(error).__name__}: {error}"
+        for secret in (self._url.user, self._url.password):
+            said = said.replace(f"'{secret}'", "'***'") if secret else said
+        return said
+
+
+async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:
+    """A fresh channel. An unroutable mandatory publish raises on it; without that it looks like a success."""
+    channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+    with unasked_cancellation_is_a_failure():
+        async with asyncio.timeout(CALL_SECONDS):
+            await channel.initialize()
+    return channel
+
+
+async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:
+    """Close what may be dead already; give up after a while."""
+    with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await closable.close()
+
+
+@contextmanager
+def unasked_cancellation_is_a_failure() -> Iterator[None]:
+    """Who waits on a dying channel sees CancelledError, though nobody cancelled the task: aiormq's way to say so."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the channel died") from error
+
+
+def why(closing: "asyncio.Future[object]") -> BaseException | None:
+    """What ended a connection or channel that is closing."""
+    return None if closing.cancelled() else closing.exception()
+
+
+def patience() -> Backoff:
+    """The pauses between tries to reach the broker."""
+    return Backoff(base_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)
+
+
+async def _answers(ready: Awaitable[None]) -> bool:
+    """Whether aiormq's `ready`, which waits for as long as the broker blocks the connection, returns."""
+    try:
+        await asyncio.wait_for(ready, BLOCKED_AFTER_SECONDS)
+    except TimeoutError:
+        return False
+    return True
