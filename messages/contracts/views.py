@@ -1,4 +1,4 @@
-"""What each service lets others read: one row type for each view in the schema `published` of its database."""
+"""What each service lets others read: a row type for each view in the schema `published` of its database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ASSIGNED = "assigned"
 CONFIRMED = "confirmed"
 FULFILLED = "fulfilled"
 
-HOLDING = frozenset({RESERVED, ASSIGNED, CONFIRMED})
+HELD = (RESERVED, ASSIGNED, CONFIRMED)
 """States in which units are the order's. Fulfilled ones were; refused, expired and released ones are not."""
 
 
@@ -38,6 +38,8 @@ class Order:
     deadline: datetime | None
     decided_at: datetime | None
     cleaned_at: datetime | None
+    told: frozenset[str] = frozenset()
+    """The outcomes that were told to the customer, by the orchestrator's own timeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`published.received`: how many units of a kind ever came to a place, and how many rows were pruned since."""
+    """`published.received`: how many units of a kind came to a place, and how many were pruned since."""
 
     place: str
     kind: str

@@ -1,0 +1,165 @@
+"""What must be true across the services, as pure functions over what was read.
+
+I1 truth, I2 exclusivity, I3 conservation, I4 termination, I5 finality, I6 nothing lost.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import chain
+from typing import TypeAlias
+
+from messages.contracts.delivery import DELIVERY
+from messages.contracts.store import STORE
+from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
+from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
+
+PRUNED_AFTER = timedelta(days=1)
+"""How long after its deadline a fulfilled order's reservation may be gone."""
+
+WANTED: Mapping[str, Callable[[Order], Mapping[str, int]]] = {
+    STORE: lambda order: order.quantities,
+    DELIVERY: lambda _: {"agent": 1},
+}
+"""How many units of which kind an order is entitled to. Of a participant that is not here, none are counted."""
+
+Wrong: TypeAlias = Iterator[tuple[str, str]]
+
+
+def check(snapshot: Snapshot) -> list[Finding]:
+    """Everything that is wrong; an empty list if nothing is."""
+    by_order = (check_order(account, snapshot.moment) for account in snapshot.accounts)
+    by_service = (check_service(census) for census in snapshot.censuses)
+    return list(chain.from_iterable(chain(by_order, by_service)))
+
+
+def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
+    """Yield what is wrong with one order."""
+    order = account.order
+    for participant, share in account.shares.items():
+        for invariant, sentence in _wrong_with_share(order, share, moment):
+            yield Finding(invariant, f"{participant}: {sentence}", order_id=account.order_id)
+    if order is not None:
+        for invariant, sentence in _wrong_with_order(order, moment):
+            yield Finding(invariant, sentence, order_id=account.order_id)
+
+
+def check_service(census: Census) -> Iterator[Finding]:
+    """Yield what is wrong in one service beyond single orders."""
+    for received, present in census.stock:
+        kept = received.received - received.pruned
+        if kept != present:
+            sentence = f"{received.place} should have {kept} of {received.kind}, sold or not, and has {present}"
+            yield Finding("I3", sentence, service=census.service)
+    for unit_id, order_ids in census.shared.items():
+        sentence = f"belongs to {len(order_ids)} orders: {', '.join(map(str, order_ids))}"
+        yield Finding("I2", sentence, unit_id=unit_id, service=census.service)
+    if census.overdue_envelopes:
+        sentence = f"{census.overdue_envelopes} envelopes are stuck in the outbox"
+        yield Finding("I6", sentence, service=census.service)
+    for parked in census.parked:
+        sentence = f"parked: {parked.type or 'a document'} from {parked.queue}: {parked.reason}, {parked.detail}"
+        yield Finding("I6", sentence, order_id=parked.order_id, service=census.service)
+
+
+def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
+    if (order.outcome is None) != (order.decided_at is None):
+        yield "I5", f"outcome {order.outcome}, but decided at {order.decided_at}"
+    if order.told - {order.outcome}:
+        yield "I5", f"outcome {order.outcome}, but {' and '.join(sorted(order.told))} was told"
+    if order.outcome is None and moment.is_overdue(order.deadline):
+        yield "I4", f"still undecided ({order.phase}), and due at {order.deadline}"
+    if order.outcome == NOT_PLACED and order.cleaned_at is None and moment.is_overdue(order.decided_at):
+        yield "I4", f"not placed since {order.decided_at}, and still not clean ({order.phase})"
+
+
+def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wrong:
+    yield from _rows_and_units_disagree(share)
+    if order is None:
+        yield from _unheard_of(share, moment)
+    elif order.outcome == PLACED:
+        yield from _placed(order, share, moment)
+    else:
+        yield from _not_placed(order, share)
+    if share.state == RESERVED and share.holding and moment.is_overdue(share.holding.expires_at):
+        yield "I3", f"still reserved, with a lease until {share.holding.expires_at}"
+
+
+def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
+    if share.state in (ASSIGNED, CONFIRMED, FULFILLED):
+        yield from _not_as_promised(order, share)
+        yield from _not_as_wanted(order, share)
+    elif share.holding is not None or not _may_be_pruned(order, moment):
+        yield "I1", f"the order is placed, and its reservation here is {share.state}"
+    if share.state == ASSIGNED and moment.is_overdue(order.decided_at):
+        yield "I3", f"merely assigned, and the order is placed since {order.decided_at}"
+
+
+def _not_placed(order: Order, share: Share) -> Wrong:
+    if share.state in (CONFIRMED, FULFILLED):
+        yield "I3", f"{share.state}, and the order is {order.outcome or 'undecided'}"
+    elif share.state in HELD:
+        if order.cleaned_at is not None:
+            yield "I3", f"{_names(share.listed)} {share.state} for an order that is not placed and said to be clean"
+        yield from _more_than_wanted(order, share)
+
+
+def _unheard_of(share: Share, moment: Moment) -> Wrong:
+    if share.holding and share.state in (*HELD, FULFILLED) and moment.is_overdue(share.holding.changed_at):
+        yield "I3", f"{_names(share.holding.unit_ids)} {share.state} for an order that nobody has heard of"
+
+
+def _rows_and_units_disagree(share: Share) -> Wrong:
+    """One database, read in one snapshot: no message on its way can explain a difference."""
+    listed, carried = share.listed, share.carried
+    if carried - listed:
+        yield "I3", f"{_names(carried - listed)} held, and the reservation is {share.state} without it"
+    if listed - carried:
+        yield "I2", f"{_names(listed - carried)} {share.state}, and held by another order or by none"
+
+
+def _not_as_promised(order: Order, share: Share) -> Wrong:
+    promised = frozenset(order.granted.get(share.participant, ()))
+    has = frozenset(share.holding.unit_ids) if share.holding else frozenset()
+    if promised != has:
+        yield "I1", f"{_names(promised)} promised to the customer, and {_names(has)} {share.state}"
+
+
+def _not_as_wanted(order: Order, share: Share) -> Wrong:
+    wanted = _wanted(order, share)
+    if wanted is None or share.holding is None:
+        return
+    number = len(share.holding.unit_ids)
+    if number < wanted.total():
+        yield "I1", f"{number} units {share.state}, and {wanted.total()} wanted"
+    elif share.state in HELD and wanted - share.kinds:
+        yield "I1", f"{_amounts(wanted - share.kinds)} wanting"
+    if share.participant == STORE and any(unit.place != order.store_id for unit in share.units):
+        yield "I1", f"packets of another store than {order.store_id}"
+    yield from _more_than_wanted(order, share)
+
+
+def _more_than_wanted(order: Order, share: Share) -> Wrong:
+    wanted = _wanted(order, share)
+    if wanted is not None and share.kinds - wanted:
+        yield "I2", f"{_amounts(share.kinds - wanted)} more than was asked for"
+
+
+def _wanted(order: Order, share: Share) -> Counter[str] | None:
+    entitlement = WANTED.get(share.participant)
+    return Counter(entitlement(order)) if entitlement else None
+
+
+def _may_be_pruned(order: Order, moment: Moment) -> bool:
+    over = order.deadline or order.decided_at
+    return over is not None and over + PRUNED_AFTER < moment.now
+
+
+def _names(unit_ids: Iterable[str], shown: int = 5) -> str:
+    names = sorted(unit_ids)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return (", ".join(names[:shown]) or "nothing") + more
+
+
+def _amounts(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} x {kind}" for kind, number in sorted(kinds.items()))

@@ -1,0 +1,94 @@
+"""What an audit looks at, and what it says: rows of the published views, gathered by order and by service."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from messages.contracts.views import HELD, Holding, Order, Parked, Received, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong: which invariant, about what, and one sentence that says how."""
+
+    invariant: str
+    sentence: str
+    order_id: UUID | None = None
+    unit_id: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One participant's view of one order: its reservation row, and the units that carry the order's id."""
+
+    participant: str
+    holding: Holding | None = None
+    units: tuple[Unit, ...] = ()
+
+    @property
+    def state(self) -> str:
+        return self.holding.state if self.holding else "absent"
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The units that the reservation holds."""
+        return frozenset(self.holding.unit_ids) if self.holding and self.state in HELD else frozenset()
+
+    @property
+    def carried(self) -> frozenset[str]:
+        """The units that are held, by their own account."""
+        return frozenset(unit.unit_id for unit in self.units if unit.state in HELD)
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many units of which kind are the order's."""
+        return Counter(unit.kind for unit in self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What all the databases say about one order."""
+
+    order_id: UUID
+    order: Order | None
+    shares: Mapping[str, Share]
+    """By participant; every participant is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What one service's database says beyond single orders."""
+
+    service: str
+    stock: Sequence[tuple[Received, int]] = ()
+    """What was received of each kind in each place, and how many units are there."""
+    shared: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
+    """Units that more than one order has, with these orders."""
+    parked: Sequence[Parked] = ()
+    overdue_envelopes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When one looked, by the orchestrator's database, and how long things may take."""
+
+    now: datetime
+    grace: timedelta = timedelta()
+    at_rest: bool = False
+    """Nothing is running: what is merely unfinished is wrong too."""
+
+    def is_overdue(self, since: datetime | None) -> bool:
+        """`since` lies further back than the grace period; what has no time has been due for ever."""
+        return self.at_rest or since is None or since + self.grace < self.now
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one looked at."""
+
+    moment: Moment
+    accounts: Sequence[Account] = ()
+    censuses: Sequence[Census] = ()

@@ -1,0 +1,370 @@
+"""The audit's rules find every kind of corruption and name it, and accuse nobody of a clean system."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from messages.contracts.views import Holding, Order, Parked, Received, Unit
+from order_saga.audit_rules import check
+from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
+
+NOW = datetime(2030, 5, 1, 12, 0, tzinfo=UTC)
+A_WHILE_AGO = NOW - timedelta(minutes=5)
+SOON = NOW + timedelta(seconds=20)
+GRACE = timedelta(seconds=10)
+
+PLACED, CANCELLED, DELIVERED, WAITING = (UUID(int=number) for number in (1, 2, 3, 4))
+
+
+@dataclass
+class World:
+    """A small system in which everything is as it should be, until a test corrupts it."""
+
+    orders: dict[UUID, Order] = field(default_factory=dict)
+    shares: dict[tuple[UUID, str], Share] = field(default_factory=dict)
+    store: Census = field(default_factory=lambda: Census("store_worker"))
+    moment: Moment = field(default_factory=lambda: Moment(NOW, GRACE))
+
+    def check(self) -> list[Finding]:
+        ids = sorted(self.orders.keys() | {order_id for order_id, _ in self.shares})
+        return check(Snapshot(self.moment, [self.account(order_id) for order_id in ids], [self.store]))
+
+    def account(self, order_id: UUID) -> Account:
+        shares = {name: self.shares.get((order_id, name), Share(name)) for name in ("store", "delivery")}
+        return Account(order_id, self.orders.get(order_id), shares)
+
+    def change_order(self, order_id: UUID, **changes: Any) -> None:
+        self.orders[order_id] = replace(self.orders[order_id], **changes)
+
+    def change_holding(self, order_id: UUID, name: str = "store", **changes: Any) -> None:
+        share = self.shares[order_id, name]
+        assert share.holding is not None
+        self.shares[order_id, name] = replace(share, holding=replace(share.holding, **changes))
+
+    def change_store(self, **changes: Any) -> None:
+        self.store = replace(self.store, **changes)
+
+    def change_units(self, order_id: UUID, name: str, units: tuple[Unit, ...]) -> None:
+        self.shares[order_id, name] = replace(self.shares[order_id, name], units=units)
+
+
+def order(order_id: UUID, **given: Any) -> Order:
+    defaults: dict[str, Any] = {
+        "phase": "placed",
+        "outcome": "placed",
+        "participant": None,
+        "reason": None,
+        "store_id": "north",
+        "zone": "centre",
+        "quantities": {"milk": 2, "bread": 1},
+        "granted": {"store": ("P-1", "P-2", "P-3"), "delivery": ("A-1",)},
+        "accepted_at": A_WHILE_AGO,
+        "deadline": A_WHILE_AGO + timedelta(seconds=30),
+        "decided_at": A_WHILE_AGO + timedelta(seconds=1),
+        "cleaned_at": A_WHILE_AGO + timedelta(seconds=1),
+    }
+    return Order(order_id, **(defaults | given))
+
+
+def holding(order_id: UUID, state: str, *unit_ids: str) -> Holding:
+    return Holding(order_id, state, None, unit_ids, A_WHILE_AGO + timedelta(seconds=60), A_WHILE_AGO)
+
+
+def packets(
+    order_id: UUID, state: str, *ids: str, kinds: tuple[str, ...] = ("milk", "milk", "bread")
+) -> tuple[Unit, ...]:
+    return tuple(Unit(unit_id, "north", kind, state, order_id) for unit_id, kind in zip(ids, kinds, strict=False))
+
+
+@pytest.fixture
+def world() -> World:
+    """One order of each kind: placed, cancelled, delivered and pruned, waiting to be decided."""
+    agent = Unit("A-1", "centre", "agent", "confirmed", PLACED)
+    return World(
+        orders={
+            PLACED: order(PLACED),
+            CANCELLED: order(CANCELLED, outcome="not_placed", reason="cancelled", granted={}),
+            DELIVERED: order(DELIVERED, granted={"store": ("P-4", "P-5", "P-6"), "delivery": ("A-2",)}),
+            WAITING: order(
+                WAITING, phase="reserving", outcome=None, granted={}, deadline=SOON, decided_at=None, cleaned_at=None
+            ),
+        },
+        shares={
+            (PLACED, "store"): Share(
+                "store",
+                holding(PLACED, "confirmed", "P-1", "P-2", "P-3"),
+                packets(PLACED, "confirmed", "P-1", "P-2", "P-3"),
+            ),
+            (PLACED, "delivery"): Share("delivery", holding(PLACED, "confirmed", "A-1"), (agent,)),
+            (CANCELLED, "store"): Share("store", holding(CANCELLED, "released")),
+            (CANCELLED, "delivery"): Share("delivery", holding(CANCELLED, "refused")),
+            (DELIVERED, "store"): Share("store", holding(DELIVERED, "fulfilled", "P-4", "P-5", "P-6")),
+            (DELIVERED, "delivery"): Share("delivery", holding(DELIVERED, "fulfilled", "A-2")),
+            (WAITING, "store"): Share(
+                "store",
+                replace(holding(WAITING, "reserved", "P-7", "P-8", "P-9"), expires_at=SOON),
+                packets(WAITING, "reserved", "P-7", "P-8", "P-9"),
+            ),
+        },
+        store=Census("store_worker", stock=[(Received("north", "milk", 9, 3), 6)]),
+    )
+
+
+def test_a_clean_system_is_clean(world: World) -> None:
+    assert world.check() == []
+
+
+Corruption = Callable[[World], None]
+CORRUPTIONS: list[tuple[Corruption, str, str]] = []
+
+
+def found_as(invariant: str, sentence: str) -> Callable[[Corruption], Corruption]:
+    """Collect a corruption, together with what the audit must say about it."""
+
+    def collect(corruption: Corruption) -> Corruption:
+        CORRUPTIONS.append((corruption, invariant, sentence))
+        return corruption
+
+    return collect
+
+
+@found_as("I1", "store: the order is placed, and its reservation here is absent")
+def placed_without_packets(world: World) -> None:
+    del world.shares[PLACED, "store"]
+
+
+@found_as("I1", "delivery: the order is placed, and its reservation here is absent")
+def placed_without_an_agent(world: World) -> None:
+    del world.shares[PLACED, "delivery"]
+
+
+@found_as("I1", "its reservation here is released")
+def placed_and_released(world: World) -> None:
+    world.shares[PLACED, "store"] = Share("store", holding(PLACED, "released"))
+
+
+@found_as("I1", "its reservation here is reserved")
+def placed_and_only_reserved(world: World) -> None:
+    world.change_holding(PLACED, state="reserved")
+    world.change_units(PLACED, "store", packets(PLACED, "reserved", "P-1", "P-2", "P-3"))
+
+
+@found_as("I1", "P-1, P-2, P-77 promised to the customer, and P-1, P-2, P-3 confirmed")
+def other_packets_than_promised(world: World) -> None:
+    world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-77"), "delivery": ("A-1",)})
+
+
+@found_as("I1", "1 x bread wanting")
+def another_sku_than_ordered(world: World) -> None:
+    three_milks = packets(PLACED, "confirmed", "P-1", "P-2", "P-3", kinds=("milk", "milk", "milk"))
+    world.change_units(PLACED, "store", three_milks)
+
+
+@found_as("I1", "packets of another store than south")
+def packets_of_another_store(world: World) -> None:
+    world.change_order(PLACED, store_id="south")
+
+
+@found_as("I1", "1 units fulfilled, and 3 wanted")
+def fewer_packets_than_ordered(world: World) -> None:
+    world.change_order(DELIVERED, granted={"store": ("P-4",), "delivery": ("A-2",)})
+    world.change_holding(DELIVERED, unit_ids=("P-4",))
+
+
+@found_as("I2", "store: P-3 confirmed, and held by another order or by none")
+def a_packet_of_another_order(world: World) -> None:
+    world.change_units(PLACED, "store", packets(PLACED, "confirmed", "P-1", "P-2"))
+
+
+@found_as("I2", f"belongs to 2 orders: {PLACED}, {DELIVERED}")
+def a_packet_in_two_orders(world: World) -> None:
+    world.change_store(shared={"P-1": (PLACED, DELIVERED)})
+
+
+@found_as("I2", "1 x bread more than was asked for")
+def more_packets_than_asked_for(world: World) -> None:
+    ids, kinds = ("P-7", "P-8", "P-9", "P-10"), ("milk", "milk", "bread", "bread")
+    world.change_holding(WAITING, unit_ids=ids)
+    world.change_units(WAITING, "store", packets(WAITING, "reserved", *ids, kinds=kinds))
+
+
+@found_as("I2", "delivery: 1 x agent more than was asked for")
+def two_agents_for_one_order(world: World) -> None:
+    agents = ("A-1", "A-9")
+    world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-3"), "delivery": agents})
+    world.change_holding(PLACED, "delivery", unit_ids=agents)
+    world.change_units(PLACED, "delivery", packets(PLACED, "confirmed", *agents, kinds=("agent", "agent")))
+
+
+@found_as("I3", "north should have 6 of milk, sold or not, and has 5")
+def a_packet_that_vanished(world: World) -> None:
+    world.change_store(stock=[(Received("north", "milk", 9, 3), 5)])
+
+
+@found_as("I3", "north should have 6 of milk, sold or not, and has 7")
+def a_packet_that_nobody_received(world: World) -> None:
+    world.change_store(stock=[(Received("north", "milk", 9, 3), 7)])
+
+
+@found_as("I3", "P-5 held, and the reservation is released without it")
+def a_packet_that_stayed_behind(world: World) -> None:
+    world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
+
+
+@found_as("I3", "P-5 assigned for an order that is not placed and said to be clean")
+def a_reservation_that_survived_its_release(world: World) -> None:
+    world.change_holding(CANCELLED, state="assigned", unit_ids=("P-5",))
+    world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
+
+
+@found_as("I3", "fulfilled, and the order is not_placed")
+def fulfilled_and_not_placed(world: World) -> None:
+    world.change_holding(CANCELLED, state="fulfilled")
+
+
+@found_as("I3", "confirmed, and the order is undecided")
+def confirmed_and_undecided(world: World) -> None:
+    world.change_holding(WAITING, state="confirmed")
+    world.change_units(WAITING, "store", packets(WAITING, "confirmed", "P-7", "P-8", "P-9"))
+
+
+@found_as("I3", "merely assigned, and the order is placed since")
+def placed_and_never_confirmed(world: World) -> None:
+    world.change_holding(PLACED, state="assigned")
+    world.change_units(PLACED, "store", packets(PLACED, "assigned", "P-1", "P-2", "P-3"))
+
+
+@found_as("I3", "still reserved, with a lease until")
+def a_lease_that_nobody_swept(world: World) -> None:
+    world.change_holding(WAITING, expires_at=A_WHILE_AGO)
+
+
+@found_as("I3", "P-7, P-8, P-9 reserved for an order that nobody has heard of")
+def a_reservation_without_an_order(world: World) -> None:
+    del world.orders[WAITING]
+
+
+@found_as("I4", "still undecided (reserving), and due at")
+def undecided_past_its_deadline(world: World) -> None:
+    world.change_order(WAITING, deadline=A_WHILE_AGO)
+
+
+@found_as("I4", "still not clean (releasing)")
+def never_clean(world: World) -> None:
+    world.change_order(CANCELLED, phase="releasing", cleaned_at=None)
+
+
+@found_as("I5", "outcome placed, but decided at None")
+def an_outcome_without_a_decision(world: World) -> None:
+    world.change_order(PLACED, decided_at=None)
+
+
+@found_as("I5", "outcome None, but decided at")
+def a_decision_without_an_outcome(world: World) -> None:
+    world.change_order(WAITING, decided_at=NOW)
+
+
+@found_as("I5", "outcome placed, but not_placed and placed was told")
+def two_outcomes_told(world: World) -> None:
+    world.change_order(PLACED, told=frozenset({"placed", "not_placed"}))
+
+
+@found_as("I5", "outcome None, but placed was told")
+def an_outcome_told_too_early(world: World) -> None:
+    world.change_order(WAITING, told=frozenset({"placed"}))
+
+
+@found_as("I6", "3 envelopes are stuck in the outbox")
+def an_outbox_that_does_not_drain(world: World) -> None:
+    world.change_store(overdue_envelopes=3)
+
+
+@found_as("I6", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, boom")
+def a_parked_document(world: World) -> None:
+    parked = Parked(WAITING, "ReservePackets/1.0", PLACED, "store_worker.reserve", "handler_failed", "boom", NOW)
+    world.change_store(parked=[parked])
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "invariant", "sentence"), CORRUPTIONS, ids=[corrupt.__name__ for corrupt, _, _ in CORRUPTIONS]
+)
+def test_corruption_is_found_and_named(world: World, corrupt: Corruption, invariant: str, sentence: str) -> None:
+    corrupt(world)
+
+    found = world.check()
+
+    assert any(each.invariant == invariant and sentence in each.sentence for each in found), found
+
+
+def test_a_finding_names_its_order(world: World) -> None:
+    undecided_past_its_deadline(world)
+
+    assert [finding.order_id for finding in world.check()] == [WAITING]
+
+
+JUST_NOW = NOW - GRACE / 2
+
+
+def a_deadline_that_just_passed(world: World) -> None:
+    world.change_order(WAITING, deadline=JUST_NOW)
+
+
+def a_lease_that_just_expired(world: World) -> None:
+    world.change_holding(WAITING, expires_at=JUST_NOW)
+
+
+def a_release_on_its_way(world: World) -> None:
+    a_reservation_that_survived_its_release(world)
+    world.change_order(CANCELLED, cleaned_at=None, decided_at=JUST_NOW)
+
+
+def a_confirmation_on_its_way(world: World) -> None:
+    placed_and_never_confirmed(world)
+    world.change_order(PLACED, decided_at=JUST_NOW)
+
+
+def an_order_younger_than_the_snapshot(world: World) -> None:
+    a_reservation_without_an_order(world)
+    world.change_holding(WAITING, changed_at=JUST_NOW)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        a_deadline_that_just_passed,
+        a_lease_that_just_expired,
+        a_release_on_its_way,
+        a_confirmation_on_its_way,
+        an_order_younger_than_the_snapshot,
+    ],
+)
+def test_what_is_merely_on_its_way_is_wrong_at_rest_only(world: World, begin: Corruption) -> None:
+    begin(world)
+    assert world.check() == []
+
+    world.moment = replace(world.moment, at_rest=True)
+    assert world.check() != []
+
+
+def test_a_reservation_may_be_gone_a_day_after_the_deadline_of_a_placed_order(world: World) -> None:
+    del world.shares[PLACED, "store"]
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
+    assert world.check() == []
+
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=23))
+    assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_a_participant_without_countable_units_is_held_to_its_word(world: World) -> None:
+    account = world.account(PLACED)
+    paid = replace(account, shares={"payment": Share("payment", holding(PLACED, "refused"))})
+
+    findings = check(Snapshot(world.moment, [paid]))
+
+    assert [finding.sentence for finding in findings] == [
+        "payment: the order is placed, and its reservation here is refused"
+    ]
