@@ -1,11 +1,10 @@
 """The fixtures that give a test its server, database or virtual host, and the closing lines that tell which."""
 
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -19,7 +18,7 @@ from tests.servers.server import Broker, Server, Unavailable
 
 S = TypeVar("S", bound=Server)
 NewDatabase: TypeAlias = Callable[..., Awaitable[str]]
-"""`url = await new_database(*migration_folders)`: migrated, the transport's own migrations first; dropped afterwards."""
+"""`url = await new_database(*migration_folders)`: migrated, the transport's own first; dropped afterwards."""
 NewVhost: TypeAlias = Callable[[], Awaitable[str]]
 """`url = await new_vhost()`: empty; deleted afterwards."""
 
@@ -153,7 +152,7 @@ async def _running(chosen: choice.Choice[S]) -> AsyncIterator[S]:
         await server.remove()
 
 
-def _unavailable(reason: str) -> None:
+def _unavailable(reason: str) -> NoReturn:
     if choice.REQUIRE_DOCKER:
         pytest.fail(f"REQUIRE_DOCKER is set: {reason}", pytrace=False)
     pytest.skip(reason)

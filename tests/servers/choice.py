@@ -9,7 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 from tests.servers import containers, debian, given, installed
 from tests.servers.server import Broker, Server, Unavailable
 
-S = TypeVar("S", bound=Server, covariant=True)
+S = TypeVar("S", bound=Server)
 
 Look: TypeAlias = Callable[[], Callable[[], S]]
 """Returns how to make a server in one place, or raises Unavailable."""

@@ -40,8 +40,8 @@ class Container:
             self._container.with_bind_ports(port, free_port())
 
     async def start(self) -> None:
-        known = self._container._container  # noqa: SLF001
-        await asyncio.to_thread(known.start if known else self._container.start)
+        created = self._container.status != "not_started"
+        await asyncio.to_thread(self._container.get_wrapped_container().start if created else self._container.start)
 
     async def stop(self) -> None:
         await asyncio.to_thread(partial(self._container.get_wrapped_container().stop, timeout=30))
