@@ -1,0 +1,1 @@
+"""Places an order, or undoes every trace of trying."""

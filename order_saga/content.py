@@ -1,0 +1,33 @@
+"""What an order is about, apart from its id and its deadline: in one form, so that two requests can be compared."""
+
+import json
+from hashlib import sha256
+from uuid import UUID
+
+from messages.contracts.order import OrderRequested
+
+
+def canonical(order: OrderRequested) -> str:
+    """The business content as compact JSON; neither the order of the lines nor the deadline makes another order."""
+    return json.dumps(
+        {
+            "customer_id": order.customer_id,
+            "lines": [
+                {"price_cents": line.price_cents, "quantity": line.quantity, "sku": line.sku}
+                for line in sorted(order.lines, key=lambda line: line.sku)
+            ],
+            "store_id": order.store_id,
+            "zone": order.zone,
+        },
+        separators=(",", ":"),
+    )
+
+
+def fingerprint(content: str) -> bytes:
+    """32 bytes that stand for the content, and are kept for ever."""
+    return sha256(content.encode()).digest()
+
+
+def remembered(order_id: UUID, content: str) -> OrderRequested:
+    """The order again, from its id and its canonical content."""
+    return OrderRequested.model_validate(json.loads(content) | {"order_id": order_id}, strict=False)

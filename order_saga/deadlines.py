@@ -1,0 +1,77 @@
+"""Orders that nobody speaks about any more: asked about again, and decided when their deadline has passed."""
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeAlias
+
+from messages.transport.postgres import is_infrastructure
+from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
+from order_saga import queries, saga
+from order_saga.settings import Settings
+from order_saga.state import Decision, Saga, Terms
+
+BATCH = 500
+
+Due: TypeAlias = Callable[[Transaction, int], Awaitable[tuple[datetime | None, list[Saga]]]]
+"""Locks sagas that are due, at most so many, and reads the clock."""
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """Deciding waits for nothing; what is said again waits until it cannot add to an overload."""
+    terms = settings.terms()
+    seconds = settings.due_interval_seconds
+    return [
+        Job("decide_overdue", seconds, partial(look_at_due, queries.lock_overdue, terms)),
+        Job("ask_again", seconds, partial(look_at_due, queries.lock_unanswered, terms), only_when_quiet=True),
+        Job("release_again", seconds, partial(look_at_due, queries.lock_unclean, terms), only_when_quiet=True),
+        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings)),
+    ]
+
+
+async def look_at_due(due: Due, terms: Terms, tx: Transaction) -> Handled:
+    """Decide on a batch of due sagas, in order of their due time."""
+    now, sagas = await due(tx, BATCH)
+    handled = Handled(more=len(sagas) == BATCH)
+    if now is not None:
+        await _expire(tx, sagas, now, terms, handled)
+    return handled
+
+
+async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
+    """Forget what orders were about, some time after they are done; their ids and outcomes stay."""
+    age = timedelta(seconds=settings.remember_seconds)
+    return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
+
+
+async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: Terms, handled: Handled) -> None:
+    """Halve what fails until the culprit is alone: one bad row must not keep the others waiting."""
+    try:
+        async with queries.all_or_nothing(tx):
+            decisions = [saga.expire(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
+            await queries.update(tx, [decision.saga for decision in decisions if decision.saga is not None])
+    except Exception as error:
+        if is_infrastructure(error):
+            raise
+        if len(sagas) == 1:
+            await _put_off(tx, sagas[0], error, terms, handled)
+            return
+        middle = len(sagas) // 2
+        await _expire(tx, sagas[:middle], now, terms, handled)
+        await _expire(tx, sagas[middle:], now, terms, handled)
+        return
+    for before, decision in zip(sagas, decisions, strict=True):
+        _record(before, decision, handled)
+
+
+def _record(before: Saga, decision: Decision, handled: Handled) -> None:
+    handled.said.extend(Said(message, to, traceparent=before.traceparent) for message, to in decision.said)
+    handled.alarms.extend(Alarm(name, before.order_id, detail) for name, detail in decision.alarms)
+    if decision.said:
+        handled.story.append(Note(before.order_id, "Due", decision.effect))
+
+
+async def _put_off(tx: Transaction, culprit: Saga, error: Exception, terms: Terms, handled: Handled) -> None:
+    await queries.postpone(tx, culprit.order_id, terms.repeat_cap)
+    handled.alarms.append(Alarm("due_saga_failed", culprit.order_id, f"{type(error).__name__}: {error}"))

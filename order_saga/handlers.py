@@ -1,0 +1,62 @@
+"""What the order saga listens to, and how a batch of it is handled: read, decide in order of arrival, write."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.order import CancelOrder, OrderRequested
+from messages.contracts.participation import OutcomeRequested
+from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
+from order_saga import queries, saga
+from order_saga.participants import PARTICIPANTS
+from order_saga.state import Decision, Saga, Terms
+
+INTAKE = "orders"
+FIRST = "answers"
+
+HANDLERS: Mapping[type[Message], str] = {
+    OrderRequested: INTAKE,
+    CancelOrder: FIRST,
+    OutcomeRequested: FIRST,
+    **{answer: FIRST for participant in PARTICIPANTS.values() for answer in participant.answers},
+}
+
+
+async def handle(terms: Terms, tx: Transaction, batch: Sequence[Incoming], _waiting: bool) -> Handled:
+    """Handle a batch, in which an order may occur more than once, with one read and at most two writes."""
+    now, known = await queries.read(tx, {_order_id(heard) for heard in batch})
+    sagas: dict[UUID, Saga] = dict(known)
+    handled = Handled()
+    for heard in batch:
+        order_id = _order_id(heard)
+        decision = _decide(sagas.get(order_id), heard, now, terms)
+        if decision.saga is not None:
+            sagas[order_id] = decision.saga
+        _record(decision, heard, handled)
+    await _write(tx, known, sagas)
+    return handled
+
+
+def _decide(known: Saga | None, heard: Incoming, now: datetime, terms: Terms) -> Decision:
+    return saga.start(heard, now, terms) if known is None else saga.advance(known, heard, now, terms)
+
+
+def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
+    order_id = _order_id(heard)
+    handled.said.extend(Said(message, to, cause=heard) for message, to in decision.said)
+    handled.story.append(Note(order_id, type(heard.message).__name__, decision.effect, heard.message_id))
+    handled.alarms.extend(Alarm(name, order_id, detail) for name, detail in decision.alarms)
+
+
+async def _write(tx: Transaction, known: Mapping[UUID, Saga], sagas: Mapping[UUID, Saga]) -> None:
+    if new := [each for order_id, each in sagas.items() if order_id not in known]:
+        await queries.insert(tx, new)
+    if changed := [sagas[order_id] for order_id, before in known.items() if sagas[order_id] is not before]:
+        await queries.update(tx, changed)
+
+
+def _order_id(heard: Incoming) -> UUID:
+    order_id = heard.message.order_id
+    assert order_id is not None, "everything the saga listens to is about an order"
+    return order_id

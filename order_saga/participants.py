@@ -1,0 +1,100 @@
+"""Who takes part in placing an order: the one registration. Nothing else knows their names."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TypeAlias
+from uuid import UUID
+
+from messages.contracts.delivery import (
+    DELIVERY,
+    AgentAssigned,
+    AgentRefused,
+    AgentReleased,
+    AgentReserved,
+    AssignAgent,
+    ReleaseAgent,
+    ReserveAgent,
+)
+from messages.contracts.order import OrderPlaced, OrderRequested
+from messages.contracts.participation import Answer, Assign, Release, Reserve
+from messages.contracts.store import (
+    STORE,
+    AssignPackets,
+    PacketsAssigned,
+    PacketsRefused,
+    PacketsReleased,
+    PacketsReserved,
+    ReleasePackets,
+    ReservePackets,
+    Want,
+)
+from messages.transport.topology import COMMANDS, Address
+
+Granted: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Participant -> the units that are the order's."""
+
+
+@dataclass(frozen=True)
+class Participant:
+    """Somebody who can hold something for an order, and give it back."""
+
+    name: str
+    worker: str
+    """The service that plays the part; its queues are called after it."""
+    reserve: Callable[[OrderRequested, int, datetime], Reserve]
+    """(order, lease in seconds, not after) -> what to hold."""
+    assign: type[Assign]
+    release: type[Release]
+    answers: tuple[type[Answer], ...]
+
+    @cached_property
+    def intake(self) -> Address:
+        """Where Reserve goes."""
+        return Address(COMMANDS, f"{self.worker}.reserve")
+
+    @cached_property
+    def settle(self) -> Address:
+        """Where Assign, Release and OrderPlaced go: never behind new work."""
+        return Address(COMMANDS, f"{self.worker}.settle")
+
+
+def placed(order_id: UUID, granted: Granted) -> OrderPlaced:
+    """What the customer hears, from what each participant granted."""
+    (agent_id,) = granted[DELIVERY]
+    return OrderPlaced(order_id=order_id, packet_ids=granted[STORE], agent_id=agent_id)
+
+
+def _reserve_packets(order: OrderRequested, lease_seconds: int, not_after: datetime) -> Reserve:
+    return ReservePackets(
+        order_id=order.order_id,
+        lease_seconds=lease_seconds,
+        not_after=not_after,
+        store_id=order.store_id,
+        wants=tuple(Want(sku=line.sku, quantity=line.quantity) for line in order.lines),
+    )
+
+
+def _reserve_agent(order: OrderRequested, lease_seconds: int, not_after: datetime) -> Reserve:
+    return ReserveAgent(order_id=order.order_id, lease_seconds=lease_seconds, not_after=not_after, zone=order.zone)
+
+
+PARTICIPANTS: Mapping[str, Participant] = {
+    STORE: Participant(
+        name=STORE,
+        worker="store_worker",
+        reserve=_reserve_packets,
+        assign=AssignPackets,
+        release=ReleasePackets,
+        answers=(PacketsReserved, PacketsRefused, PacketsAssigned, PacketsReleased),
+    ),
+    DELIVERY: Participant(
+        name=DELIVERY,
+        worker="delivery_worker",
+        reserve=_reserve_agent,
+        assign=AssignAgent,
+        release=ReleaseAgent,
+        answers=(AgentReserved, AgentRefused, AgentAssigned, AgentReleased),
+    ),
+}

@@ -1,0 +1,49 @@
+"""The order saga as the transport sees it."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from messages.transport.service import Malformed, Said, Service
+from messages.transport.topology import queue_name
+from order_saga import words
+from order_saga.deadlines import jobs
+from order_saga.handlers import FIRST, HANDLERS, INTAKE, handle
+from order_saga.queries import count_undecided
+from order_saga.settings import Settings
+
+NAME = "order_saga"
+REQUEST = re.compile(r"(OrderRequested|CancelOrder)\b")
+REQUEST_IN_BYTES = re.compile(rb'"type"\s*:\s*"(OrderRequested|CancelOrder)\b')
+
+
+def service(settings: Settings) -> Service:
+    """Everything the transport has to know."""
+    return Service(
+        name=NAME,
+        handlers=HANDLERS,
+        handle=partial(handle, settings.terms()),
+        intake=INTAKE,
+        first=FIRST,
+        locks="saga",
+        migrations=[Path(__file__).parent / "migrations"],
+        jobs=jobs(settings),
+        undecided=partial(count_undecided, limit=settings.undecided_limit),
+        answer_malformed=answer_malformed,
+    )
+
+
+def answer_malformed(document: Malformed) -> list[Said]:
+    """Tell whoever sent an unreadable request, as far as one can be recognised."""
+    if not _is_request(document):
+        return []
+    detail = f"{document.reason}: {document.detail}"[:500]
+    message, to = words.rejection(document.order_id, document.message_id, "malformed", detail)
+    return [Said(message, to)]
+
+
+def _is_request(document: Malformed) -> bool:
+    if document.wire_type is not None:
+        return REQUEST.match(document.wire_type) is not None
+    # Whatever came in on the queue of orders was published under the key of an OrderRequested.
+    return document.queue == queue_name(NAME, INTAKE) or REQUEST_IN_BYTES.search(document.body) is not None

@@ -1,0 +1,53 @@
+"""What the order saga reads from the environment, beyond what every service does."""
+
+from datetime import timedelta
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from messages.transport.settings import Seconds
+from messages.transport.settings import Settings as TransportSettings
+from order_saga.state import Terms
+
+LEASE_MARGIN_SECONDS = 5.0
+"""What a lease must outlive the budget by: clock skew, and an Assign that waits for a lock."""
+DAY_SECONDS = 86_400.0
+
+
+class Settings(TransportSettings):
+    """`ORDER_SAGA_BUDGET_SECONDS` and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDER_SAGA_")
+
+    budget_seconds: Seconds = 15.0
+    """From acceptance to the latest decision; a client's own deadline can only be earlier."""
+    lease_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    """How long a participant holds what is reserved and not yet assigned."""
+    repeat_base_seconds: Seconds = 1.0
+    """What is unanswered is first said again after this, then after random times below twice as much, and so on."""
+    repeat_cap_seconds: Seconds = 30.0
+    alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
+    due_interval_seconds: Seconds = 0.25
+    remember_seconds: Annotated[float, Field(gt=0)] = DAY_SECONDS
+    """How long after an order is done it is still known what it was about."""
+    forget_interval_seconds: Seconds = 60.0
+
+    def terms(self) -> Terms:
+        return Terms(
+            budget=timedelta(seconds=self.budget_seconds),
+            lease_seconds=self.lease_seconds,
+            repeat_base=timedelta(seconds=self.repeat_base_seconds),
+            repeat_cap=timedelta(seconds=self.repeat_cap_seconds),
+            alarm_after_repeats=self.alarm_after_repeats,
+        )
+
+    @model_validator(mode="after")
+    def _a_lease_outlives_the_budget(self) -> Self:
+        least = self.budget_seconds + LEASE_MARGIN_SECONDS
+        if self.lease_seconds < least:
+            raise ValueError(
+                f"ORDER_SAGA_LEASE_SECONDS: {self.lease_seconds} is too short; it must be at least {least:g}, "
+                f"which is ORDER_SAGA_BUDGET_SECONDS and a margin of {LEASE_MARGIN_SECONDS:g}"
+            )
+        return self

@@ -1,0 +1,111 @@
+"""What is known about one order, the terms under which it is placed, and what a decision about it consists of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.order import OrderPlaced
+from messages.transport.topology import Address
+from order_saga.participants import PARTICIPANTS, Granted, Participant, placed
+
+
+class Phase(StrEnum):
+    """How far an order has come. The first two are undecided, `placed` is one outcome, the last two are the other."""
+
+    RESERVING = "reserving"
+    ASSIGNING = "assigning"
+    PLACED = "placed"
+    RELEASING = "releasing"
+    CLOSED = "closed"
+
+
+class Standing(StrEnum):
+    """What a participant has answered so far."""
+
+    ASKED = "asked"
+    RESERVED = "reserved"
+    ASSIGNED = "assigned"
+    REFUSED = "refused"
+    RELEASED = "released"
+
+
+class Saga(NamedTuple):
+    """One order. A tuple, because it is replaced with every step and a tuple is replaced fastest."""
+
+    order_id: UUID
+    phase: Phase
+    standing: Mapping[str, Standing]
+    """Only those who were asked: whoever is registered later takes no part in this order."""
+    granted: Granted
+    participant: str | None
+    """Who refused, if the order is not placed because somebody did."""
+    reason: str | None
+    deadline: datetime
+    asked_at: datetime
+    """When the commands of this phase were first said."""
+    due_at: datetime
+    """When to look at an unfinished order again; never later than the deadline of an undecided one."""
+    repeats: int
+    """How often the commands of this phase were said again."""
+    accepted_at: datetime
+    decided_at: datetime | None = None
+    cleaned_at: datetime | None = None
+    fingerprint: bytes | None = None
+    """None: nobody ever requested the order, it was only cancelled or asked about."""
+    traceparent: str | None = None
+    request: str | None = None
+    """The canonical content. Loaded only where a Reserve may have to be said again."""
+    version: int = 0
+    """Counted up by each write, which fails if somebody else has written in the meantime."""
+
+    @property
+    def undecided(self) -> bool:
+        return self.phase in (Phase.RESERVING, Phase.ASSIGNING)
+
+    @property
+    def outcome(self) -> str | None:
+        """`placed`, `not_placed`, or None while it is undecided."""
+        if self.undecided:
+            return None
+        return "placed" if self.phase is Phase.PLACED else "not_placed"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things may take, and who takes part."""
+
+    budget: timedelta
+    """From acceptance to the latest decision; a client's own deadline can only be earlier."""
+    lease_seconds: int
+    repeat_base: timedelta
+    repeat_cap: timedelta
+    alarm_after_repeats: int
+    participants: Mapping[str, Participant] = field(default_factory=lambda: PARTICIPANTS)
+    placed: Callable[[UUID, Granted], OrderPlaced] = placed
+
+
+class Heard(Protocol):
+    """A message and what travelled beside it."""
+
+    @property
+    def message(self) -> Message: ...
+    @property
+    def message_id(self) -> UUID: ...
+    @property
+    def traceparent(self) -> str: ...
+
+
+class Decision(NamedTuple):
+    """The saga as it is from now on, and what follows."""
+
+    saga: Saga | None
+    """None: the order is still not known."""
+    said: Sequence[tuple[Message, Address]] = ()
+    effect: str = "no effect"
+    """For the order's story."""
+    alarms: Sequence[tuple[str, str]] = ()
+    """(name, detail)."""

@@ -1,0 +1,143 @@
+"""The steps an order can take. When it takes which is decided in `saga`."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from messages.contracts.order import DEADLINE_PASSED, OrderRequested
+from order_saga import words
+from order_saga.content import canonical, fingerprint
+from order_saga.state import Decision, Heard, Phase, Saga, Standing, Terms
+
+ABOVE_ANY_CAP = 30
+"""An exponent of two that no backoff reaches; without a limit the number itself would grow for ever."""
+
+
+def accept(order: OrderRequested, heard: Heard, now: datetime, terms: Terms) -> Decision:
+    content = canonical(order)
+    deadline = min(order.deadline or now + terms.budget, now + terms.budget)
+    if deadline <= now:
+        saga = close_unasked(order.order_id, DEADLINE_PASSED, heard, now)
+        saga = saga._replace(request=content, fingerprint=fingerprint(content))
+        return Decision(saga, (words.outcome(saga, terms),), "closed: deadline_passed")
+    saga = Saga(
+        order_id=order.order_id,
+        phase=Phase.RESERVING,
+        standing=dict.fromkeys(terms.participants, Standing.ASKED),
+        granted={},
+        participant=None,
+        reason=None,
+        deadline=deadline,
+        asked_at=now,
+        due_at=min(deadline, now + terms.repeat_base),
+        repeats=0,
+        accepted_at=now,
+        fingerprint=fingerprint(content),
+        traceparent=heard.traceparent,
+        request=content,
+    )
+    return Decision(saga, tuple(words.reserve(saga, saga.standing, order, terms)), "reserving")
+
+
+def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> Saga:
+    """An order that is not placed, and for which nobody was asked for anything."""
+    return Saga(
+        order_id=order_id,
+        phase=Phase.CLOSED,
+        standing={},
+        granted={},
+        participant=None,
+        reason=reason,
+        deadline=now,
+        asked_at=now,
+        due_at=now,
+        repeats=0,
+        accepted_at=now,
+        decided_at=now,
+        cleaned_at=now,
+        traceparent=heard.traceparent,
+    )
+
+
+def reserved(saga: Saga, name: str, now: datetime, terms: Terms) -> Decision:
+    saga = saga._replace(standing={**saga.standing, name: Standing.RESERVED})
+    if any(standing is not Standing.RESERVED for standing in saga.standing.values()):
+        return Decision(saga, effect=_awaiting(saga))
+    # The due time stays: changing an indexed column in every order would cost more than looking at a few too early.
+    saga = saga._replace(phase=Phase.ASSIGNING, asked_at=now, repeats=0)
+    return Decision(saga, tuple(words.assign(saga, saga.standing, terms)), "reserving -> assigning")
+
+
+def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, terms: Terms) -> Decision:
+    saga = saga._replace(standing={**saga.standing, name: Standing.ASSIGNED}, granted={**saga.granted, name: unit_ids})
+    if any(standing is not Standing.ASSIGNED for standing in saga.standing.values()):
+        return Decision(saga, effect=_awaiting(saga))
+    saga = saga._replace(phase=Phase.PLACED, decided_at=now)
+    said = (words.outcome(saga, terms), *words.confirm(saga, saga.standing, terms))
+    return Decision(saga, said, "assigning -> placed")
+
+
+def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, terms: Terms) -> Decision:
+    """Tell the customer at once, and release all: also who refused or was silent, for a Reserve may be under way."""
+    standing = saga.standing if participant is None else {**saga.standing, participant: Standing.REFUSED}
+    not_placed = saga._replace(
+        phase=Phase.RELEASING,
+        standing=standing,
+        granted={},
+        participant=participant,
+        reason=reason,
+        asked_at=now,
+        due_at=now + terms.repeat_base,
+        repeats=0,
+        decided_at=now,
+    )
+    said = (words.outcome(not_placed, terms), *words.release(not_placed, not_placed.standing, terms))
+    return Decision(not_placed, said, f"{saga.phase} -> releasing: {reason}")
+
+
+def released(saga: Saga, name: str, now: datetime) -> Decision:
+    saga = saga._replace(standing={**saga.standing, name: Standing.RELEASED})
+    if any(standing is not Standing.RELEASED for standing in saga.standing.values()):
+        return Decision(saga, effect=_awaiting(saga))
+    return Decision(saga._replace(phase=Phase.CLOSED, cleaned_at=now), effect="releasing -> closed")
+
+
+def release_again(saga: Saga, name: str, terms: Terms, effect: str) -> Decision:
+    if name not in terms.participants:
+        return Decision(saga, effect=effect, alarms=(("unknown_participant", name),))
+    return Decision(saga, tuple(words.release(saga, (name,), terms)), effect)
+
+
+def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
+    repeats = saga.repeats + 1
+    wait = jitter * _longest_wait(repeats, terms)
+    names = silent(saga)
+    alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
+    return Decision(
+        saga._replace(repeats=repeats, due_at=not_after_deadline(saga, now + wait)),
+        tuple(words.commands(saga, names, terms)),
+        f"{saga.phase}: asked {', '.join(names)} again",
+        alarms if repeats >= terms.alarm_after_repeats else (),
+    )
+
+
+def silent(saga: Saga) -> list[str]:
+    """Who has not yet answered what this phase asks of them."""
+    match saga.phase:
+        case Phase.RELEASING:
+            return [name for name, standing in saga.standing.items() if standing is not Standing.RELEASED]
+        case Phase.ASSIGNING:
+            return [name for name, standing in saga.standing.items() if standing is not Standing.ASSIGNED]
+        case _:
+            return [name for name, standing in saga.standing.items() if standing is Standing.ASKED]
+
+
+def _awaiting(saga: Saga) -> str:
+    return f"{saga.phase}: awaiting {', '.join(silent(saga))}"
+
+
+def _longest_wait(repeats: int, terms: Terms) -> timedelta:
+    return min(terms.repeat_cap, terms.repeat_base * 2.0 ** min(repeats, ABOVE_ANY_CAP))
+
+
+def not_after_deadline(saga: Saga, at: datetime) -> datetime:
+    return min(at, saga.deadline) if saga.undecided else at

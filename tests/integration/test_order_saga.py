@@ -1,0 +1,425 @@
+"""The order saga on a real PostgreSQL: what is written, what may not be, and who wins where two want the same row."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+import order_saga
+from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleased, AgentReserved, ReserveAgent
+from messages.contracts.message import Message
+from messages.contracts.order import CancelOrder, Line, OrderNotPlaced, OrderPlaced, OrderRequested
+from messages.contracts.participation import OutcomeRequested, Release
+from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
+from messages.transport.postgres import Collision, Database, locking
+from messages.transport.service import Handled, Incoming, Transaction
+from order_saga import deadlines, queries
+from order_saga.handlers import handle
+from order_saga.settings import Settings
+from tests.conftest import NewDatabase
+
+MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
+SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
+TERMS = SETTINGS.terms()
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+A_PACKET = ("P-1",)
+
+
+@pytest.fixture
+async def database_url(new_database: NewDatabase) -> str:
+    return await new_database(MIGRATIONS)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_an_order_is_placed_message_by_message(database: Database) -> None:
+    order = requested()
+    first = await hear(database, order)
+    assert said_types(first) == [ReservePackets, ReserveAgent]
+    await hear(database, AgentReserved(order_id=order.order_id))
+    await hear(database, PacketsReserved(order_id=order.order_id))
+    await hear(database, AgentAssigned(order_id=order.order_id, agent_id="A-1"))
+    last = await hear(database, PacketsAssigned(order_id=order.order_id, packet_ids=A_PACKET))
+    assert said_types(last) == [OrderPlaced] * 3
+    assert last.said[0].message == OrderPlaced(order_id=order.order_id, packet_ids=A_PACKET, agent_id="A-1")
+    row = await published(database, order)
+    assert (row["phase"], row["outcome"], row["store_id"]) == ("placed", "placed", "S-1")
+
+
+async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: Database) -> None:
+    order = requested()
+    handled = await hear(database, *happy_story(order))
+    assert [note.detail for note in handled.story] == [
+        "reserving",
+        "reserving: awaiting delivery",
+        "reserving -> assigning",
+        "assigning: awaiting delivery",
+        "assigning -> placed",
+    ]
+    assert (await published(database, order))["outcome"] == "placed"
+
+
+async def test_many_orders_in_one_batch_do_not_mix(database: Database) -> None:
+    orders = [requested() for _ in range(50)]
+    stories = [happy_story(order, packet_ids=(f"P-{n}",), agent_id=f"A-{n}") for n, order in enumerate(orders)]
+    handled = await hear(database, *(message for step in zip(*stories, strict=True) for message in step))
+    told = {each.message.order_id: each.message for each in handled.said if isinstance(each.message, OrderPlaced)}
+    assert {told[order.order_id].packet_ids for order in orders} == {(f"P-{n}",) for n in range(50)}
+    assert all(told[order.order_id].packet_ids[0][2:] == told[order.order_id].agent_id[2:] for order in orders)
+
+
+async def test_what_is_published_of_an_order(database: Database) -> None:
+    order = requested(
+        lines=(Line(sku="milk", quantity=2, price_cents=99), Line(sku="bread", quantity=1, price_cents=250))
+    )
+    await hear(database, order)
+    row = await published(database, order)
+    assert (row["phase"], row["outcome"], row["zone"], row["cleaned_at"]) == ("reserving", None, "Z-1", None)
+    assert row["lines"] == '[{"sku": "bread", "quantity": 1}, {"sku": "milk", "quantity": 2}]'
+    assert row["deadline"] - row["accepted_at"] == TERMS.budget
+
+
+async def test_an_order_cancelled_before_it_was_heard_of_is_published_without_what_nobody_knows(
+    database: Database,
+) -> None:
+    cancel = CancelOrder(order_id=uuid.uuid4())
+    await hear(database, cancel)
+    row = await published(database, cancel)
+    assert (row["phase"], row["outcome"], row["reason"]) == ("closed", "not_placed", "cancelled")
+    assert [row[name] for name in ("store_id", "zone", "lines", "deadline")] == [None] * 4
+    assert row["accepted_at"] is not None
+
+
+async def test_a_participants_question_about_an_unknown_order_commits_that_it_is_not_placed(database: Database) -> None:
+    order = requested()
+    handled = await hear(database, OutcomeRequested(order_id=order.order_id, participant="store"))
+    assert len(handled.said) == 1
+    assert isinstance(handled.said[0].message, Release)
+    later = await hear(database, order)
+    assert said_types(later) == [OrderNotPlaced]
+    assert (await published(database, order))["reason"] == "unknown_order"
+
+
+async def test_answers_of_both_participants_at_once_lose_nothing(database: Database) -> None:
+    """Two processes hear one answer each about the same orders, in opposite order."""
+    orders = [requested() for _ in range(20)]
+    await hear(database, *orders)
+    packets = [PacketsReserved(order_id=order.order_id) for order in orders]
+    agents = [AgentReserved(order_id=order.order_id) for order in reversed(orders)]
+    await asyncio.gather(hear(database, *packets), hear(database, *agents))
+    assert await phases(database) == {"assigning": 20}
+
+
+async def test_a_cancel_and_the_last_assignment_at_once_have_one_outcome(database: Database) -> None:
+    orders = [requested() for _ in range(20)]
+    for order in orders:
+        await hear(database, *happy_story(order)[:-1])
+    last = [happy_story(order)[-1] for order in orders]
+    cancels = [CancelOrder(order_id=order.order_id) for order in orders]
+    both = await asyncio.gather(hear(database, *last), hear(database, *cancels))
+    told = [each.message for handled in both for each in handled.said if each.to.exchange == "outcomes"]
+    outcomes = {message.order_id for message in told if isinstance(message, (OrderPlaced, OrderNotPlaced))}
+    assert len(told) in (20, 40)
+    assert len(outcomes) == 20
+
+
+async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_then_heard_again(
+    database: Database,
+) -> None:
+    order = requested()
+    async with database.transaction() as tx:
+        await handle(TERMS, tx, [incoming(order)], _waiting=False)
+        other = asyncio.create_task(hear_once(database, order))
+        await blocked(database)
+    with pytest.raises(Collision):
+        await other
+    assert (await hear(database, order)).story[0].detail == "no effect"
+
+
+async def test_a_row_that_appears_between_locking_and_reading_cannot_be_overwritten(database: Database) -> None:
+    """It was read without a lock; whoever changes it meanwhile wins, and the write that did not see it collides."""
+    order = requested()
+    async with database.transaction(locking("saga", [order.order_id])) as tx:
+        await hear(database, order)
+        now, sagas = await queries.read(tx, [order.order_id])
+        await hear(database, AgentReserved(order_id=order.order_id))
+        with pytest.raises(Collision):
+            await queries.update(tx, sagas.values())
+        assert now is not None
+
+
+async def test_an_outcome_is_written_once(database: Database) -> None:
+    order = requested()
+    await hear(database, *happy_story(order))
+    for change in (
+        "outcome = 'not_placed', phase = 'releasing', reason = 'cancelled', granted = '{}'",
+        "outcome = NULL, phase = 'assigning', decided_at = NULL",
+        """granted = '{"store": ["P-2"], "delivery": ["A-1"]}'""",
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is final"):
+            await execute(database, f"UPDATE saga SET {change}")
+
+
+@pytest.mark.parametrize(
+    "standing",
+    ['{"store": "assigned", "delivery": "reserved"}', '{"store": "reserved", "delivery": "reserved"}', "{}"],
+)
+async def test_no_order_is_placed_unless_everybody_has_assigned(database: Database, standing: str) -> None:
+    await hear(database, requested())
+    with pytest.raises(asyncpg.CheckViolationError, match="placed_only_if_all_assigned"):
+        await execute(
+            database,
+            f"""UPDATE saga SET standing = '{standing}', phase = 'placed', outcome = 'placed', decided_at = now(),
+                                granted = '{{"store": ["P-1"], "delivery": ["A-1"]}}'""",
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "phase = 'placed'",
+        "outcome = 'placed'",
+        "phase = 'releasing', outcome = 'not_placed', decided_at = now()",
+        "phase = 'closed', outcome = 'not_placed', reason = 'cancelled', decided_at = now(), cleaned_at = now()",
+        "phase = 'done'",
+    ],
+)
+async def test_a_row_that_contradicts_itself_is_refused(database: Database, change: str) -> None:
+    await hear(database, requested())
+    with pytest.raises(asyncpg.CheckViolationError):
+        await execute(database, f"UPDATE saga SET {change}")
+
+
+async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(database: Database) -> None:
+    order = requested()
+    await hear(database, order)
+    await execute(database, "UPDATE saga SET deadline = now(), due_at = now() - interval '1 second'")
+    handled = await look(database, queries.lock_overdue)
+    assert handled.said[0].message == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
+    assert {each.traceparent for each in handled.said} == {TRACEPARENT}
+    await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
+    assert await phases(database) == {"closed": 1}
+
+
+async def test_what_is_unanswered_is_asked_again_with_what_the_order_is_about(database: Database) -> None:
+    order = requested()
+    first = await hear(database, order, PacketsReserved(order_id=order.order_id))
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    again = await look(database, queries.lock_unanswered)
+    assert [each.message for each in again.said] == [first.said[1].message]
+    assert (await look(database, queries.lock_unanswered)).said == []
+
+
+async def test_an_order_that_has_just_moved_on_is_not_asked_again_yet(database: Database) -> None:
+    order = requested()
+    await hear(database, order)
+    await execute(database, "UPDATE saga SET due_at = now()")
+    handled = await look(database, queries.lock_unanswered)
+    assert (handled.said, handled.story) == ([], [])
+    assert await fetchval(database, "SELECT due_at = asked_at + interval '1 second' FROM saga")
+
+
+async def test_release_is_repeated_until_all_have_answered(database: Database) -> None:
+    order = requested()
+    await hear(database, order, AgentRefused(order_id=order.order_id, reason="no_agent"))
+    await hear(database, AgentReleased(order_id=order.order_id))
+    for _ in range(TERMS.alarm_after_repeats):
+        await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+        handled = await look(database, queries.lock_unclean)
+        assert [each.to.key for each in handled.said] == ["store_worker.settle"]
+    assert [alarm.name for alarm in handled.alarms] == ["unanswered"]
+    await hear(database, PacketsReleased(order_id=order.order_id))
+    assert (await look(database, queries.lock_unclean)).said == []
+
+
+async def test_two_processes_share_what_is_due(database: Database) -> None:
+    await hear(database, *(requested() for _ in range(6)))
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    async with database.transaction() as first, database.transaction() as second:
+        _, some = await queries.lock_unanswered(first, 4)
+        _, rest = await queries.lock_unanswered(second, 4)
+    assert (len(some), len(rest)) == (4, 2)
+    assert not {each.order_id for each in some} & {each.order_id for each in rest}
+
+
+async def test_what_is_due_first_is_looked_at_first(database: Database) -> None:
+    orders = [requested() for _ in range(3)]
+    await hear(database, *orders)
+    for seconds, order in enumerate(orders):
+        await execute(
+            database,
+            f"UPDATE saga SET due_at = now() - interval '{seconds + 1} seconds' WHERE order_id = '{order.order_id}'",
+        )
+    async with database.transaction() as tx:
+        _, due = await queries.lock_unanswered(tx, 2)
+    assert [each.order_id for each in due] == [orders[2].order_id, orders[1].order_id]
+
+
+async def test_one_bad_row_keeps_no_other_order_waiting(database: Database) -> None:
+    bad, *good = [requested() for _ in range(5)]
+    await hear(database, bad, *good)
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await execute(
+        database, f"UPDATE saga SET request = '[]', due_at = now() - interval '1 s' WHERE order_id = '{bad.order_id}'"
+    )
+    handled = await look(database, queries.lock_unanswered)
+    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
+    assert (await look(database, queries.lock_unanswered)).alarms == []
+
+
+async def test_counting_the_undecided_stops_at_the_limit(database: Database) -> None:
+    orders = [requested() for _ in range(5)]
+    await hear(database, *orders)
+    await hear(database, *happy_story(orders[0])[1:])
+    async with database.transaction() as tx:
+        assert await queries.count_undecided(tx, limit=10) == 4
+        assert await queries.count_undecided(tx, limit=3) == 3
+
+
+async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(database: Database) -> None:
+    placed, not_placed, open_ = (requested() for _ in range(3))
+    await hear(database, *happy_story(placed))
+    await hear(database, not_placed, AgentRefused(order_id=not_placed.order_id, reason="no_agent"), open_)
+    async with database.transaction() as tx:
+        assert await queries.forget_requests(tx, timedelta(days=1), 10) == 0
+        assert await queries.forget_requests(tx, timedelta(0), 10) == 1
+    assert (await published(database, placed))["lines"] is None
+    assert (await published(database, not_placed))["lines"] is not None
+    assert said_types(await hear(database, placed)) == [OrderPlaced]
+    conflicting = requested(order_id=placed.order_id, zone="elsewhere")
+    assert (await hear(database, conflicting)).story[0].detail == "rejected: conflict"
+
+
+async def test_moving_from_reserving_to_assigning_touches_no_index(database: Database) -> None:
+    orders = [requested() for _ in range(20)]
+    await hear(database, *orders)
+    await execute(database, "VACUUM saga")
+    for order in orders:
+        await hear(database, PacketsReserved(order_id=order.order_id))
+        await hear(database, AgentReserved(order_id=order.order_id))
+        await hear(database, AgentAssigned(order_id=order.order_id, agent_id="A-1"))
+    assert await phases(database) == {"assigning": 20}
+    await eventually(
+        database,
+        "SELECT n_tup_upd = 60 AND n_tup_hot_upd = 60 FROM pg_stat_user_tables WHERE relname = 'saga'",
+    )
+
+
+def requested(**changes: Any) -> OrderRequested:
+    return OrderRequested(
+        **{
+            "order_id": uuid.uuid4(),
+            "customer_id": "C-1",
+            "store_id": "S-1",
+            "zone": "Z-1",
+            "lines": (Line(sku="milk", quantity=1, price_cents=99),),
+            "deadline": datetime.now(UTC) + timedelta(hours=1),
+        }
+        | changes
+    )
+
+
+def happy_story(
+    order: OrderRequested, packet_ids: tuple[str, ...] = A_PACKET, agent_id: str = "A-1"
+) -> Sequence[Message]:
+    order_id = order.order_id
+    return [
+        order,
+        PacketsReserved(order_id=order_id),
+        AgentReserved(order_id=order_id),
+        PacketsAssigned(order_id=order_id, packet_ids=packet_ids),
+        AgentAssigned(order_id=order_id, agent_id=agent_id),
+    ]
+
+
+def incoming(message: Message) -> Incoming:
+    return Incoming(message, uuid.uuid4(), TRACEPARENT)
+
+
+async def hear(database: Database, *messages: Message) -> Handled:
+    """As the transport does: orders locked, handled in one transaction, and again after a collision."""
+    while True:
+        try:
+            return await hear_once(database, *messages)
+        except Collision:
+            continue
+
+
+async def hear_once(database: Database, *messages: Message) -> Handled:
+    order_ids = {message.order_id for message in messages if message.order_id is not None}
+    async with database.transaction(locking("saga", order_ids)) as tx:
+        return await handle(TERMS, tx, [incoming(message) for message in messages], _waiting=False)
+
+
+async def look(database: Database, due: deadlines.Due) -> Handled:
+    return await in_transaction(database, partial(deadlines.look_at_due, due, TERMS))
+
+
+async def in_transaction(database: Database, work: Callable[[Transaction], Any]) -> Any:
+    async with database.transaction() as tx:
+        return await work(tx)
+
+
+async def published(database: Database, message: Message) -> asyncpg.Record:
+    async with database.transaction() as tx:
+        row = await tx.fetchrow("SELECT * FROM published.orders WHERE order_id = $1", message.order_id)
+    assert row is not None
+    return row
+
+
+async def phases(database: Database) -> dict[str, int]:
+    async with database.transaction() as tx:
+        return dict(await tx.fetch("SELECT phase, count(*) FROM saga GROUP BY phase"))
+
+
+async def fetchval(database: Database, statement: str) -> Any:
+    async with database.transaction() as tx:
+        return await tx.fetchval(statement)
+
+
+async def execute(database: Database, statement: str) -> None:
+    async with plain(database) as connection:
+        await connection.execute(statement)
+
+
+@asynccontextmanager
+async def plain(database: Database) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    connection = await asyncpg.connect(database._url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def blocked(database: Database) -> None:
+    """Wait until somebody waits for a lock in this database."""
+    await eventually(
+        database,
+        "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE NOT granted AND datname = current_database())",
+    )
+
+
+async def eventually(database: Database, condition: str) -> None:
+    async with asyncio.timeout(10), plain(database) as connection:
+        while not await connection.fetchval(condition):  # noqa: ASYNC110  no event tells of another session
+            await asyncio.sleep(0.01)
+
+
+def said_types(handled: Handled) -> list[type[Message]]:
+    return [type(each.message) for each in handled.said]
