@@ -1,0 +1,62 @@
+"""The walls of pyproject.toml: every service stands inside them, and each of them stops what it is meant to stop."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("messages", "order_saga", "store_worker", "delivery_worker")
+
+
+def _walls() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+
+def test_every_service_folder_stands_inside_the_walls() -> None:
+    services = {path.parent.name for path in ROOT.glob("*/__main__.py")} - {"bench", "tests", "deploy"}
+    walls = _walls()
+    assert services <= set(walls["root_packages"])
+    independent = next(wall for wall in walls["contracts"] if wall["type"] == "independence")
+    assert services == set(independent["modules"])
+    layers = next(wall for wall in walls["contracts"] if wall["type"] == "layers")
+    assert services == {name.strip() for name in layers["layers"][0].split("|")}
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "wall"),
+    [
+        ("messages/transport/backoff.py", "import order_saga.saga", "services over participant"),
+        ("messages/contracts/order.py", "import messages.transport.outbox", "services over participant"),
+        ("messages/transport/backoff.py", "import messages.participant.queries", "services over participant"),
+        ("store_worker/handlers.py", "import order_saga.saga", "services do not know each other"),
+        ("order_saga/saga.py", "import asyncio", "reaches no I/O"),
+        ("order_saga/saga.py", "import random", "reaches no I/O"),
+        ("messages/participant/reservation.py", "import asyncpg", "reaches no I/O"),
+        ("messages/contracts/store.py", "import structlog", "reaches no I/O"),
+        ("delivery_worker/handlers.py", "import aio_pika", "only the transport speaks AMQP"),
+    ],
+)
+def test_a_wall_stops_a_violation(tmp_path: Path, module: str, line: str, wall: str) -> None:
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / module).open("a") as source:
+        source.write(f"\n{line}\n")
+    verdict = _lint(tmp_path)
+    assert verdict.returncode != 0
+    broken = [said for said in verdict.stdout.splitlines() if said.endswith("BROKEN")]
+    assert any(wall in said for said in broken), verdict.stdout
+
+
+def test_the_house_as_it_stands_keeps_every_wall() -> None:
+    verdict = _lint(ROOT)
+    assert verdict.returncode == 0, verdict.stdout
+
+
+def _lint(folder: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
