@@ -1,32 +1,33 @@
-# Everything runs in .venv, which deploy/virtualenv makes, and makes anew when the lock has changed.
+# Everything runs in .venv, which deploy/virtualenv makes and keeps to the locks.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock venv
+.PHONY: help demo test check bench lock venv-demo venv-dev
 
 PYTHON := .venv/bin/python
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: venv  ## all services in one process on an embedded PostgreSQL; your own orders: ORDERS=file.jsonl
+demo: venv-demo  ## all services in one process on an embedded PostgreSQL; your own orders: ORDERS=file.jsonl
 	@$(PYTHON) -m deploy.demo $(if $(ORDERS),--orders "$(ORDERS)")
 
-test: venv  ## every test that can run here, and what cannot, with the reason; only some: TESTS=tests/unit
+test: venv-dev  ## every test that can run here, and what cannot, with the reason; only some: TESTS=tests/unit
 	@$(PYTHON) -m pytest $(TESTS)
 
-check: venv  ## style, types and walls
+check: venv-dev  ## style, types and walls
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-bench: venv  ## how fast it is; only some: SCENARIOS="a b"
+bench: venv-dev  ## how fast it is; only some: SCENARIOS="a b"
 	@$(PYTHON) -m bench $(SCENARIOS)
 
 lock:  ## resolve the dependencies anew; needs uv
 	@uv pip compile $(LOCK) pyproject.toml -o requirements.lock
+	@uv pip compile $(LOCK) --group demo pyproject.toml -o requirements-demo.lock
 	@uv pip compile $(LOCK) --group dev pyproject.toml -o requirements-dev.lock
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-venv:
-	@deploy/virtualenv
+venv-demo venv-dev: venv-%:
+	@deploy/virtualenv $*
