@@ -1,0 +1,1 @@
+"""Keeps track of agents, and lends them to orders."""

@@ -1,0 +1,1 @@
+"""Keeps packets, and lends them to orders."""

@@ -1,0 +1,72 @@
+"""What delivery does with each message: commands become answers, agents come and go."""
+
+from collections.abc import Mapping, Sequence
+
+from delivery_worker import queries
+from delivery_worker.shifts import Shift, fold
+from messages.contracts.delivery import (
+    AgentCameOnline,
+    AgentWentOffline,
+    AssignAgent,
+    DeliveryCompleted,
+    ReleaseAgent,
+    ReserveAgent,
+)
+from messages.contracts.message import Message
+from messages.contracts.order import OrderPlaced
+from messages.participant import handling
+from messages.participant.participant import Participant
+from messages.transport.service import Alarm, Handle, Handled, Incoming, Note, Transaction
+
+RESERVE = "reserve"
+SETTLE = "settle"
+
+HANDLERS: Mapping[type[Message], str] = {
+    ReserveAgent: RESERVE,
+    AssignAgent: SETTLE,
+    ReleaseAgent: SETTLE,
+    OrderPlaced: SETTLE,
+    DeliveryCompleted: SETTLE,
+    AgentCameOnline: SETTLE,
+    AgentWentOffline: SETTLE,
+}
+
+OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
+
+
+def handle_for(delivery: Participant) -> Handle:
+    async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        # The fleet first: who has just come can be sent, and who has left is not assigned any more.
+        fleet = await _handle_fleet(tx, documents)
+        about_orders = [document for document in documents if document.message.order_id is not None]
+        if not about_orders:
+            return fleet
+        handled = await handling.handle(delivery, tx, about_orders, waiting)
+        handled.story += fleet.story
+        handled.alarms += fleet.alarms
+        return handled
+
+    return handle
+
+
+async def _handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+    handled = Handled()
+    messages = [document.message for document in documents]
+    shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
+    with_zone = [shift for shift in shifts if shift.zone is not None]
+    if with_zone:
+        await queries.begin(tx, with_zone)
+    leaving = [shift for shift in shifts if not shift.online]
+    if leaving:
+        await _end(tx, leaving, handled)
+    return handled
+
+
+async def _end(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
+    agent_ids = [shift.agent_id for shift in leaving]
+    await queries.lock_holders(tx, agent_ids)
+    for agent in await queries.end(tx, agent_ids):
+        detail = f"{agent.agent_id} went offline while {agent.state}"
+        handled.story.append(Note(agent.order_id, AgentWentOffline.__name__, detail))
+        if agent.state in ("assigned", "confirmed"):
+            handled.alarms.append(Alarm(OFFLINE_WHILE_ASSIGNED, agent.order_id, detail))

@@ -1,0 +1,137 @@
+"""Every SQL statement about agents."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from delivery_worker.allocation import Found
+from delivery_worker.shifts import Shift
+from messages.participant.allocation import Want
+from messages.transport.service import Transaction
+
+IDLE = "agent.order_id IS NULL AND agent.online"
+
+
+class Left(NamedTuple):
+    """An agent that went offline while an order has him, and the state of that order's reservation."""
+
+    agent_id: str
+    order_id: UUID
+    state: str | None
+
+
+async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) -> list[Found]:
+    """Lock what is wanted, longest idle first. `waiting`: wait for agents that others have locked."""
+    rows = await tx.fetch(
+        f"""
+        WITH want AS MATERIALIZED (
+            SELECT * FROM unnest($1::text[], $2::bigint[]) AS want (zone, quantity)
+        ), locked AS MATERIALIZED (
+            SELECT want.zone, candidate.agent_id, candidate.idle_since
+            FROM want CROSS JOIN LATERAL (
+                SELECT agent_id, idle_since FROM agent WHERE agent.zone = want.zone AND {IDLE}
+                ORDER BY zone, idle_since, agent_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+            ) AS candidate
+        ), found AS (
+            SELECT zone, array_agg(agent_id ORDER BY idle_since, agent_id) AS agent_ids FROM locked GROUP BY zone
+        )
+        SELECT zone, coalesce(agent_ids, '{{}}'),
+            CASE WHEN cardinality(agent_ids) = quantity THEN quantity ELSE (
+                SELECT count(*) FROM (
+                    SELECT FROM agent WHERE agent.zone = want.zone AND {IDLE} LIMIT quantity
+                ) AS idle
+            ) END
+        FROM want LEFT JOIN found USING (zone)
+        """,  # noqa: S608  words of our own
+        [want.shelf[0] for want in wants],
+        [want.quantity for want in wants],
+    )
+    return [Found(*row) for row in rows]
+
+
+async def take(tx: Transaction, agent_ids: Sequence[str], order_ids: Sequence[UUID]) -> int:
+    """Give idle agents to orders; how many were given."""
+    taken: int = await tx.fetchval(
+        """
+        WITH taken AS (
+            UPDATE agent SET order_id = taking.order_id
+            FROM unnest($1::text[], $2::uuid[]) AS taking (agent_id, order_id)
+            WHERE agent.agent_id = taking.agent_id AND agent.order_id IS NULL
+            RETURNING 1
+        )
+        SELECT count(*) FROM taken
+        """,
+        agent_ids,
+        order_ids,
+    )
+    return taken
+
+
+async def let_go(
+    tx: Transaction, agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Sequence[bool]
+) -> None:
+    """Make agents idle again, if these orders have them. Only who has worked goes to the end of the line."""
+    await tx.execute(
+        """
+        UPDATE agent
+        SET order_id = NULL, zone = coalesce(next_zone, zone), next_zone = NULL,
+            idle_since = CASE WHEN has_worked THEN clock_timestamp() ELSE idle_since END
+        FROM unnest($1::text[], $2::uuid[], $3::boolean[]) AS letting (agent_id, order_id, has_worked)
+        WHERE agent.agent_id = letting.agent_id AND agent.order_id = letting.order_id
+        """,
+        agent_ids,
+        order_ids,
+        have_worked,
+    )
+
+
+async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
+    """Put agents online, each in his zone; a busy one changes zones when he is idle again."""
+    await tx.execute(
+        """
+        INSERT INTO agent (agent_id, zone, online, idle_since)
+        SELECT agent_id, zone, true, clock_timestamp() FROM unnest($1::text[], $2::text[]) AS shift (agent_id, zone)
+        ORDER BY agent_id
+        ON CONFLICT (agent_id) DO UPDATE
+        SET online = true,
+            zone = CASE WHEN agent.order_id IS NULL THEN excluded.zone ELSE agent.zone END,
+            next_zone = CASE WHEN agent.order_id IS NULL OR agent.zone = excluded.zone THEN NULL ELSE excluded.zone END,
+            idle_since = CASE WHEN agent.online THEN agent.idle_since ELSE excluded.idle_since END
+        """,
+        [shift.agent_id for shift in shifts],
+        [shift.zone for shift in shifts],
+    )
+
+
+async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> None:
+    """Lock the reservations of orders that have these agents, so that none of them is being assigned meanwhile."""
+    await tx.execute(
+        """
+        SELECT FROM reservation
+        WHERE order_id IN (SELECT order_id FROM agent WHERE agent_id = ANY ($1::text[]) AND order_id IS NOT NULL)
+        ORDER BY order_id FOR UPDATE
+        """,
+        agent_ids,
+    )
+
+
+async def end(tx: Transaction, agent_ids: Sequence[str]) -> list[Left]:
+    """Put agents offline; those that an order has now stay its own as long as it has them, and are returned."""
+    rows = await tx.fetch(
+        """
+        WITH locked AS MATERIALIZED (
+            SELECT agent_id FROM agent WHERE agent_id = ANY ($1::text[]) AND online ORDER BY agent_id FOR UPDATE
+        ), gone AS (
+            UPDATE agent SET online = false FROM locked WHERE agent.agent_id = locked.agent_id
+            RETURNING agent.agent_id, agent.order_id
+        )
+        SELECT agent_id, order_id, state FROM gone LEFT JOIN reservation USING (order_id)
+        WHERE order_id IS NOT NULL
+        """,
+        agent_ids,
+    )
+    return [Left(*row) for row in rows]
+
+
+def _skip(waiting: bool) -> str:
+    return "" if waiting else "SKIP LOCKED"

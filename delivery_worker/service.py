@@ -1,0 +1,41 @@
+"""The delivery worker, as the transport runs it."""
+
+from pathlib import Path
+
+from delivery_worker.agents import Agents
+from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
+from delivery_worker.settings import Settings
+from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
+from messages.participant import MIGRATIONS, sweeper
+from messages.participant.participant import Participant
+from messages.transport.service import Service
+
+
+def service(settings: Settings) -> Service:
+    delivery = participant(settings)
+    return Service(
+        name="delivery_worker",
+        handlers=HANDLERS,
+        handle=handle_for(delivery),
+        intake=RESERVE,
+        first=SETTLE,
+        locks="reservation",
+        migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
+        jobs=sweeper.jobs(
+            delivery,
+            sweep_interval_seconds=settings.sweep_interval_seconds,
+            prune_interval_seconds=settings.prune_interval_seconds,
+        ),
+    )
+
+
+def participant(settings: Settings) -> Participant:
+    return Participant(
+        name=DELIVERY,
+        units=Agents(),
+        terms=settings.terms,
+        reserved=AgentReserved,
+        refused=AgentRefused,
+        assigned=lambda order_id, unit_ids: AgentAssigned(order_id=order_id, agent_id=unit_ids[0]),
+        released=AgentReleased,
+    )

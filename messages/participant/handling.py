@@ -1,0 +1,121 @@
+"""A batch of messages about orders, from first to last: find units, read reservations, decide, write, answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from messages.contracts.participation import Reserve
+from messages.participant import queries
+from messages.participant.allocation import Offer, Pool, Shelf, needs, offer
+from messages.participant.participant import Moves, Participant
+from messages.participant.queries import Change
+from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State, decide
+from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
+from messages.transport.topology import ORCHESTRATOR
+
+
+async def handle(participant: Participant, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+    """Handle messages about orders, in order of arrival. `waiting`: no miss is blamed on a lock any more."""
+    # Units are locked before reservations are read: whoever waits for a unit holds nothing another one waits for,
+    # and a lease begins when its units are held.
+    pools = await _find(participant, tx, documents, waiting=waiting)
+    clock, known = await queries.read(tx, {_order_id(document) for document in documents})
+    batch = Batch(participant, clock, pools, known)
+    for document in documents:
+        batch.hear(document)
+    await write(tx, participant, batch.changes())
+    return batch.handled
+
+
+async def write(tx: Transaction, participant: Participant, changes: Sequence[Change]) -> None:
+    """Write reservations and what follows for the units."""
+    if not changes:
+        return
+    await queries.write(tx, changes)
+    moves = moves_of(changes)
+    if moves:
+        await participant.units.move(tx, moves)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decisions folded in order of arrival: each message meets the reservation as those before it left it."""
+
+    participant: Participant
+    clock: datetime
+    pools: Mapping[Shelf, Pool]
+    before: Mapping[UUID, Reservation]
+    after: dict[UUID, Reservation] = field(default_factory=dict)
+    handled: Handled = field(default_factory=Handled)
+
+    def hear(self, document: Incoming) -> None:
+        order_id = _order_id(document)
+        current = self.after.get(order_id) or self.before.get(order_id) or Reservation(order_id)
+        heard = Heard(
+            document.message,
+            self.clock,
+            self.participant.terms,
+            partial(self._offer, document),
+            document.traceparent,
+        )
+        decision = decide(current, heard)
+        if decision.look_again:
+            self.handled.look_again.append(document)
+            return
+        if decision.reservation is not current:
+            self.after[order_id] = decision.reservation
+        self._report(document, decision)
+
+    def changes(self) -> list[Change]:
+        """What there is to write, in the order of order ids."""
+        return [
+            Change(self.before.get(order_id) or Reservation(order_id), self.after[order_id])
+            for order_id in sorted(self.after)
+        ]
+
+    def _offer(self, document: Incoming) -> Offer:
+        return offer(self.participant.units.wants(document.message), self.pools)
+
+    def _report(self, document: Incoming, decision: Decision) -> None:
+        order_id = _order_id(document)
+        if decision.say is not None:
+            answer = self.participant.say(order_id, decision)
+            self.handled.said.append(Said(answer, ORCHESTRATOR, document))
+        if decision.told:
+            event = type(document.message).__name__
+            self.handled.story.append(Note(order_id, event, decision.told, document.message_id))
+        if decision.alarm is not None:
+            detail = f"{self.participant.name}: {type(document.message).__name__} while {decision.reservation.state}"
+            self.handled.alarms.append(Alarm(decision.alarm, order_id, detail))
+
+
+def moves_of(changes: Iterable[Change]) -> Moves:
+    """Which units change hands. An order that took and lost units in one batch never had them."""
+    moves = Moves()
+    for before, after in changes:
+        if before.state is State.ABSENT:
+            moves.taken += ((unit_id, after.order_id) for unit_id in after.unit_ids)
+        elif before.state in HOLDING and not after.unit_ids:
+            moves.given_back += ((unit_id, after.order_id) for unit_id in before.unit_ids)
+        if after.state is State.FULFILLED and before.state is not State.FULFILLED:
+            moves.fulfilled += ((unit_id, after.order_id) for unit_id in after.unit_ids)
+    return moves
+
+
+async def _find(
+    participant: Participant, tx: Transaction, documents: Sequence[Incoming], *, waiting: bool
+) -> Mapping[Shelf, Pool]:
+    wants = [
+        want
+        for document in documents
+        if isinstance(document.message, Reserve)
+        for want in participant.units.wants(document.message)
+    ]
+    return await participant.units.find(tx, needs(wants), waiting=waiting) if wants else {}
+
+
+def _order_id(document: Incoming) -> UUID:
+    assert document.message.order_id is not None, "only messages about orders come here"
+    return document.message.order_id

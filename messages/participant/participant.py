@@ -1,0 +1,69 @@
+"""What makes a worker a participant: its name, its words for the answers, and its units."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.participation import OutcomeRequested
+from messages.participant.allocation import Pool, Shelf, Want
+from messages.participant.reservation import Decision, Say, Terms
+from messages.transport.service import Transaction
+
+
+@dataclass(slots=True)
+class Moves:
+    """Units that change hands, each with its order. What is fulfilled may have been taken in the same breath."""
+
+    taken: list[tuple[str, UUID]] = field(default_factory=list)
+    given_back: list[tuple[str, UUID]] = field(default_factory=list)
+    fulfilled: list[tuple[str, UUID]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.taken or self.given_back or self.fulfilled)
+
+
+class Units(Protocol):
+    """What a participant lends: packets, agents.
+
+    Its migrations also create the view `unfit (order_id, reason)`: orders that hold a unit which must not be assigned.
+    """
+
+    def wants(self, reserve: Any) -> Sequence[Want]:
+        """What a Reserve asks for."""
+
+    async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
+        """Lock free units of every shelf, at most as many as needed, best first. `waiting`: wait for locked ones."""
+
+    async def move(self, tx: Transaction, moves: Moves) -> None:
+        """Write who has what. Raises Collision if a taken unit was not free."""
+
+    async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
+        """Their fulfilled reservations are being pruned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A worker, as far as the protocol is concerned."""
+
+    name: str
+    units: Units
+    terms: Terms
+    reserved: Callable[..., Message]
+    refused: Callable[..., Message]
+    assigned: Callable[[UUID, tuple[str, ...]], Message]
+    released: Callable[..., Message]
+
+    def say(self, order_id: UUID, decision: Decision) -> Message:
+        match decision.say:
+            case Say.RESERVED:
+                return self.reserved(order_id=order_id)
+            case Say.ASSIGNED:
+                return self.assigned(order_id, decision.reservation.unit_ids)
+            case Say.RELEASED:
+                return self.released(order_id=order_id)
+            case Say.WHAT_BECAME_OF_IT:
+                return OutcomeRequested(order_id=order_id, participant=self.name)
+            case _:
+                return self.refused(order_id=order_id, reason=decision.reason)

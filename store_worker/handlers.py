@@ -1,0 +1,78 @@
+"""What the store does with each message: commands become answers, goods come and go."""
+
+from collections.abc import Mapping, Sequence
+
+from messages.contracts.delivery import DeliveryCompleted
+from messages.contracts.message import Message
+from messages.contracts.order import OrderPlaced
+from messages.contracts.store import (
+    AssignPackets,
+    PacketsWithdrawn,
+    ReleasePackets,
+    ReservePackets,
+    StockReceived,
+)
+from messages.participant import handling
+from messages.participant.participant import Participant
+from messages.transport.service import Alarm, Handle, Handled, Incoming, Note, Transaction
+from store_worker import queries
+
+RESERVE = "reserve"
+SETTLE = "settle"
+
+HANDLERS: Mapping[type[Message], str] = {
+    ReservePackets: RESERVE,
+    AssignPackets: SETTLE,
+    ReleasePackets: SETTLE,
+    OrderPlaced: SETTLE,
+    DeliveryCompleted: SETTLE,
+    StockReceived: SETTLE,
+    PacketsWithdrawn: SETTLE,
+}
+
+PACKET_ID_REUSED = "packet_id_reused"
+WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
+
+
+def handle_for(store: Participant) -> Handle:
+    async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        # Goods first: what has just come can be sold, and what is withdrawn is not assigned any more.
+        goods = await _handle_goods(tx, documents)
+        about_orders = [document for document in documents if document.message.order_id is not None]
+        if not about_orders:
+            return goods
+        handled = await handling.handle(store, tx, about_orders, waiting)
+        handled.story += goods.story
+        handled.alarms += goods.alarms
+        return handled
+
+    return handle
+
+
+async def _handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+    handled = Handled()
+    received = [document.message for document in documents if isinstance(document.message, StockReceived)]
+    if received:
+        await _receive(tx, received, handled)
+    withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
+    if withdrawn:
+        await _withdraw(tx, withdrawn, handled)
+    return handled
+
+
+async def _receive(tx: Transaction, received: Sequence[StockReceived], handled: Handled) -> None:
+    for packet_id in await queries.receive(tx, received):
+        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=f"{packet_id} is another packet already"))
+
+
+async def _withdraw(tx: Transaction, withdrawn: Sequence[PacketsWithdrawn], handled: Handled) -> None:
+    packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
+    store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
+    await queries.lock_holders(tx, packet_ids)
+    for packet in await queries.withdraw(tx, packet_ids, store_ids):
+        if packet.order_id is None:
+            continue
+        detail = f"{packet.packet_id} withdrawn while {packet.state}"
+        handled.story.append(Note(packet.order_id, PacketsWithdrawn.__name__, detail))
+        if packet.state in ("assigned", "confirmed"):
+            handled.alarms.append(Alarm(WITHDRAWN_WHILE_ASSIGNED, packet.order_id, detail))

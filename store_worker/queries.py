@@ -1,0 +1,187 @@
+"""Every SQL statement about packets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from messages.contracts.store import StockReceived
+from messages.participant.allocation import Want
+from messages.transport.service import Transaction
+from store_worker.allocation import Found
+
+FREE = "packet.order_id IS NULL AND packet.gone IS NULL"
+
+
+class Withdrawn(NamedTuple):
+    """A packet that is off the shelf now, and the order that holds it, with its state, if one does."""
+
+    packet_id: str
+    order_id: UUID | None
+    state: str | None
+
+
+async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: float, *, waiting: bool) -> list[Found]:
+    """Lock what is wanted, nearest best-before first. `waiting`: wait for packets that others have locked."""
+    rows = await tx.fetch(
+        f"""
+        WITH want AS MATERIALIZED (
+            SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS want (store_id, sku, quantity)
+        ), locked AS MATERIALIZED (
+            SELECT want.store_id, want.sku, candidate.packet_id, candidate.best_before
+            FROM want CROSS JOIN LATERAL (
+                SELECT packet_id, best_before FROM packet
+                WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE}
+                    AND best_before > statement_timestamp() + make_interval(secs => $4)
+                ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+            ) AS candidate
+        ), found AS (
+            SELECT store_id, sku, array_agg(packet_id ORDER BY best_before, packet_id) AS packet_ids
+            FROM locked GROUP BY store_id, sku
+        )
+        SELECT store_id, sku,
+            packet_ids IS NOT NULL OR EXISTS (
+                SELECT FROM received WHERE received.store_id = want.store_id AND received.sku = want.sku
+            ),
+            coalesce(packet_ids, '{{}}'),
+            CASE WHEN cardinality(packet_ids) = quantity THEN quantity ELSE (
+                SELECT count(*) FROM (
+                    SELECT FROM packet
+                    WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE}
+                        AND best_before > statement_timestamp() + make_interval(secs => $4)
+                    LIMIT quantity
+                ) AS free
+            ) END
+        FROM want LEFT JOIN found USING (store_id, sku)
+        """,  # noqa: S608  words of our own
+        [want.shelf[0] for want in wants],
+        [want.shelf[1] for want in wants],
+        [want.quantity for want in wants],
+        margin_seconds,
+    )
+    return [Found(*row) for row in rows]
+
+
+async def move(
+    tx: Transaction, packet_ids: Sequence[str], old_orders: Sequence[UUID | None], new_orders: Sequence[UUID | None]
+) -> int:
+    """Hand packets from order to order, None being the shelf; how many an order got."""
+    taken: int = await tx.fetchval(
+        """
+        WITH moved AS (
+            UPDATE packet SET order_id = move.new_order
+            FROM unnest($1::text[], $2::uuid[], $3::uuid[]) AS move (packet_id, old_order, new_order)
+            WHERE packet.packet_id = move.packet_id AND packet.order_id IS NOT DISTINCT FROM move.old_order
+            RETURNING packet.order_id
+        )
+        SELECT count(order_id) FROM moved
+        """,
+        packet_ids,
+        old_orders,
+        new_orders,
+    )
+    return taken
+
+
+async def close(tx: Transaction, packet_ids: Sequence[str]) -> None:
+    """Remember of fulfilled packets only that they are; the reservation that said so is being pruned."""
+    await tx.execute(
+        "UPDATE packet SET gone = 'fulfilled', order_id = NULL WHERE packet_id = ANY ($1::text[])", packet_ids
+    )
+
+
+async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[str]:
+    """Put packets on the shelf, each once for ever. Returns ids that already belong to a packet of another kind."""
+    packets = [
+        (packet_id, stock.store_id, stock.sku, stock.best_before)
+        for stock in received
+        for packet_id in stock.packet_ids
+    ]
+    rows = await tx.fetch(
+        """
+        WITH given AS MATERIALIZED (
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+                AS given (packet_id, store_id, sku, best_before)
+        ), added AS (
+            INSERT INTO packet (packet_id, store_id, sku, best_before, gone)
+            SELECT packet_id, store_id, sku, best_before, CASE WHEN early.packet_id IS NOT NULL THEN 'withdrawn' END
+            FROM given LEFT JOIN withdrawn_early AS early USING (packet_id)
+            ORDER BY packet_id
+            ON CONFLICT DO NOTHING
+            RETURNING store_id, sku
+        ), counted AS (
+            INSERT INTO received AS total (store_id, sku, received)
+            SELECT store_id, sku, count(*) FROM added GROUP BY store_id, sku ORDER BY store_id, sku
+            ON CONFLICT (store_id, sku) DO UPDATE SET received = total.received + excluded.received
+        )
+        SELECT given.packet_id FROM given JOIN packet USING (packet_id)
+        WHERE (packet.store_id, packet.sku) <> (given.store_id, given.sku)
+        """,
+        *zip(*packets, strict=True),
+    )
+    return [row["packet_id"] for row in rows]
+
+
+async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> None:
+    """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile."""
+    await tx.execute(
+        """
+        SELECT FROM reservation
+        WHERE order_id IN (SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL)
+        ORDER BY order_id FOR UPDATE
+        """,
+        packet_ids,
+    )
+
+
+async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
+    """Take packets off the shelf for ever; those that an order holds as soon as it gives them back."""
+    rows = await tx.fetch(
+        """
+        WITH given AS MATERIALIZED (
+            SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id)
+        ), locked AS MATERIALIZED (
+            SELECT packet.packet_id FROM packet JOIN given USING (packet_id, store_id) WHERE packet.gone IS NULL
+            ORDER BY packet.store_id, packet.sku, packet.best_before, packet.packet_id FOR UPDATE OF packet
+        ), early AS (
+            INSERT INTO withdrawn_early (packet_id)
+            SELECT packet_id FROM given WHERE NOT EXISTS (SELECT FROM packet WHERE packet.packet_id = given.packet_id)
+            ORDER BY packet_id
+            ON CONFLICT DO NOTHING
+        ), withdrawn AS (
+            UPDATE packet SET gone = 'withdrawn' FROM locked WHERE packet.packet_id = locked.packet_id
+            RETURNING packet.packet_id, packet.order_id
+        )
+        SELECT packet_id, order_id, state FROM withdrawn LEFT JOIN reservation USING (order_id) ORDER BY packet_id
+        """,
+        packet_ids,
+        store_ids,
+    )
+    return [Withdrawn(*row) for row in rows]
+
+
+async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
+    """Take packets off the shelf that are too near their best-before; how many."""
+    retired: int = await tx.fetchval(
+        f"""
+        WITH old AS MATERIALIZED (
+            SELECT candidate.packet_id FROM received CROSS JOIN LATERAL (
+                SELECT packet_id FROM packet
+                WHERE packet.store_id = received.store_id AND packet.sku = received.sku AND {FREE}
+                    AND best_before <= statement_timestamp() + make_interval(secs => $1)
+                ORDER BY best_before LIMIT $2 FOR UPDATE SKIP LOCKED
+            ) AS candidate
+            LIMIT $2
+        ), retired AS (
+            UPDATE packet SET gone = 'past_best_before' FROM old WHERE packet.packet_id = old.packet_id
+            RETURNING 1
+        )
+        SELECT count(*) FROM retired
+        """,  # noqa: S608  words of our own
+        margin_seconds,
+        limit,
+    )
+    return retired
+
+
+def _skip(waiting: bool) -> str:
+    return "" if waiting else "SKIP LOCKED"

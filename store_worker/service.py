@@ -1,0 +1,53 @@
+"""The store worker, as the transport runs it."""
+
+from functools import partial
+from pathlib import Path
+
+from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
+from messages.participant import MIGRATIONS, sweeper
+from messages.participant.participant import Participant
+from messages.transport.service import Handled, Job, Service, Transaction
+from store_worker import queries
+from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
+from store_worker.packets import Packets
+from store_worker.settings import Settings
+
+RETIRE_BATCH = 1_000
+
+
+def service(settings: Settings) -> Service:
+    store = participant(settings)
+    return Service(
+        name="store_worker",
+        handlers=HANDLERS,
+        handle=handle_for(store),
+        intake=RESERVE,
+        first=SETTLE,
+        locks="reservation",
+        migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
+        jobs=(
+            *sweeper.jobs(
+                store,
+                sweep_interval_seconds=settings.sweep_interval_seconds,
+                prune_interval_seconds=settings.prune_interval_seconds,
+            ),
+            Job("retire", settings.retire_interval_seconds, partial(retire, settings.best_before_margin_seconds)),
+        ),
+    )
+
+
+def participant(settings: Settings) -> Participant:
+    return Participant(
+        name=STORE,
+        units=Packets(settings.best_before_margin_seconds),
+        terms=settings.terms,
+        reserved=PacketsReserved,
+        refused=PacketsRefused,
+        assigned=lambda order_id, unit_ids: PacketsAssigned(order_id=order_id, packet_ids=unit_ids),
+        released=PacketsReleased,
+    )
+
+
+async def retire(margin_seconds: float, tx: Transaction) -> Handled:
+    """Take off the shelf what is too near its best-before."""
+    return Handled(more=await queries.retire(tx, margin_seconds, RETIRE_BATCH) == RETIRE_BATCH)

@@ -1,0 +1,251 @@
+"""The delivery worker against a real PostgreSQL: who is sent, and who is idle afterwards."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from delivery_worker.service import service
+from delivery_worker.settings import Settings
+from messages.contracts.delivery import (
+    AgentAssigned,
+    AgentCameOnline,
+    AgentRefused,
+    AgentReleased,
+    AgentReserved,
+    AgentWentOffline,
+    AssignAgent,
+    DeliveryCompleted,
+    ReleaseAgent,
+    ReserveAgent,
+)
+from messages.contracts.order import OrderPlaced
+from tests.conftest import NewDatabase
+from tests.integration.workers import Worker, in_seconds
+
+ZONE = "mitte"
+
+
+def reserve(order_id: UUID, zone: str = ZONE) -> ReserveAgent:
+    return ReserveAgent(order_id=order_id, zone=zone, lease_seconds=60, not_after=in_seconds(60))
+
+
+def assign(order_id: UUID) -> AssignAgent:
+    return AssignAgent(order_id=order_id, not_after=in_seconds(60))
+
+
+def release(order_id: UUID) -> ReleaseAgent:
+    return ReleaseAgent(order_id=order_id)
+
+
+def placed(order_id: UUID, agent_id: str = "A-1") -> OrderPlaced:
+    return OrderPlaced(order_id=order_id, packet_ids=("P-1",), agent_id=agent_id)
+
+
+def completed(order_id: UUID) -> DeliveryCompleted:
+    return DeliveryCompleted(order_id=order_id)
+
+
+def online(agent_id: str, zone: str = ZONE) -> AgentCameOnline:
+    return AgentCameOnline(agent_id=agent_id, zone=zone)
+
+
+def offline(agent_id: str) -> AgentWentOffline:
+    return AgentWentOffline(agent_id=agent_id)
+
+
+def refused(order_id: UUID, reason: str) -> AgentRefused:
+    return AgentRefused(order_id=order_id, reason=reason)
+
+
+@pytest.fixture
+async def delivery(new_database: NewDatabase) -> AsyncIterator[Worker]:
+    built = service(Settings(database_url="postgresql://elsewhere/"))
+    worker = await Worker.start(built, await new_database(*built.migrations))
+    yield worker
+    await worker.stop()
+
+
+@pytest.fixture
+def order() -> UUID:
+    return uuid4()
+
+
+async def agent_of(delivery: Worker, order_id: UUID) -> str:
+    agent_ids: list[str] = (await delivery.holding(order_id))["unit_ids"]
+    (agent_id,) = agent_ids
+    return agent_id
+
+
+async def test_an_order_goes_from_reserved_to_fulfilled_and_the_agent_is_idle_again(
+    delivery: Worker, order: UUID
+) -> None:
+    await delivery.hear(online("A-1"))
+
+    assert await delivery.hear(reserve(order)) == [AgentReserved(order_id=order)]
+    assert await delivery.stock() == {"A-1": "reserved"}
+    assert await delivery.hear(assign(order)) == [AgentAssigned(order_id=order, agent_id="A-1")]
+    assert await delivery.stock() == {"A-1": "assigned"}
+    assert await delivery.hear(placed(order)) == []
+    assert await delivery.stock() == {"A-1": "confirmed"}
+    assert await delivery.hear(completed(order)) == []
+    assert await delivery.stock() == {"A-1": "free"}
+    assert (await delivery.holding(order))["state"] == "fulfilled"
+    assert delivery.alarms == []
+
+
+async def test_a_whole_life_in_one_batch_leaves_the_agent_idle(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+
+    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+
+    assert await delivery.stock() == {"A-1": "free"}
+    assert await delivery.holdings() == {order: "fulfilled"}
+
+
+async def test_without_an_idle_agent_of_the_zone_there_is_none(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1", "elsewhere"))
+
+    assert await delivery.hear(reserve(order)) == [refused(order, "no_agent")]
+
+
+async def test_the_longest_idle_goes_first(delivery: Worker, order: UUID) -> None:
+    for agent_id in ("A-2", "A-1"):
+        await delivery.hear(online(agent_id))
+
+    await delivery.hear(reserve(order))
+
+    assert await agent_of(delivery, order) == "A-2"
+
+
+async def test_who_has_delivered_goes_to_the_end_of_the_line(delivery: Worker, order: UUID) -> None:
+    following = uuid4()
+    for agent_id in ("A-1", "A-2"):
+        await delivery.hear(online(agent_id))
+    for message in (reserve(order), assign(order), placed(order), completed(order)):
+        await delivery.hear(message)
+
+    await delivery.hear(reserve(following))
+
+    assert await agent_of(delivery, following) == "A-2"
+
+
+async def test_who_was_released_keeps_the_place_in_line(delivery: Worker, order: UUID) -> None:
+    following = uuid4()
+    for agent_id in ("A-1", "A-2"):
+        await delivery.hear(online(agent_id))
+    await delivery.hear(reserve(order))
+    await delivery.hear(release(order))
+
+    await delivery.hear(reserve(following))
+
+    assert await agent_of(delivery, following) == "A-1"
+
+
+async def test_a_duplicate_completion_does_not_free_the_agent_from_the_next_order(
+    delivery: Worker, order: UUID
+) -> None:
+    following = uuid4()
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+    await delivery.hear(reserve(following), assign(following), placed(following))
+
+    await delivery.hear(completed(order))
+
+    assert await delivery.stock() == {"A-1": "confirmed"}
+
+
+async def test_release_before_reserve_leaves_a_tombstone(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+
+    assert await delivery.hear(release(order)) == [AgentReleased(order_id=order)]
+    assert await delivery.hear(reserve(order)) == [refused(order, "released")]
+    assert await delivery.stock() == {"A-1": "free"}
+
+
+async def test_coming_online_twice_changes_nothing(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(online("A-2"))
+    await delivery.hear(online("A-1"))
+
+    await delivery.hear(reserve(order))
+
+    assert await agent_of(delivery, order) == "A-1"
+
+
+async def test_an_idle_agent_changes_zones_at_once(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1", "elsewhere"))
+    await delivery.hear(online("A-1"))
+
+    assert await delivery.hear(reserve(order)) == [AgentReserved(order_id=order)]
+
+
+async def test_a_busy_agent_changes_zones_afterwards(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+    await delivery.hear(online("A-1", "elsewhere"))
+
+    assert [row["place"] for row in await delivery.query("SELECT place FROM published.stock")] == [ZONE]
+    await delivery.hear(release(order))
+    assert [row["place"] for row in await delivery.query("SELECT place FROM published.stock")] == ["elsewhere"]
+
+
+async def test_who_is_offline_is_not_sent(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(offline("A-1"))
+
+    assert await delivery.hear(reserve(order)) == [refused(order, "no_agent")]
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_in_one_batch_the_last_word_counts(delivery: Worker) -> None:
+    await delivery.hear(online("A-1"), offline("A-1"), offline("A-2"), online("A-2"))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
+
+
+async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+    await delivery.hear(offline("A-1"))
+
+    assert await delivery.hear(assign(order)) == [refused(order, "agent_offline")]
+    assert await delivery.stock() == {"A-1": "offline"}
+    assert delivery.alarms == []
+
+
+async def test_going_offline_while_assigned_takes_effect_afterwards_with_an_alarm(
+    delivery: Worker, order: UUID
+) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order))
+    await delivery.hear(offline("A-1"))
+
+    assert delivery.alarms == ["offline_while_assigned"]
+    assert await delivery.hear(assign(order)) == [AgentAssigned(order_id=order, agent_id="A-1")]
+    await delivery.hear(placed(order))
+    assert await delivery.stock() == {"A-1": "confirmed"}
+    await delivery.hear(completed(order))
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_who_is_back_before_the_assign_is_assigned(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+    await delivery.hear(offline("A-1"))
+    await delivery.hear(online("A-1"))
+
+    assert await delivery.hear(assign(order)) == [AgentAssigned(order_id=order, agent_id="A-1")]
+
+
+async def test_fulfilled_reservations_are_pruned_and_the_agent_works_on(delivery: Worker, order: UUID) -> None:
+    following = uuid4()
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+    await delivery.hear(reserve(following))
+    await delivery.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+
+    await delivery.run("prune")
+
+    assert await delivery.holdings() == {following: "reserved"}
+    assert await delivery.stock() == {"A-1": "reserved"}

@@ -1,0 +1,394 @@
+"""The store worker against a real PostgreSQL: what it answers, and where the packets are afterwards."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from messages.contracts.delivery import DeliveryCompleted
+from messages.contracts.message import Message
+from messages.contracts.order import OrderPlaced
+from messages.contracts.store import (
+    AssignPackets,
+    PacketsAssigned,
+    PacketsRefused,
+    PacketsReleased,
+    PacketsReserved,
+    PacketsWithdrawn,
+    ReleasePackets,
+    ReservePackets,
+    StockReceived,
+    Want,
+)
+from store_worker.service import service
+from store_worker.settings import Settings
+from tests.conftest import NewDatabase
+from tests.integration.workers import Worker, heard, in_seconds
+
+STORE = "berlin-1"
+
+
+def reserve(order_id: UUID, lease_seconds: int = 60, not_after: float = 60, **wants: int) -> ReservePackets:
+    return ReservePackets(
+        order_id=order_id,
+        store_id=STORE,
+        wants=tuple(Want(sku=sku, quantity=quantity) for sku, quantity in wants.items()),
+        lease_seconds=lease_seconds,
+        not_after=in_seconds(not_after),
+    )
+
+
+def assign(order_id: UUID, not_after: float = 60) -> AssignPackets:
+    return AssignPackets(order_id=order_id, not_after=in_seconds(not_after))
+
+
+def release(order_id: UUID) -> ReleasePackets:
+    return ReleasePackets(order_id=order_id)
+
+
+def placed(order_id: UUID, *packet_ids: str) -> OrderPlaced:
+    return OrderPlaced(order_id=order_id, packet_ids=packet_ids, agent_id="A-1")
+
+
+def stock(sku: str, *packet_ids: str, best_before_days: float = 10) -> StockReceived:
+    best_before = in_seconds(best_before_days * 86_400)
+    return StockReceived(store_id=STORE, sku=sku, best_before=best_before, packet_ids=packet_ids)
+
+
+def withdraw(*packet_ids: str) -> PacketsWithdrawn:
+    return PacketsWithdrawn(store_id=STORE, packet_ids=packet_ids)
+
+
+def refused(order_id: UUID, reason: str) -> PacketsRefused:
+    return PacketsRefused(order_id=order_id, reason=reason)
+
+
+@pytest.fixture
+async def store(new_database: NewDatabase) -> AsyncIterator[Worker]:
+    settings = Settings(database_url="postgresql://elsewhere/", best_before_margin_seconds=3_600)
+    built = service(settings)
+    worker = await Worker.start(built, await new_database(*built.migrations))
+    yield worker
+    await worker.stop()
+
+
+@pytest.fixture
+def order() -> UUID:
+    return uuid4()
+
+
+async def test_a_reservation_holds_every_wanted_packet(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2", "M-3"), stock("bread", "B-1"))
+
+    answers = await store.hear(reserve(order, milk=2, bread=1))
+
+    assert answers == [PacketsReserved(order_id=order)]
+    assert await store.stock() == {"M-1": "reserved", "M-2": "reserved", "M-3": "free", "B-1": "reserved"}
+
+
+async def test_an_order_goes_from_reserved_to_fulfilled(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+    assert await store.stock() == {"M-1": "assigned"}
+    assert await store.hear(placed(order, "M-1")) == []
+    assert await store.stock() == {"M-1": "confirmed"}
+    assert await store.hear(DeliveryCompleted(order_id=order)) == []
+    assert await store.stock() == {"M-1": "fulfilled"}
+    assert store.alarms == []
+
+
+async def test_all_lines_or_nothing(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"), stock("bread", "B-1"))
+
+    assert await store.hear(reserve(order, milk=1, bread=2)) == [refused(order, "out_of_stock")]
+    assert await store.stock() == {"M-1": "free", "B-1": "free"}
+
+
+async def test_what_was_never_received_is_unknown(store: Worker, order: UUID) -> None:
+    assert await store.hear(reserve(order, caviar=1)) == [refused(order, "unknown_sku")]
+
+
+async def test_what_is_sold_out_is_not_unknown(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(uuid4(), milk=1))
+
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
+
+
+async def test_nearest_best_before_goes_first(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-late", best_before_days=9), stock("milk", "M-soon", best_before_days=1))
+
+    await store.hear(reserve(order, milk=1))
+
+    assert (await store.holding(order))["unit_ids"] == ["M-soon"]
+
+
+async def test_packets_too_near_their_best_before_are_not_sold(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-old", best_before_days=0.01))
+
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
+
+
+async def test_packets_too_near_their_best_before_are_retired(store: Worker) -> None:
+    await store.hear(stock("milk", "M-old", best_before_days=0.01), stock("milk", "M-new"))
+
+    await store.run("retire")
+
+    assert await store.stock() == {"M-old": "retired", "M-new": "free"}
+
+
+async def test_what_one_order_cannot_use_goes_to_the_next_of_the_batch(store: Worker) -> None:
+    greedy, modest = uuid4(), uuid4()
+    await store.hear(stock("milk", "M-1", "M-2"))
+
+    answers = await store.hear(reserve(greedy, milk=3), reserve(modest, milk=2))
+
+    assert answers == [refused(greedy, "out_of_stock"), PacketsReserved(order_id=modest)]
+
+
+async def test_a_batch_is_served_in_order_of_arrival(store: Worker) -> None:
+    orders = [uuid4() for _ in range(5)]
+    await store.hear(stock("milk", "M-1", "M-2", "M-3"))
+
+    answers = await store.hear(*(reserve(each, milk=1) for each in orders))
+
+    assert [type(answer) for answer in answers] == [PacketsReserved] * 3 + [PacketsRefused] * 2
+
+
+async def test_duplicates_are_answered_alike_and_change_nothing(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2"))
+    for message in (reserve(order, milk=1), assign(order)):
+        first = await store.hear(message)
+        stock_then = await store.stock()
+        assert await store.hear(message, message) == first * 2
+        assert await store.stock() == stock_then
+    assert await store.hear(reserve(order, milk=1)) == [PacketsReserved(order_id=order)]
+    assert await store.stock() == {"M-1": "assigned", "M-2": "free"}
+
+
+async def test_duplicates_within_one_batch_hold_once(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2"))
+
+    answers = await store.hear(reserve(order, milk=1), reserve(order, milk=1))
+
+    assert answers == [PacketsReserved(order_id=order)] * 2
+    assert sorted((await store.stock()).values()) == ["free", "reserved"]
+
+
+async def test_a_whole_life_in_one_batch(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+
+    answers = await store.hear(
+        reserve(order, milk=1), assign(order), placed(order, "M-1"), DeliveryCompleted(order_id=order)
+    )
+
+    assert answers == [PacketsReserved(order_id=order), PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+    assert await store.stock() == {"M-1": "fulfilled"}
+
+
+async def test_reserved_and_released_in_one_batch_leaves_the_shelf_as_it_was(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+
+    answers = await store.hear(reserve(order, milk=1), release(order))
+
+    assert answers == [PacketsReserved(order_id=order), PacketsReleased(order_id=order)]
+    assert await store.stock() == {"M-1": "free"}
+
+
+@pytest.mark.parametrize("assigned", [False, True])
+async def test_release_frees_reserved_and_assigned_packets(store: Worker, order: UUID, assigned: bool) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), *([assign(order)] if assigned else []))
+
+    assert await store.hear(release(order)) == [PacketsReleased(order_id=order)]
+    assert await store.stock() == {"M-1": "free"}
+    assert await store.hear(assign(order)) == [refused(order, "released")]
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "released")]
+
+
+async def test_release_before_reserve_leaves_a_tombstone(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+
+    assert await store.hear(release(order)) == [PacketsReleased(order_id=order)]
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "released")]
+    assert await store.stock() == {"M-1": "free"}
+
+
+async def test_release_of_a_placed_order_keeps_the_packets_and_raises_an_alarm(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
+
+    assert await store.hear(release(order)) == []
+    assert await store.stock() == {"M-1": "confirmed"}
+    assert store.alarms == ["release_of_confirmed"]
+
+
+async def test_a_duplicate_release_does_not_free_what_another_order_holds_by_now(store: Worker, order: UUID) -> None:
+    other = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), release(order))
+    await store.hear(reserve(other, milk=1))
+
+    assert await store.hear(release(order)) == [PacketsReleased(order_id=order)]
+    assert (await store.holding(other))["unit_ids"] == ["M-1"]
+    assert await store.stock() == {"M-1": "reserved"}
+
+
+async def test_assign_after_expiry_is_refused_and_frees_at_once_though_nobody_has_swept(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+    await store.expire(order)
+
+    assert await store.hear(assign(order)) == [refused(order, "reservation_expired")]
+    assert await store.stock() == {"M-1": "free"}
+    assert (await store.holding(order))["state"] == "expired"
+
+
+async def test_a_duplicate_reserve_after_expiry_does_not_reserve_anew(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+    await store.expire(order)
+    await store.run("sweep")
+
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "reservation_expired")]
+    assert await store.stock() == {"M-1": "free"}
+
+
+async def test_assign_after_the_sweep_leaves_the_next_holder_alone(store: Worker, order: UUID) -> None:
+    other = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+    await store.expire(order)
+    await store.run("sweep")
+    await store.hear(reserve(other, milk=1))
+
+    assert await store.hear(assign(order)) == [refused(order, "reservation_expired")]
+    assert (await store.holding(other))["unit_ids"] == ["M-1"]
+
+
+async def test_a_reserve_past_its_time_is_refused(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+
+    late = reserve(order, not_after=-1, milk=1)
+
+    assert await store.hear(late) == [refused(order, "command_too_late")]
+    assert await store.stock() == {"M-1": "free"}
+
+
+async def test_an_assign_past_its_time_is_refused_for_good_and_frees(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    assert await store.hear(assign(order, not_after=-1)) == [refused(order, "command_too_late")]
+    assert await store.stock() == {"M-1": "free"}
+    assert await store.hear(assign(order)) == [refused(order, "command_too_late")]
+
+
+async def test_a_withdrawn_packet_is_not_sold(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(withdraw("M-1"))
+
+    assert await store.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
+    assert await store.stock() == {"M-1": "retired"}
+
+
+async def test_withdrawing_what_is_reserved_makes_its_assign_be_refused(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2"))
+    await store.hear(reserve(order, milk=2))
+    await store.hear(withdraw("M-1"))
+
+    assert await store.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+    assert await store.stock() == {"M-1": "retired", "M-2": "free"}
+    assert store.alarms == []
+
+
+async def test_withdrawing_what_is_assigned_takes_effect_afterwards_with_an_alarm(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+    await store.hear(withdraw("M-1"))
+
+    assert store.alarms == ["withdrawn_while_assigned"]
+    assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+    assert await store.stock() == {"M-1": "assigned"}
+    await store.hear(release(order))
+    assert await store.stock() == {"M-1": "retired"}
+
+
+async def test_a_packet_withdrawn_before_it_was_received_is_never_sold(store: Worker) -> None:
+    await store.hear(withdraw("M-1"))
+    await store.hear(stock("milk", "M-1", "M-2"))
+
+    assert await store.stock() == {"M-1": "retired", "M-2": "free"}
+
+
+async def test_stock_is_received_once(store: Worker, order: UUID) -> None:
+    received = stock("milk", "M-1", "M-2")
+    await store.hear(received, received)
+    await store.hear(reserve(order, milk=2))
+    await store.hear(received)
+
+    assert await store.stock() == {"M-1": "reserved", "M-2": "reserved"}
+    assert await store.query("SELECT * FROM published.received") == [
+        {"place": STORE, "kind": "milk", "received": 2, "pruned": 0}
+    ]
+
+
+async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(stock("bread", "M-1"))
+
+    assert store.alarms == ["packet_id_reused"]
+    assert await store.hear(reserve(order, bread=1)) == [refused(order, "unknown_sku")]
+
+
+async def test_a_delivery_completed_early_is_remembered(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+    await store.hear(DeliveryCompleted(order_id=order))
+
+    assert await store.stock() == {"M-1": "assigned"}
+    await store.hear(placed(order, "M-1"))
+    assert await store.stock() == {"M-1": "fulfilled"}
+
+
+async def test_what_is_said_carries_its_cause(store: Worker, order: UUID) -> None:
+    document = heard(release(order))
+    await store.hear_documents([document])
+
+    (said,) = store.handled[-1].said
+    assert said.cause is document
+    assert said.to.key == "order_saga.answers"
+
+
+async def test_the_story_tells_what_changed_and_not_what_was_repeated(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    messages: list[Message] = [reserve(order, milk=1), assign(order), placed(order, "M-1")]
+    for message in messages:
+        await store.hear(message)
+        await store.hear(message)
+
+    assert store.story == [
+        ("ReservePackets", "reserved M-1"),
+        ("AssignPackets", "assigned M-1"),
+        ("OrderPlaced", "confirmed"),
+    ]
+
+
+async def test_fulfilled_reservations_are_pruned_and_their_packets_stay_accounted_for(
+    store: Worker, order: UUID
+) -> None:
+    kept = uuid4()
+    await store.hear(stock("milk", "M-1", "M-2"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"), DeliveryCompleted(order_id=order))
+    await store.hear(reserve(kept, milk=1), assign(kept), placed(kept, "M-2"))
+    await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+
+    await store.run("prune")
+
+    assert await store.holdings() == {kept: "confirmed"}
+    assert await store.stock() == {"M-1": "fulfilled", "M-2": "confirmed"}
+    assert await store.hear(assign(order)) == [refused(order, "never_reserved")]
