@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from messages.contracts.views import HELD, Holding, Order, Parked, Received, Unit
+from messages.contracts.store import STORE
+from messages.contracts.views import FULFILLED, HELD, Holding, Order, Parked, Received, Unit
+
+USED_UP = frozenset({STORE})
+"""Participants whose units serve one order only, even when it is fulfilled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,6 @@ class Finding:
     invariant: str
     sentence: str
     order_id: UUID | None = None
-    unit_id: str | None = None
     service: str | None = None
 
 
@@ -34,18 +37,22 @@ class Share:
 
     @property
     def listed(self) -> frozenset[str]:
-        """The units that the reservation holds."""
-        return frozenset(self.holding.unit_ids) if self.holding and self.state in HELD else frozenset()
+        """The units that are the order's by its reservation."""
+        return frozenset(self.holding.unit_ids) if self.holding and self._has(self.state) else frozenset()
 
     @property
     def carried(self) -> frozenset[str]:
-        """The units that are held, by their own account."""
-        return frozenset(unit.unit_id for unit in self.units if unit.state in HELD)
+        """The units that are the order's by their own account."""
+        return frozenset(unit.unit_id for unit in self.units if self._has(unit.state))
 
     @property
     def kinds(self) -> Counter[str]:
         """How many units of which kind are the order's."""
         return Counter(unit.kind for unit in self.units)
+
+    def _has(self, state: str) -> bool:
+        """What is used up stays the order's, as long as anything is known of it; an agent works for the next one."""
+        return state in HELD or (state == FULFILLED and self.participant in USED_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,10 @@ class Census:
     service: str
     stock: Sequence[tuple[Received, int]] = ()
     """What was received of each kind in each place, and how many units are there."""
-    shared: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
-    """Units that more than one order has, with these orders."""
     parked: Sequence[Parked] = ()
-    overdue_envelopes: int = 0
+    """What could not be handled at the system's own fault."""
+    unsaid: int = 0
+    """Envelopes that are still in the outbox and should not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,9 @@ class Moment:
     at_rest: bool = False
     """Nothing is running: what is merely unfinished is wrong too."""
 
-    def is_overdue(self, since: datetime | None) -> bool:
+    def is_overdue(self, since: datetime | None, at_least: timedelta = timedelta()) -> bool:
         """`since` lies further back than the grace period; what has no time has been due for ever."""
-        return self.at_rest or since is None or since + self.grace < self.now
+        return self.at_rest or since is None or since + max(self.grace, at_least) < self.now
 
 
 @dataclass(frozen=True, slots=True)

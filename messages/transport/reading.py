@@ -1,0 +1,75 @@
+"""Reading a service's published views from the command line: one snapshot, and errors that name the setting."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+
+from messages.transport.failures import Unreachable, WrongUsage
+from messages.transport.postgres import is_infrastructure
+from messages.transport.service import Transaction
+
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 600.0
+ROWS_AHEAD = 2_000
+
+
+class Reader:
+    """One snapshot of a database. Every method raises Unreachable, one line that begins with the setting."""
+
+    def __init__(self, connection: Transaction, setting: str) -> None:
+        self._connection = connection
+        self._setting = setting
+
+    async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        with _blaming(self._setting):
+            return await self._connection.fetch(query, *arguments)
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        with _blaming(self._setting):
+            return await self._connection.fetchval(query, *arguments)
+
+    async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
+        """Row by row, however many there are."""
+        with _blaming(self._setting):
+            async for row in self._connection.cursor(query, *arguments, prefetch=ROWS_AHEAD):
+                yield row
+
+
+@contextlib.asynccontextmanager
+async def reading(url: str, setting: str) -> AsyncIterator[Reader]:
+    """Open a snapshot, as of the first statement. An error names `setting`, and never tells the URL."""
+    connection = await _connect(url, setting)
+    try:
+        with _blaming(setting):
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield Reader(connection, setting)
+    finally:
+        connection.terminate()
+
+
+async def _connect(url: str, setting: str) -> Transaction:
+    try:
+        with _blaming(setting):
+            connection: Transaction = await asyncpg.connect(
+                url,
+                timeout=CONNECT_SECONDS,
+                command_timeout=STATEMENT_SECONDS,
+                server_settings={"application_name": "order-saga reader", "jit": "off"},
+            )
+    except ValueError:
+        raise WrongUsage(f"{setting}: not a PostgreSQL URL") from None
+    return connection
+
+
+@contextlib.contextmanager
+def _blaming(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise Unreachable(f"{setting}: {error}: that database is not migrated") from None
+    except Exception as error:
+        if not is_infrastructure(error):
+            raise
+        raise Unreachable(f"{setting}: {error or type(error).__name__}") from None

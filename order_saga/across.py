@@ -1,0 +1,177 @@
+"""Every statement that looks across the services: the published views, read into rows and put together by order."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+
+from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
+from messages.transport.reading import Reader
+from order_saga.audit_snapshot import Share
+
+ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
+           accepted_at, deadline, decided_at, cleaned_at"""
+
+TOLD = """
+    SELECT order_id, array_agg(DISTINCT CASE WHEN detail LIKE '% -> placed' THEN 'placed' ELSE 'not_placed' END) AS told
+    FROM published.timeline
+    WHERE (detail LIKE '% -> placed' OR detail LIKE '% -> releasing: %' OR detail LIKE 'closed: %')
+        AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
+    GROUP BY order_id
+"""
+"""Each change of the row that was told to a customer, by what the saga noted when it happened."""
+
+
+async def clock(reader: Reader) -> datetime:
+    now: datetime = await reader.value("SELECT clock_timestamp()")
+    return now
+
+
+async def orders(reader: Reader, only: Sequence[UUID] | None = None) -> AsyncIterator[tuple[UUID, Order]]:
+    """All orders, or these, in the order of their ids."""
+    rows = reader.stream(
+        f"""
+        SELECT {ORDER}, told FROM published.orders LEFT JOIN ({TOLD}) AS told USING (order_id)
+        WHERE $1::uuid[] IS NULL OR order_id = ANY ($1)
+        ORDER BY order_id
+        """,  # noqa: S608  our own words
+        only,
+    )
+    async for row in rows:
+        yield row["order_id"], _order(row, row["told"] or ())
+
+
+async def order(reader: Reader, order_id: UUID) -> Order | None:
+    rows = await reader.rows(f"SELECT {ORDER} FROM published.orders WHERE order_id = $1", order_id)  # noqa: S608
+    return _order(rows[0]) if rows else None
+
+
+async def shares(
+    reader: Reader, participant: str, only: Sequence[UUID] | None = None
+) -> AsyncIterator[tuple[UUID, Share]]:
+    """What a participant has for each order, or for these, in the order of their ids."""
+    rows = reader.stream(
+        """
+        SELECT order_id, state, reason, unit_ids, expires_at, changed_at, carried, places, kinds, states
+        FROM (
+            SELECT * FROM published.holdings WHERE $1::uuid[] IS NULL OR order_id = ANY ($1)
+        ) AS holding FULL JOIN (
+            SELECT order_id, array_agg(unit_id) AS carried, array_agg(place) AS places, array_agg(kind) AS kinds,
+                array_agg(state) AS states
+            FROM published.stock WHERE order_id IS NOT NULL AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
+            GROUP BY order_id
+        ) AS stock USING (order_id)
+        ORDER BY order_id
+        """,
+        only,
+    )
+    async for row in rows:
+        yield row["order_id"], _share(participant, row)
+
+
+async def holding(reader: Reader, order_id: UUID) -> Holding | None:
+    rows = await reader.rows(
+        """
+        SELECT order_id, state, reason, unit_ids, expires_at, changed_at FROM published.holdings WHERE order_id = $1
+        """,
+        order_id,
+    )
+    return _holding(rows[0]) if rows else None
+
+
+async def stock(reader: Reader) -> list[tuple[Received, int]]:
+    """What was received of each kind in each place, and how many units there are; nothing where nobody counts."""
+    if await reader.value("SELECT to_regclass('published.received') IS NULL"):
+        return []
+    rows = await reader.rows(
+        """
+        SELECT place, kind, coalesce(received, 0), coalesce(pruned, 0), coalesce(present, 0)
+        FROM published.received FULL JOIN (
+            SELECT place, kind, count(*) AS present FROM published.stock GROUP BY place, kind
+        ) AS stock USING (place, kind)
+        """
+    )
+    return [(Received(*row[:4]), row[4]) for row in rows]
+
+
+async def parked(reader: Reader, limit: int) -> list[Parked]:
+    rows = await reader.rows(
+        """
+        SELECT message_id, type, order_id, queue, reason, detail, parked_at
+        FROM published.parked ORDER BY parked_at LIMIT $1
+        """,
+        limit,
+    )
+    return [Parked(**row) for row in rows]
+
+
+async def unsaid(reader: Reader, overdue_seconds: float | None) -> int:
+    """Envelopes that nobody has said, though somebody should have so long ago; None: however fresh they are."""
+    number: int = await reader.value(
+        """
+        SELECT count(*) FROM published.outbox
+        WHERE $1::float8 IS NULL OR publish_after + make_interval(secs => $1) < statement_timestamp()
+        """,
+        overdue_seconds,
+    )
+    return number
+
+
+async def timeline(reader: Reader, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
+    """What one service noted about an order. Bounded in time, because days are found by block ranges of `at`."""
+    rows = await reader.rows(
+        """
+        SELECT order_id, at, event, detail, message_id FROM published.timeline
+        WHERE order_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at
+        """,
+        order_id,
+        since,
+        until,
+    )
+    return [Happening(**row) for row in rows]
+
+
+def _order(row: Record, told: Sequence[str] = ()) -> Order:
+    return Order(
+        order_id=row["order_id"],
+        phase=row["phase"],
+        outcome=row["outcome"],
+        participant=row["participant"],
+        reason=row["reason"],
+        store_id=row["store_id"],
+        zone=row["zone"],
+        quantities={line["sku"]: line["quantity"] for line in _parsed(row["lines"]) or ()},
+        granted={name: tuple(unit_ids) for name, unit_ids in (_parsed(row["granted"]) or {}).items()},
+        accepted_at=row["accepted_at"],
+        deadline=row["deadline"],
+        decided_at=row["decided_at"],
+        cleaned_at=row["cleaned_at"],
+        told=frozenset(told),
+    )
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _share(participant: str, row: Record) -> Share:
+    units = zip(row["carried"] or (), row["places"] or (), row["kinds"] or (), row["states"] or (), strict=True)
+    return Share(
+        participant,
+        _holding(row) if row["state"] is not None else None,
+        tuple(Unit(*unit, row["order_id"]) for unit in units),
+    )
+
+
+def _holding(row: Record) -> Holding:
+    return Holding(
+        order_id=row["order_id"],
+        state=row["state"],
+        reason=row["reason"],
+        unit_ids=tuple(row["unit_ids"]),
+        expires_at=row["expires_at"],
+        changed_at=row["changed_at"],
+    )

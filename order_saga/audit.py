@@ -1,0 +1,109 @@
+"""Looks at all the databases, holds what they say of each order against the rules, and tells what is wrong."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.views import Parked
+from messages.transport.reading import Reader
+from order_saga import across
+from order_saga.audit_merge import accounts
+from order_saga.audit_rules import check_order, check_service
+from order_saga.audit_snapshot import Census, Finding, Moment
+from order_saga.databases import Snapshots, snapshots
+
+MOST_FINDINGS = 10_000
+"""About so many are kept: one is enough to know, and a wrong database would fill the memory with them."""
+MOST_PARKED = 10_000
+OUR_FAULT = frozenset({"handler_failed", "dead_lettered"})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit has found."""
+
+    findings: Sequence[Finding]
+    orders: int
+    """How many orders were looked at."""
+    unreadable: int = 0
+    """Documents that are parked at the fault of whoever sent them from outside."""
+
+
+async def audit(urls: Mapping[str, str], grace_seconds: float = 0.0, *, at_rest: bool = False) -> list[Finding]:
+    """Everything that is wrong in the databases of the services, by service name. Raises Unreachable."""
+    return list((await examine(urls, grace_seconds, at_rest=at_rest)).findings)
+
+
+async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: bool = False) -> Report:
+    """Look; and where something seems wrong, look again after the grace period: it may only have been on its way."""
+    first = await _look(urls, Patience(grace_seconds, at_rest))
+    if at_rest or not first.findings:
+        return first
+    await asyncio.sleep(grace_seconds)
+    suspects = {finding.order_id for finding in first.findings if finding.order_id is not None}
+    second = await _look(urls, Patience(grace_seconds), only=sorted(suspects))
+    accused = {_about(finding) for finding in first.findings}
+    confirmed = [finding for finding in second.findings if _about(finding) in accused]
+    return replace(first, findings=confirmed)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take; `at_rest`, nothing is on its way any more."""
+
+    grace_seconds: float
+    at_rest: bool = False
+
+    def as_of(self, now: datetime) -> Moment:
+        return Moment(now, timedelta(seconds=self.grace_seconds), self.at_rest)
+
+
+async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID] | None = None) -> Report:
+    async with snapshots(urls) as looked:
+        orders, findings = await _look_at_orders(looked, patience, only)
+        unreadable = 0
+        for service, reader in looked.by_service.items():
+            parked = await across.parked(reader, MOST_PARKED)
+            ours = [each for each in parked if _is_our_fault(each)]
+            findings += check_service(await _census(service, reader, patience, ours))
+            unreadable += len(parked) - len(ours)
+        return Report(findings, orders, unreadable)
+
+
+async def _look_at_orders(
+    looked: Snapshots, patience: Patience, only: Sequence[UUID] | None
+) -> tuple[int, list[Finding]]:
+    moment = patience.as_of(await across.clock(looked.orchestrator))
+    shares = {name: across.shares(reader, name, only) for name, reader in looked.participants.items()}
+    orders, findings = 0, list[Finding]()
+    async for account in accounts(across.orders(looked.orchestrator, only), shares):
+        orders += 1
+        if len(findings) < MOST_FINDINGS:
+            findings += check_order(account, moment)
+    return orders, findings
+
+
+async def _census(service: str, reader: Reader, patience: Patience, parked: Sequence[Parked]) -> Census:
+    overdue_seconds = None if patience.at_rest else patience.grace_seconds
+    return Census(service, await across.stock(reader), parked, await across.unsaid(reader, overdue_seconds))
+
+
+def _is_our_fault(parked: Parked) -> bool:
+    """What came from outside and cannot be read is its sender's; everything else that is parked is ours."""
+    name = (parked.type or "").partition("/")[0]
+    return parked.reason in OUR_FAULT or name in _inside_names()
+
+
+def _inside_names() -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in _all_kinds(Message) if not kind.FROM_OUTSIDE)
+
+
+def _all_kinds(kind: type[Message]) -> list[type[Message]]:
+    return [kind, *(each for child in kind.__subclasses__() for each in _all_kinds(child))]
+
+
+def _about(finding: Finding) -> tuple[object, ...]:
+    return finding.invariant, finding.order_id, finding.service

@@ -1,0 +1,46 @@
+"""What the databases say of each order, put together: several streams in the order of order ids become one."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from messages.contracts.views import Order
+from order_saga.audit_snapshot import Account, Share
+
+T = TypeVar("T")
+
+
+async def accounts(
+    orders: AsyncIterator[tuple[UUID, Order]], shares: Mapping[str, AsyncIterator[tuple[UUID, Share]]]
+) -> AsyncIterator[Account]:
+    """Yield an account of every order that anybody has heard of; one at a time, whatever their number."""
+    own, theirs = Stream(orders), {participant: Stream(rows) for participant, rows in shares.items()}
+    streams: list[Stream[Any]] = [own, *theirs.values()]
+    for stream in streams:
+        await stream.advance()
+    while next_ids := [stream.next_id for stream in streams if stream.next_id is not None]:
+        order_id = min(next_ids)
+        order = await own.take(order_id)
+        yield Account(
+            order_id, order, {name: await each.take(order_id) or Share(name) for name, each in theirs.items()}
+        )
+
+
+class Stream(Generic[T]):
+    """Rows of one database, in the order of order ids, of which the next one is known."""
+
+    def __init__(self, rows: AsyncIterator[tuple[UUID, T]]) -> None:
+        self._rows = rows
+        self._next: T | None = None
+        self.next_id: UUID | None = None
+
+    async def take(self, order_id: UUID) -> T | None:
+        """The row of this order, if it is the next one."""
+        if self.next_id != order_id:
+            return None
+        row = self._next
+        await self.advance()
+        return row
+
+    async def advance(self) -> None:
+        self.next_id, self._next = await anext(self._rows, (None, None))

@@ -1,0 +1,75 @@
+"""Where the services' databases are, for those who only look: the orchestrator's own and each participant's."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from messages.transport.failures import WrongUsage
+from messages.transport.reading import Reader, reading
+from order_saga.participants import PARTICIPANTS
+
+ORCHESTRATOR = "order_saga"
+
+
+class Setting(BaseSettings):
+    """`STORE_WORKER_READER_URL`, or else `STORE_WORKER_DATABASE_URL`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = None
+    reader_url: SecretStr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """All the databases, as they were at nearly the same time."""
+
+    orchestrator: Reader
+    participants: Mapping[str, Reader]
+    """By participant."""
+
+    @property
+    def by_service(self) -> dict[str, Reader]:
+        workers = _workers()
+        return {
+            ORCHESTRATOR: self.orchestrator,
+            **{workers[name]: reader for name, reader in self.participants.items()},
+        }
+
+
+def urls() -> dict[str, str]:
+    """Read the environment: the URL of each service. Raises WrongUsage, naming the variable that is missing."""
+    return {service: _url(service) for service in (ORCHESTRATOR, *_workers().values())}
+
+
+@contextlib.asynccontextmanager
+async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
+    """Open a snapshot of each service's database, by service name.
+
+    The orchestrator's is the oldest: what it says a participant has done, the participant's snapshot shows.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def look(service: str) -> Reader:
+            reader = await stack.enter_async_context(reading(url_of[service], f"{service.upper()}_DATABASE_URL"))
+            await reader.value("SELECT 1")
+            return reader
+
+        orchestrator = await look(ORCHESTRATOR)
+        yield Snapshots(orchestrator, {name: await look(worker) for name, worker in _workers().items()})
+
+
+def _workers() -> dict[str, str]:
+    return {name: participant.worker for name, participant in PARTICIPANTS.items()}
+
+
+def _url(service: str) -> str:
+    prefix = f"{service.upper()}_"
+    setting = Setting(_env_prefix=prefix)
+    url = setting.reader_url or setting.database_url
+    if url is None:
+        raise WrongUsage(f"{prefix}DATABASE_URL: not set; {service}'s published views are read there")
+    return url.get_secret_value()
