@@ -23,12 +23,11 @@ OLDEST_MAJOR = 15
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
 
-# Throw-away data needs no protection from a power cut; a crash of the server alone still loses nothing.
+# Throw-away data needs no protection from a power cut. A crash of the server alone loses nothing all the same.
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "200",
     "jit": "off",
     "timezone": "UTC",
