@@ -93,13 +93,13 @@ def topology_of(services: Sequence["Service"]) -> Topology:
     return Topology(EXCHANGES, tuple(queues), tuple(dict.fromkeys(bindings)))
 
 
-def listener(name: str, keys: Iterable[str] = ("#",)) -> Topology:
+def listener(name: str, keys: Iterable[str] = ("#",), *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> Topology:
     """A client's own queue of outcomes. The broker removes it when nobody has read it for a while.
 
     It holds no exchange: a client may not declare one.
     """
     queue = f"{OUTCOMES}.{name}"
-    arguments: Arguments = {"x-queue-type": "classic", "x-expires": LISTENER_EXPIRES_SECONDS * 1000}
+    arguments: Arguments = {"x-queue-type": "classic", "x-expires": expires_seconds * 1000}
     return Topology((), (Queue(queue, arguments),), tuple(Binding(OUTCOMES, key, queue) for key in keys))
 
 

@@ -1,0 +1,165 @@
+"""The public edge, as our own tools use it: requests go in one document a message, outcomes come out."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import aio_pika
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from messages.contracts.message import Message
+from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
+from messages.transport.document import Reader, Unreadable
+from messages.transport.failures import Unreachable, WrongUsage
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq_connection import BROKER_FAILURES
+from messages.transport.service import Incoming, Malformed
+from messages.transport.topology import REQUESTS, Address, listener
+
+CONNECT_SECONDS = 10.0
+OUTCOMES_AHEAD = 1_000
+QUEUE_EXPIRES_SECONDS = 60
+"""How long the queue of a client that was killed stays behind."""
+
+
+class Settings(BaseSettings):
+    """A client has a broker's user of its own: `CLIENT_BROKER_URL`, or `BROKER_URL` where everybody has the same."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    broker_url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@localhost/"),
+        validation_alias=AliasChoices("CLIENT_BROKER_URL", "BROKER_URL"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A document on its way in. Said again, it is the same document."""
+
+    message: Message
+    message_id: UUID
+    body: bytes
+
+    @property
+    def envelope(self) -> Envelope:
+        return Envelope(
+            Address(REQUESTS, self.message.routing_key()),
+            self.body,
+            ONE_DOCUMENT,
+            message_id=str(self.message_id),
+            wire_type=self.message.wire_type(),
+        )
+
+
+class RequestReader:
+    """Reads requests as strictly as the services do, so that a mistake is told here and not there."""
+
+    def __init__(self, usual: type[Message], *others: type[Message]) -> None:
+        self._usual = usual
+        self._reader = Reader((usual, *others))
+
+    def read(self, line: bytes) -> Request:
+        """A whole document, or the bare content of a `usual` one. Raises Unreadable."""
+        heard = self._reader.read(_with(self._missing(line), line.strip()))
+        if isinstance(heard, Malformed):
+            raise Unreadable(heard.reason, heard.detail)
+        return Request(heard.message, heard.message_id, heard.body)
+
+    def _missing(self, line: bytes) -> dict[str, str]:
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return {}
+        if not isinstance(fields, dict):
+            return {}
+        metadata = {"type": self._usual.wire_type(), "message_id": str(uuid4())}
+        if "type" not in fields and self._usual.model_fields["order_id"].is_required():
+            metadata["order_id"] = str(uuid4())
+        return {name: value for name, value in metadata.items() if name not in fields}
+
+
+def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
+    """Metadata in front of what the line says, which is left as it is, mistakes and all."""
+    if not metadata:
+        return line
+    content = line[1:].lstrip()
+    return json.dumps(metadata)[:-1].encode() + (b"" if content == b"}" else b",") + content
+
+
+def write(message: Message) -> Request:
+    """The request that says this message, for the first time."""
+    message_id = uuid4()
+    metadata = {"type": message.wire_type(), "message_id": str(message_id)}
+    return Request(message, message_id, _with(metadata, message.model_dump_json(exclude_none=True).encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was told, and which message it answers at once, if it does."""
+
+    message: Message
+    causation_id: UUID | None
+
+
+class Listener:
+    """A queue of one's own, in which all outcomes arrive, also those of others."""
+
+    def __init__(self, broker: Broker, queue: str) -> None:
+        self._broker = broker
+        self._queue = queue
+        self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
+        self._subscription: Subscription | None = None
+        self.something = asyncio.Event()
+        """Set with each arrival; whoever waits clears it."""
+
+    async def start(self) -> None:
+        self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.something.set)
+
+    async def take(self) -> list[Outcome]:
+        """Everything that has arrived; what cannot be read is not for us."""
+        assert self._subscription is not None, "start first"
+        arrived = self._subscription.arrived
+        taken = [arrived.popleft() for _ in range(len(arrived))]
+        if taken:
+            await self._subscription.acknowledge(taken[-1])
+        return [outcome for arrival in taken for outcome in self._read(arrival.body)]
+
+    def _read(self, body: bytes) -> Iterator[Outcome]:
+        heard = self._reader.read(body)
+        if isinstance(heard, Incoming):
+            causation_id = json.loads(body).get("causation_id")
+            yield Outcome(heard.message, UUID(causation_id) if causation_id else None)
+
+
+@asynccontextmanager
+async def connected(name: str) -> AsyncIterator[tuple[Broker, str]]:
+    """A broker, and the name of a queue of one's own in it. Raises Unreachable, one line, naming the setting."""
+    url = Settings().broker_url.get_secret_value()
+    topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
+    queue = topology.queues[0].name
+    broker = RabbitBroker(url, topology=topology, connection_name=name)
+    async with await _first_connection(url) as connection:
+        await broker.start()
+        try:
+            yield broker, queue
+        finally:
+            await broker.close()
+            with suppress(*BROKER_FAILURES):
+                await (await connection.channel()).queue_delete(queue)
+
+
+async def _first_connection(url: str) -> aio_pika.abc.AbstractConnection:
+    """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
+    try:
+        return await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+    except BROKER_FAILURES as error:
+        reason = type(error).__name__
+        raise Unreachable(f"BROKER_URL: the broker cannot be reached, or refuses the user ({reason})") from None
+    except ValueError:
+        raise WrongUsage("BROKER_URL: not an AMQP URL") from None
