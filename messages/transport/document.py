@@ -1,5 +1,6 @@
 """The wire form: one flat JSON object a document, read strictly, with its metadata beside the message's own fields."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,15 +10,17 @@ import jiter
 from pydantic import ValidationError
 
 from messages.contracts.message import Message
-from messages.transport.broker import ONE_DOCUMENT
+from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.service import Incoming, Malformed, Said
 
 DOCUMENT_BYTES = 65_536
 DEPTH = 8
-UUID_CHARACTERS = 36
 
+CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-WIRE_TYPE = re.compile(r"([A-Z][A-Za-z]{0,63})/(\d{1,4})\.(\d{1,4})")
+WIRE_TYPE = re.compile(r"([A-Z][A-Za-z]{0,63})/([0-9]{1,4})\.([0-9]{1,4})")
+# Only a number with an exponent or with more digits than a float has room for can fail to be finite.
+LARGE_NUMBER = re.compile(rb"[:\[,\s]-?[0-9](?:[0-9.]*[eE]|[0-9]{308})")
 # The same unreadable bytes get the same id each time, so that they are parked once.
 UNREADABLE = UUID("5f0c9d0e-6f0a-4f6e-9a5c-2f7c6f0f3b11")
 
@@ -42,7 +45,8 @@ class Reader:
         """Never raises: what is wrong with a document is a Malformed, and is parked."""
         fields: Mapping[str, Any] = {}
         try:
-            fields = read_object(body)
+            fields = _parse(body)
+            _refuse_extremes(body, fields)
             message_id = _uuid_field(fields, "message_id")
             message = self._model(fields).__pydantic_validator__.validate_json(body, strict=True)
         except Unreadable as error:
@@ -66,24 +70,16 @@ class Reader:
 
 def read_object(body: bytes) -> Mapping[str, Any]:
     """One JSON object, strictly: size, UTF-8, depth, no duplicate keys, NaN, Infinity, NUL or lone surrogates."""
-    if len(body) > DOCUMENT_BYTES:
-        raise Unreadable("too_large", f"{len(body)} bytes, where {DOCUMENT_BYTES} are allowed")
-    try:
-        parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
-    except ValueError as error:
-        raise Unreadable("not_json", str(error)[:200]) from None
-    if not isinstance(parsed, dict):
-        raise Unreadable("not_an_object", "a document is one JSON object")
-    if _is_suspicious(body):
-        _refuse_extremes(parsed, depth=1)
-    return parsed
+    fields = _parse(body)
+    _refuse_extremes(body, fields)
+    return fields
 
 
 def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
-    """An envelope's documents: one a line, or the whole body where it is a single JSON document."""
-    if content_type in (None, ONE_DOCUMENT):
+    """An envelope's documents, one a line; whatever does not say that it is an envelope is one document."""
+    if content_type != MANY_DOCUMENTS:
         return [body]
-    return [line for line in body.split(b"\n") if line.strip()]
+    return [line for line in body.split(b"\n") if line.strip()] or [body]
 
 
 def write(said: Said) -> bytes:
@@ -94,43 +90,47 @@ def write(said: Said) -> bytes:
         metadata += f',"causation_id":"{said.cause.message_id}"'
     parent = said.cause.traceparent if said.cause is not None else said.traceparent
     trace = parent[3:35] if parent else message_id.hex
-    metadata += f',"traceparent":"00-{trace}-{message_id.hex[:16]}-01",'
+    metadata += f',"traceparent":"00-{trace}-{message_id.hex[:16]}-01"'
     body: bytes = said.message.__pydantic_serializer__.to_json(said.message, exclude_none=True)
-    return metadata.encode() + body[1:]
+    return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
 
 
-def _is_suspicious(body: bytes) -> bool:
-    """A cheap look that lets nearly every honest document pass without a walk through it."""
-    return (
-        body.count(b"{") + body.count(b"[") > DEPTH
-        or b"\\u0000" in body
-        or re.search(rb"[eE][+]?\d{3}", body) is not None
-    )
+def _parse(body: bytes) -> Mapping[str, Any]:
+    if len(body) > DOCUMENT_BYTES:
+        raise Unreadable("too_large", f"{len(body)} bytes, where {DOCUMENT_BYTES} are allowed")
+    try:
+        parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError as error:
+        raise Unreadable("not_json", str(error)[:200]) from None
+    if not isinstance(parsed, dict):
+        raise Unreadable("not_an_object", "a document is one JSON object")
+    return parsed
 
 
-def _refuse_extremes(value: object, depth: int) -> None:
+def _refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
+    """What the parser lets through. A cheap look spares nearly every honest document the walk."""
+    if body.count(b"{") + body.count(b"[") > DEPTH or b"\\u0000" in body or LARGE_NUMBER.search(body) is not None:
+        _walk(fields, depth=1)
+
+
+def _walk(value: object, depth: int) -> None:
     if isinstance(value, str):
         if "\x00" in value:
             raise Unreadable("nul_character", "a string contains U+0000")
     elif isinstance(value, float):
-        if value in (float("inf"), float("-inf")):
+        if math.isinf(value):
             raise Unreadable("not_finite", "a number is out of range")
     elif isinstance(value, dict | list):
         if depth > DEPTH:
             raise Unreadable("too_deep", f"nested deeper than {DEPTH} levels")
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            _refuse_extremes(item, depth + 1)
+            _walk(item, depth + 1)
 
 
 def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
     value = fields.get(name)
-    try:
-        return UUID(value) if isinstance(value, str) and len(value) == UUID_CHARACTERS else _no_uuid(name)
-    except ValueError:
-        return _no_uuid(name)
-
-
-def _no_uuid(name: str) -> UUID:
+    if isinstance(value, str) and CANONICAL_UUID.fullmatch(value):
+        return UUID(value)
     raise Unreadable("invalid", f"{name}: must be a UUID")
 
 
@@ -148,6 +148,11 @@ def _first_problem(error: ValidationError) -> str:
     return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
+def _printable(text: str) -> str:
+    """A parser quotes what it read; a log line, a text column or a terminal shall not be broken by it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def _malformed(body: bytes, queue: str, fields: Mapping[str, Any], reason: str, detail: str) -> Malformed:
     def readable(name: str) -> UUID | None:
         try:
@@ -161,8 +166,8 @@ def _malformed(body: bytes, queue: str, fields: Mapping[str, Any], reason: str, 
         body=body,
         message_id=own_id or uuid5(UNREADABLE, body.hex()),
         reason=reason,
-        detail=detail,
-        wire_type=wire_type[:80] if isinstance(wire_type, str) else None,
+        detail=_printable(detail),
+        wire_type=_printable(wire_type[:80]) if isinstance(wire_type, str) else None,
         order_id=readable("order_id"),
         queue=queue,
     )

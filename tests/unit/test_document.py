@@ -1,0 +1,425 @@
+"""Reading is strict and never fails; what is written reads back."""
+
+import json
+import time
+import uuid
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from messages.contracts.message import Message, OrderMessage
+from messages.contracts.order import CancelOrder, OrderRequested
+from messages.contracts.store import ReservePackets, StockReceived
+from messages.transport.document import DOCUMENT_BYTES, Reader, documents_in, read_object, write
+from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.topology import Address
+
+ORDER_ID = "7f0c5c7e-51a9-4fb6-9a52-0a7a4c1f9c01"
+MESSAGE_ID = "0e0e4a3c-97f6-4d2e-8c3d-51e4a0f4f002"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+SOMEWHERE = Address("answers", "somewhere")
+
+
+class Waved(Message):
+    """A message without any field of its own."""
+
+
+READER = Reader([OrderRequested, CancelOrder, StockReceived, Waved])
+
+
+def line(sku: str = "milk", **changes: Any) -> dict[str, Any]:
+    return {"sku": sku, "quantity": 2, "price_cents": 150} | changes
+
+
+def fields(**changes: Any) -> dict[str, Any]:
+    return {
+        "type": "OrderRequested/1.0",
+        "message_id": MESSAGE_ID,
+        "order_id": ORDER_ID,
+        "customer_id": "C-1",
+        "store_id": "S-1",
+        "zone": "Z-1",
+        "lines": [line()],
+    } | changes
+
+
+def body(**changes: Any) -> bytes:
+    return json.dumps(fields(**changes)).encode()
+
+
+def spliced(text: bytes) -> bytes:
+    """A good document with one more member, written exactly so."""
+    return body()[:-1] + b"," + text + b"}"
+
+
+def accepted(document: bytes) -> Incoming:
+    read = READER.read(document, "order_saga.orders")
+    assert isinstance(read, Incoming), read
+    return read
+
+
+def refused(document: bytes) -> Malformed:
+    read = READER.read(document, "order_saga.orders")
+    assert isinstance(read, Malformed), read
+    return read
+
+
+def test_a_good_document_is_read_with_its_metadata() -> None:
+    document = accepted(body(traceparent=TRACE))
+    assert isinstance(document.message, OrderRequested)
+    assert (document.message_id, document.traceparent) == (UUID(MESSAGE_ID), TRACE)
+    assert (document.body, document.queue) == (body(traceparent=TRACE), "order_saga.orders")
+
+
+def test_64_kib_are_read_and_one_byte_more_is_not() -> None:
+    room = DOCUMENT_BYTES - len(spliced(b'"note":""'))
+    assert len(spliced(b'"note":"%s"' % (b"x" * room))) == 65_536
+    accepted(spliced(b'"note":"%s"' % (b"x" * room)))
+    assert refused(spliced(b'"note":"%s"' % (b"x" * (room + 1)))).reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b" \n", id="blank"),
+        pytest.param(b"\xef\xbb\xbf" + body(), id="byte order mark"),
+        pytest.param(body().decode().encode("utf-16"), id="UTF-16"),
+        pytest.param(spliced(b'"note":"caf\xe9"'), id="Latin-1"),
+        pytest.param(spliced(b'"note":"\xc0\x80"'), id="overlong UTF-8"),
+        pytest.param(spliced(b'"note":"\xed\xa0\x80"'), id="surrogate in UTF-8"),
+        pytest.param(spliced(rb'"note":"\ud800"'), id="lone high surrogate"),
+        pytest.param(spliced(rb'"note":"\udc00x"'), id="lone low surrogate"),
+        pytest.param(spliced(rb'"\ud800":1'), id="lone surrogate in a key"),
+        pytest.param(spliced(b'"note":"\x00"'), id="raw NUL"),
+        pytest.param(spliced(b'"note":"\x1f"'), id="raw control character"),
+        pytest.param(body() + b"x", id="trailing garbage"),
+        pytest.param(body() + body(), id="two objects"),
+        pytest.param(body() + b"\x00", id="trailing NUL"),
+        pytest.param(body()[:-1], id="cut short"),
+        pytest.param(b"{'type': 'x'}", id="single quotes"),
+        pytest.param(spliced(b'"note":NaN'), id="NaN"),
+        pytest.param(spliced(b'"note":Infinity'), id="Infinity"),
+        pytest.param(spliced(b'"note":-Infinity'), id="-Infinity"),
+        pytest.param(spliced(b'"note":01'), id="leading zero"),
+        pytest.param(spliced(b'"note":' + b"9" * 60_000), id="an integer of 60,000 digits"),
+        pytest.param(b'{"a":' * 10_000, id="10,000 levels, open"),
+        pytest.param(spliced(b'"note":' + b"[" * 10_000 + b"]" * 10_000), id="10,000 levels, closed"),
+    ],
+)
+def test_what_is_no_strict_json_is_refused(document: bytes) -> None:
+    assert refused(document).reason == "not_json"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"zone":"Z-2"',
+        b'"z\\u006fne":"Z-2"',
+        b'"note":{"a":1,"a":1}',
+        b'"note":[{"b":{"c":1,"c":2}}]',
+    ],
+)
+def test_a_duplicate_key_is_refused_at_any_level(text: bytes) -> None:
+    read = refused(spliced(text))
+    assert read.reason == "not_json"
+    assert "duplicate key" in read.detail
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        b"1e999",
+        b"-1e999",
+        b"[1E+400]",
+        b"[1,1.5e0309]",
+        b"12345e307",
+        b"1" + b"0" * 300 + b"e9",
+        b"1" + b"0" * 309 + b".0",
+        b"-1" + b"0" * 400 + b".5",
+        b"1" + b"0" * 200 + b"." + b"0" * 200 + b"e180",
+    ],
+)
+def test_a_number_too_large_to_be_finite_is_refused(number: bytes) -> None:
+    assert refused(spliced(b'"note":%s' % number)).reason == "not_finite"
+
+
+@pytest.mark.parametrize("number", [b"1e30", b"1e-999", b"-0.0", b"1.5E+5", b"123456789012345678901234567890"])
+def test_a_finite_number_in_an_unknown_field_is_tolerated(number: bytes) -> None:
+    accepted(spliced(b'"note":%s' % number))
+
+
+@pytest.mark.parametrize("text", [b'"note":"a\\u0000b"', b'"a\\u0000b":1', b'"note":[{"x":["\\u0000"]}]'])
+def test_an_escaped_nul_is_refused_wherever_it_stands(text: bytes) -> None:
+    assert refused(spliced(text)).reason == "nul_character"
+
+
+def test_a_backslash_before_u0000_is_no_nul() -> None:
+    accepted(spliced(rb'"note":"\\u0000"'))
+
+
+def test_a_nul_in_the_type_is_refused() -> None:
+    read = refused(body(type="OrderRequested/1.0\x00"))
+    assert read.reason == "nul_character"
+    assert read.order_id == UUID(ORDER_ID)
+
+
+@pytest.mark.parametrize(("brackets", "deep"), [(b"[%s]", True), (b'{"a":%s}', True), (b"[%s]", False)])
+def test_eight_levels_are_read_and_nine_are_not(brackets: bytes, deep: bool) -> None:
+    note = b"1"
+    for _ in range(8 if deep else 7):
+        note = brackets % note
+    document = spliced(b'"note":' + note)
+    if deep:
+        assert refused(document).reason == "too_deep"
+    else:
+        accepted(document)
+
+
+def test_many_brackets_side_by_side_are_not_deep() -> None:
+    accepted(spliced(b'"note":[%s]' % b",".join([b"[{}]"] * 500)))
+
+
+@pytest.mark.parametrize("document", [b"[]", b"1", b"null", b'"x"', b"[%s]" % body()])
+def test_what_is_not_an_object_is_refused(document: bytes) -> None:
+    assert refused(document).reason == "not_an_object"
+
+
+@pytest.mark.parametrize("quantity", [1, 100])
+def test_quantities_from_1_to_100_are_accepted(quantity: int) -> None:
+    accepted(body(lines=[line(quantity=quantity)]))
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 101, True, "3", 3.0, None, 10**30, [3]])
+def test_any_other_quantity_is_refused(quantity: object) -> None:
+    read = refused(body(lines=[line(quantity=quantity)]))
+    assert read.reason == "invalid"
+    assert read.detail.startswith("lines.0.quantity: ")
+
+
+def test_fifty_lines_are_accepted_and_no_more() -> None:
+    accepted(body(lines=[line(f"sku-{number}") for number in range(50)]))
+    assert refused(body(lines=[line(f"sku-{number}") for number in range(51)])).reason == "invalid"
+    assert refused(body(lines=[])).reason == "invalid"
+
+
+def test_a_sku_may_not_stand_in_two_lines() -> None:
+    read = refused(body(lines=[line("milk"), line("bread"), line("milk")]))
+    assert read.reason == "invalid"
+    assert "one line only" in read.detail
+
+
+@pytest.mark.parametrize("text", ["", " milk", "mi\nlk", "milk\n", "x" * 65, "ẞ", "../etc", "\u202e"])
+def test_an_identifier_that_could_harm_a_log_or_a_file_is_refused(text: str) -> None:
+    assert refused(body(store_id=text)).reason == "invalid"
+
+
+@pytest.mark.parametrize("deadline", ["2030-01-01T12:00:00", 1_900_000_000, "soon", ""])
+def test_a_deadline_names_its_time_zone(deadline: object) -> None:
+    assert refused(body(deadline=deadline)).reason == "invalid"
+    accepted(body(deadline="2030-01-01T12:00:00Z"))
+
+
+def test_unknown_fields_of_a_later_minor_version_are_tolerated() -> None:
+    document = accepted(body(type="OrderRequested/1.17", gift=True, lines=[line(colour="red")]))
+    assert isinstance(document.message, OrderRequested)
+
+
+@pytest.mark.parametrize("wire_type", ["OrderRequested/2.0", "OrderRequested/0.9", "OrderRequested/01.0"])
+def test_another_major_version_is_refused_as_such(wire_type: str) -> None:
+    read = refused(body(type=wire_type))
+    assert (read.reason, read.wire_type) == ("unknown_version", wire_type)
+
+
+def test_a_type_that_is_not_handled_here_is_refused_as_such() -> None:
+    assert refused(body(type="ReservePackets/1.0")).reason == "unknown_type"
+
+
+@pytest.mark.parametrize(
+    "wire_type",
+    [
+        *(None, 1, "", "OrderRequested", "OrderRequested/1", "OrderRequested/1.0.0", "orderRequested/1.0", ["x"]),
+        *("OrderRequested/1.0\n", " OrderRequested/1.0", "OrderRequested/1.\u0661", "A" * 65 + "/1.0"),
+    ],
+)
+def test_what_names_no_type_is_refused(wire_type: object) -> None:
+    assert refused(body(type=wire_type)).reason == "no_type"
+
+
+def test_a_document_without_a_type_is_refused() -> None:
+    without = fields()
+    del without["type"]
+    read = refused(json.dumps(without).encode())
+    assert (read.reason, read.wire_type, read.order_id) == ("no_type", None, UUID(ORDER_ID))
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        *(None, 5, "", "x" * 36, MESSAGE_ID[:-1], MESSAGE_ID.replace("-", ""), "urn:uuid:" + MESSAGE_ID),
+        *(f"{{{MESSAGE_ID.replace('-', '')}}}--", MESSAGE_ID.replace("0e0e", "0e_e")),
+        MESSAGE_ID.replace("0e", "\u0660e"),
+    ],
+)
+def test_a_message_id_is_a_uuid_and_nothing_that_python_takes_for_one(message_id: object) -> None:
+    read = refused(body(message_id=message_id))
+    assert (read.reason, read.detail) == ("invalid", "message_id: must be a UUID")
+
+
+@pytest.mark.parametrize("order_id", [None, 5, "x", "", ORDER_ID[:-1]])
+def test_an_order_id_must_be_a_uuid(order_id: object) -> None:
+    read = refused(body(order_id=order_id))
+    assert (read.reason, read.order_id) == ("invalid", None)
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [None, 7, "", TRACE.upper(), TRACE[:-1], TRACE + "0", TRACE.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32)],
+)
+def test_a_missing_or_wrong_traceparent_starts_a_trace(traceparent: object) -> None:
+    document = accepted(body(traceparent=traceparent))
+    assert document.traceparent == f"00-{UUID(MESSAGE_ID).hex}-{UUID(MESSAGE_ID).hex[:16]}-01"
+
+
+def test_what_can_be_made_out_of_a_bad_document_is_told() -> None:
+    read = refused(body(zone=None))
+    assert (read.message_id, read.order_id) == (UUID(MESSAGE_ID), UUID(ORDER_ID))
+    assert (read.wire_type, read.queue) == ("OrderRequested/1.0", "order_saga.orders")
+
+
+def test_unreadable_bytes_have_the_same_id_each_time_and_others_have_another() -> None:
+    assert refused(b"\xff{").message_id == refused(b"\xff{").message_id
+    assert refused(b"\xff{").message_id != refused(b"\xff[").message_id
+
+
+def test_what_is_told_of_a_bad_document_carries_no_control_character() -> None:
+    read = refused(rb'{"a\u0000\u001b[2J":1,"a\u0000\u001b[2J":1}')
+    assert read.detail.isprintable()
+    assert "duplicate key" in read.detail
+
+
+def test_an_envelope_is_a_document_a_line() -> None:
+    assert documents_in(b'{"a":1}\n{"b":2}\n', "application/x-ndjson") == [b'{"a":1}', b'{"b":2}']
+    assert documents_in(b'{"a":1}\r\n\n{"b":2}', "application/x-ndjson") == [b'{"a":1}\r', b'{"b":2}']
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "", "application/json", "application/json; charset=utf-8", "text/plain", "APPLICATION/JSON"]
+)
+def test_what_does_not_say_that_it_is_an_envelope_is_one_document(content_type: str | None) -> None:
+    pretty = json.dumps(fields(), indent=2).encode()
+    assert documents_in(pretty, content_type) == [pretty]
+    accepted(pretty)
+
+
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+def test_an_envelope_without_a_document_is_something_to_park(content_type: str) -> None:
+    (document,) = documents_in(b"", content_type)
+    assert refused(document).reason == "not_json"
+
+
+def test_what_is_written_reads_back_with_causation_and_trace() -> None:
+    cause = accepted(body(traceparent=TRACE))
+    document = write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, cause))
+    written = read_object(document)
+    assert set(written) == {"type", "message_id", "causation_id", "traceparent", "order_id"}
+    assert written["causation_id"] == MESSAGE_ID
+    assert written["message_id"] != MESSAGE_ID
+    read = accepted(document)
+    assert read.message == CancelOrder(order_id=UUID(ORDER_ID))
+    assert read.traceparent == f"00-{TRACE[3:35]}-{read.message_id.hex[:16]}-01"
+
+
+def test_what_a_job_says_continues_the_trace_it_was_given_or_starts_one() -> None:
+    message = CancelOrder(order_id=UUID(ORDER_ID))
+    continued = accepted(write(Said(message, SOMEWHERE, traceparent=TRACE)))
+    started = accepted(write(Said(message, SOMEWHERE)))
+    assert continued.traceparent[3:35] == TRACE[3:35]
+    assert started.traceparent[3:35] == started.message_id.hex
+    assert b"causation_id" not in started.body
+
+
+def test_a_message_without_fields_is_written_and_read() -> None:
+    assert accepted(write(Said(Waved(), SOMEWHERE))).message == Waved()
+
+
+def test_the_same_message_said_twice_has_two_ids() -> None:
+    said = Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE)
+    assert accepted(write(said)).message_id != accepted(write(said)).message_id
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+almost_good = st.builds(
+    lambda changes: json.dumps(fields(**changes)).encode("utf-8", "surrogatepass"),
+    st.dictionaries(st.sampled_from([*fields(), "deadline", "traceparent", "note"]), any_json, max_size=4),
+)
+
+
+@given(st.binary(max_size=300) | any_json.map(lambda value: json.dumps(value).encode()) | almost_good)
+@settings(max_examples=150, deadline=None)
+def test_reading_never_raises(document: bytes) -> None:
+    read = READER.read(document)
+    assert read.body == document
+    assert read.message_id == READER.read(document).message_id
+    if isinstance(read, Malformed):
+        assert read.reason
+        assert read.detail.isprintable()
+
+
+@given(st.binary(min_size=1, max_size=6), st.integers(0, 400), st.integers(0, 6))
+@settings(max_examples=150, deadline=None)
+def test_reading_a_damaged_document_never_raises(damage: bytes, position: int, cut: int) -> None:
+    good = body(traceparent=TRACE, deadline="2030-01-01T12:00:00Z")
+    READER.read(good[:position] + damage + good[position + cut :])
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        pytest.param(b"[" * 65_000, id="open brackets"),
+        pytest.param(b'{"a":' * 13_000, id="open objects"),
+        pytest.param(b'"' + rb"\u0041" * 10_000 + b'"', id="escapes"),
+        pytest.param(b"[" + b",".join([b"[[[[]]]]"] * 7_000) + b"]", id="many brackets"),
+        pytest.param(b"{" + b",".join(b'"%d":1' % number for number in range(6_500)) + b"}", id="many keys"),
+        pytest.param(b"[" + b",".join([b"9" * 4_000] * 15) + b"]", id="long integers"),
+        pytest.param(b"[" + b",".join([b"1" * 307] * 200) + b"]", id="long digits"),
+        pytest.param(b"0." + b"1" * 4_000 + b"e5", id="a long fraction"),
+        pytest.param(b'"' + b": 1" * 20_000 + b'"', id="what looks like numbers"),
+        pytest.param(b'"' + b":" + b"1.1." * 16_000 + b'"', id="what looks like one number"),
+        pytest.param(b" " * 65_000 + b"1", id="blanks"),
+    ],
+)
+def test_no_document_takes_long_to_read(filling: bytes) -> None:
+    document = (
+        spliced(b'"note":' + filling)[: DOCUMENT_BYTES - 1] if len(filling) > 65_000 else spliced(b'"note":' + filling)
+    )
+    began = time.process_time()
+    READER.read(document)
+    assert time.process_time() - began < 0.5
+
+
+def test_a_service_is_read_only_what_it_handles() -> None:
+    document = write(
+        Said(
+            ReservePackets.model_validate(
+                {
+                    "order_id": uuid.uuid4(),
+                    "lease_seconds": 30,
+                    "not_after": "2030-01-01T12:00:00Z",
+                    "store_id": "S",
+                    "wants": ({"sku": "milk", "quantity": 1},),
+                },
+                strict=False,
+            ),
+            SOMEWHERE,
+        )
+    )
+    assert isinstance(Reader([ReservePackets]).read(document), Incoming)
+    assert isinstance(Reader([OrderMessage]).read(document), Malformed)
