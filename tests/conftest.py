@@ -1,6 +1,7 @@
 """The fixtures that give a test its server, database or virtual host, and the closing lines that tell which."""
 
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -189,10 +190,15 @@ LOOKS: dict[str, Any] = {
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which servers were used and what was skipped, with the reason."""
+    """Say which servers were used, and what was skipped for which reason."""
+    terminalreporter.section("servers, and what was skipped")
     for name, look in (("PostgreSQL", choice.choose_postgres), ("RabbitMQ", choice.choose_rabbitmq)):
         if look.cache_info().currsize:
             terminalreporter.line(f"{name}: {look().told}")
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    for reason, count in reasons.most_common() or [("nothing was skipped", 0)]:
+        terminalreporter.line(f"{count} skipped: {reason}" if count else reason)
 
 
 def pytest_sessionfinish() -> None:

@@ -1,5 +1,8 @@
 """What the tests rely on: servers that keep their data and address, and that leave nothing behind."""
 
+import asyncio
+import sys
+from pathlib import Path
 from urllib.error import URLError
 
 import aio_pika
@@ -7,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.servers.management import Management
-from tests.servers.server import rabbitmq_answers
+from tests.servers.server import postgres_answers, rabbitmq_answers, until
 
 
 async def test_a_new_database_is_migrated(new_database):
@@ -44,3 +47,40 @@ async def test_rabbitmq_comes_back_with_its_data_at_the_same_address(own_rabbitm
         await rabbitmq_answers(own_rabbitmq.url, own_rabbitmq.management_url)
     await own_rabbitmq.start()
     assert {vhost["name"] for vhost in await management.call("GET", "vhosts")} == {"/", "kept"}
+
+
+RUN_THAT_NEVER_ENDS = """
+import asyncio
+from tests.servers.choice import choose_postgres
+from tests.servers.remains import remains
+
+async def main():
+    server = choose_postgres(own=True).make()
+    await server.start()
+    print(server.url, remains().folder, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("own_postgres")
+async def test_a_run_that_is_killed_leaves_neither_server_nor_files():
+    run = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN_THAT_NEVER_ENDS, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
+    )
+    url, folder = (await run.stdout.readline()).decode().split()
+    await postgres_answers(url)
+    run.kill()
+    await run.wait()
+    await until(lambda: nothing_is_left(url, Path(folder)))
+
+
+async def nothing_is_left(url, folder):
+    if folder.exists():
+        raise FileExistsError(folder)
+    try:
+        await postgres_answers(url)
+    except OSError:
+        return
+    raise ConnectionAbortedError("it still answers")

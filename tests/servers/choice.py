@@ -29,7 +29,7 @@ class Choice(Generic[S]):
     @property
     def told(self) -> str:
         """One line for the end of a run."""
-        return self.place or f"none: {'; '.join(self.passed_over)}"
+        return self.place or f"none to be had: {'; '.join(self.passed_over)}"
 
 
 @cache
