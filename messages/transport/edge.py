@@ -19,9 +19,10 @@ from messages.transport.failures import Unreachable, WrongUsage
 from messages.transport.rabbitmq import RabbitBroker
 from messages.transport.rabbitmq_connection import BROKER_FAILURES
 from messages.transport.service import Incoming, Malformed
-from messages.transport.topology import REQUESTS, Address, listener
+from messages.transport.topology import OUTCOMES, REQUESTS, Address, listener
 
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 0.02
 OUTCOMES_AHEAD = 1_000
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
@@ -152,6 +153,17 @@ async def connected(name: str) -> AsyncIterator[tuple[Broker, str]]:
             await broker.close()
             with suppress(*BROKER_FAILURES):
                 await (await connection.channel()).queue_delete(queue)
+
+
+async def until_served(broker: Broker) -> None:
+    """Wait until the broker's queues are being consumed. Raises Unreachable if that takes too long."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            while not broker.connected:  # noqa: ASYNC110  it tells by a property, not by an event
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        question = "has a service declared it, and may this user bind a queue to it?"
+        raise Unreachable(f"BROKER_URL: nobody can listen to `{OUTCOMES}` there: {question}") from None
 
 
 async def _first_connection(url: str) -> aio_pika.abc.AbstractConnection:

@@ -1,0 +1,133 @@
+"""Which requests nobody has answered yet, when to say them again, and what an outcome answers. No I/O and no clock."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
+from messages.transport.backoff import Backoff
+from messages.transport.edge import Outcome, Request
+
+REPEAT_CAP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and the line of the input it stands in."""
+
+    line: int
+    request: Request
+
+    @property
+    def order_id(self) -> UUID:
+        assert self.request.message.order_id is not None, "only requests about orders are placed"
+        return self.request.message.order_id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request. Nothing was heard of it if `outcome` is None."""
+
+    asked: Asked
+    outcome: Message | None
+    seconds: float
+
+    @property
+    def pleases(self) -> bool:
+        """The order is placed, or cancelled, as was asked for."""
+        wanted = OrderNotPlaced if isinstance(self.asked.request.message, CancelOrder) else OrderPlaced
+        return isinstance(self.outcome, wanted)
+
+
+Turn: TypeAlias = tuple[UUID, type[Message]]
+"""Requests of one kind about one order are said one after the other."""
+
+
+@dataclass(slots=True)
+class _Open:
+    asked: Asked
+    since: float
+    say_at: float
+    backoff: Backoff
+    another_went_before: bool
+    """Outcomes of that one may still arrive, so that only what answers this very request counts."""
+
+
+@dataclass(slots=True)
+class Awaiting:
+    """All that is under way. Times are seconds of any clock that only goes forward."""
+
+    timeout_seconds: float
+    repeat_seconds: float = 3.0
+    _open: dict[Turn, _Open] = field(default_factory=dict)
+    _queued: dict[Turn, deque[Asked]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._open) + sum(map(len, self._queued.values()))
+
+    def add(self, asked: Asked, now: float) -> None:
+        """From now on it is to be said, or as soon as those before it about the same order are answered."""
+        turn = _turn(asked)
+        if turn in self._open:
+            self._queued.setdefault(turn, deque()).append(asked)
+        else:
+            self._begin(asked, now, another_went_before=False)
+
+    def to_say(self, now: float) -> list[Request]:
+        """What is to be said now, for the first time or again."""
+        due = [each for each in self._open.values() if each.say_at <= now]
+        for each in due:
+            each.say_at = now + each.backoff.next_seconds()
+        return [each.asked.request for each in due]
+
+    def next_at(self) -> float | None:
+        """When something is to be said again, or given up; None: nothing is under way."""
+        return min((min(each.say_at, self._ends_at(each)) for each in self._open.values()), default=None)
+
+    def hear(self, heard: Outcome, now: float) -> list[Answer]:
+        """What this answers; nothing, if it is about somebody else's requests."""
+        return [self._end(turn, heard.message, now) for turn in self._about(heard) if self._answers(heard, turn)]
+
+    def give_up(self, now: float) -> list[Answer]:
+        """The requests of which nothing was heard in time."""
+        late = [turn for turn, each in self._open.items() if self._ends_at(each) <= now]
+        return [self._end(turn, None, now) for turn in late]
+
+    def _begin(self, asked: Asked, now: float, *, another_went_before: bool) -> None:
+        backoff = Backoff(base_seconds=self.repeat_seconds, cap_seconds=REPEAT_CAP_SECONDS)
+        self._open[_turn(asked)] = _Open(asked, now, now, backoff, another_went_before)
+
+    def _end(self, turn: Turn, outcome: Message | None, now: float) -> Answer:
+        ended = self._open.pop(turn)
+        if turn in self._queued:
+            self._begin(self._queued[turn].popleft(), now, another_went_before=True)
+            if not self._queued[turn]:
+                del self._queued[turn]
+        return Answer(ended.asked, outcome, now - ended.since)
+
+    def _ends_at(self, each: _Open) -> float:
+        return each.since + self.timeout_seconds
+
+    def _about(self, heard: Outcome) -> list[Turn]:
+        match heard.message:
+            case RequestRejected(request_message_id=message_id):
+                return [turn for turn, each in self._open.items() if each.asked.request.message_id == message_id]
+            case OrderPlaced(order_id=order_id):
+                return [(order_id, OrderRequested)]
+            case OrderNotPlaced(order_id=order_id):
+                return [(order_id, OrderRequested), (order_id, CancelOrder)]
+        return []
+
+    def _answers(self, heard: Outcome, turn: Turn) -> bool:
+        each = self._open.get(turn)
+        if each is None:
+            return False
+        if isinstance(heard.message, RequestRejected) or not each.another_went_before:
+            return True
+        return heard.causation_id == each.asked.request.message_id
+
+
+def _turn(asked: Asked) -> Turn:
+    return asked.order_id, type(asked.request.message)

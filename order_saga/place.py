@@ -1,0 +1,58 @@
+"""Says requests until something is heard of each, so many at a time, and passes on what became of them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from messages.transport.broker import Broker
+from messages.transport.edge import Listener
+from order_saga.awaiting import Answer, Awaiting
+from order_saga.request_lines import Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How many requests may be under way, and how long something must have been heard of each."""
+
+    window: int = 500
+    timeout_seconds: float = 60.0
+
+
+async def place(broker: Broker, listener: Listener, lines: Lines, terms: Terms, tell: Callable[[Answer], None]) -> None:
+    """Return when something was heard, or will not be heard any more, of every request. `tell` is called for each."""
+    awaiting = Awaiting(terms.timeout_seconds)
+    lines.start(listener.something)
+    while awaiting or not lines.exhausted:
+        listener.something.clear()
+        await _say(broker, lines, awaiting, terms)
+        await _something(listener.something, awaiting.next_at())
+        await _hear(listener, awaiting, tell)
+
+
+async def _say(broker: Broker, lines: Lines, awaiting: Awaiting, terms: Terms) -> None:
+    now = time.monotonic()
+    for asked in lines.take(terms.window - len(awaiting)):
+        awaiting.add(asked, now)
+    if requests := awaiting.to_say(now):
+        # Whatever is not confirmed is said again anyway, until something is heard.
+        await broker.publish([request.envelope for request in requests])
+
+
+async def _something(something: asyncio.Event, until: float | None) -> None:
+    """Wait for an arrival or a line, or until something is due."""
+    timeout = None if until is None else max(0.0, until - time.monotonic())
+    try:
+        await asyncio.wait_for(something.wait(), timeout)
+    except TimeoutError:
+        return
+
+
+async def _hear(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:
+    outcomes = await listener.take()
+    now = time.monotonic()
+    for outcome in outcomes:
+        for answer in awaiting.hear(outcome, now):
+            tell(answer)
+    for answer in awaiting.give_up(now):
+        tell(answer)

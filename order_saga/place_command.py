@@ -1,0 +1,143 @@
+"""`order-saga place`: requests in, outcomes out, a line for each; a bar on a terminal, JSON for machines."""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from typing import Any, BinaryIO
+
+import click
+
+from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.transport.edge import Listener, connected, until_served
+from messages.transport.logs import configure_logs
+from order_saga.awaiting import Answer
+from order_saga.place import Terms, place
+from order_saga.progress import Progress
+from order_saga.request_lines import Lines, read_lines
+
+DEFAULT = Terms()
+NOT_ALL_PLACED = 1
+UNANSWERED = 3
+NAMES_TOLD = 5
+
+
+@click.command("place")
+@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0.1),
+    default=DEFAULT.timeout_seconds,
+    show_default=True,
+    help="Seconds in which something must be heard of each request.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 5_000),
+    default=DEFAULT.window,
+    show_default=True,
+    help="Requests under way at the same time.",
+)
+def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window: int) -> None:
+    """Place the orders in FILE, one JSON document a line, and tell what becomes of each.
+
+    A line is an OrderRequested or CancelOrder document, or the bare content of an order: an order id, a message id and
+    the type are added to it. Each is published again and again until something is heard of it.
+
+    Exits with 0 if every order was placed (or cancelled, as asked), 1 if one was not, 2 if the input is wrong, 3 if
+    the broker cannot be reached or nothing was heard of a request in time. Settings: BROKER_URL, or CLIENT_BROKER_URL
+    for a user of one's own.
+    """
+    configure_logs("order_saga", "error")
+    total = _proofread(file) if file.seekable() else None
+    told = Telling(Progress(total, sys.stderr), as_json=as_json)
+    lines = Lines(file, file.name)
+    asyncio.run(_place(lines, Terms(window, timeout_seconds), told))
+    told.sum_up()
+    if lines.mistake is not None:
+        raise lines.mistake
+    sys.exit(told.exit_code)
+
+
+async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
+    async with connected("place") as (broker, queue):
+        listener = Listener(broker, queue)
+        await listener.start()
+        await until_served(broker)
+        await place(broker, listener, lines, terms, told.tell)
+
+
+def _proofread(file: BinaryIO) -> int:
+    """How many requests there are. Raises WrongUsage before anything is published, if one of them is wrong."""
+    total = sum(1 for _ in read_lines(file, file.name))
+    file.seek(0)
+    return total
+
+
+class Telling:
+    """Prints answers as they come, counts them, and knows what to exit with."""
+
+    def __init__(self, progress: Progress, *, as_json: bool) -> None:
+        self._progress = progress
+        self._as_json = as_json
+        self._counts: Counter[str] = Counter()
+        self._began = time.monotonic()
+        self.exit_code = 0
+
+    def tell(self, answer: Answer) -> None:
+        self._counts[outcome_of(answer)] += 1
+        if not answer.pleases:
+            self.exit_code = max(self.exit_code, NOT_ALL_PLACED if answer.outcome else UNANSWERED)
+        self._progress.clear()
+        click.echo(json.dumps(fields(answer)) if self._as_json else line(answer))
+        self._progress.show(self._counts)
+
+    def sum_up(self) -> None:
+        self._progress.clear()
+        counts = ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in self._counts.items())
+        click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
+
+
+def outcome_of(answer: Answer) -> str:
+    match answer.outcome:
+        case OrderPlaced():
+            return "placed"
+        case OrderNotPlaced():
+            return "not_placed"
+        case RequestRejected():
+            return "rejected"
+    return "unanswered"
+
+
+def line(answer: Answer) -> str:
+    """`placed      b2c3...  2 packets P-1 P-2, agent A-1`."""
+    return f"{outcome_of(answer).replace('_', ' '):<11} {answer.asked.order_id}  {_explained(answer)}"
+
+
+def fields(answer: Answer) -> dict[str, Any]:
+    """An answer for machines: which line it is about, the outcome, and all that was told with it."""
+    told = answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
+    return {
+        "line": answer.asked.line,
+        "request": type(answer.asked.request.message).__name__,
+        "message_id": str(answer.asked.request.message_id),
+        "order_id": str(answer.asked.order_id),
+        "outcome": outcome_of(answer),
+        "seconds": round(answer.seconds, 3),
+        **told,
+    }
+
+
+def _explained(answer: Answer) -> str:
+    match answer.outcome:
+        case OrderPlaced(packet_ids=packet_ids, agent_id=agent_id):
+            names = " ".join(packet_ids[:NAMES_TOLD]) + (" ..." if len(packet_ids) > NAMES_TOLD else "")
+            return f"{len(packet_ids)} packets {names}, agent {agent_id}"
+        case OrderNotPlaced(participant=participant, reason=reason):
+            return f"{reason} ({participant})" if participant else reason
+        case RequestRejected(reason=reason, detail=detail):
+            return f"{reason}: {detail} (line {answer.asked.line})"
+    return f"nothing was heard of it in {answer.seconds:.0f} s (line {answer.asked.line})"

@@ -1,0 +1,72 @@
+"""Requests from a file or a pipe, one JSON document a line, read ahead by a thread so that a slow pipe stops nobody."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from messages.contracts.order import CancelOrder, OrderRequested
+from messages.transport.document import DOCUMENT_BYTES, Unreadable
+from messages.transport.edge import RequestReader
+from messages.transport.failures import WrongUsage
+from order_saga.awaiting import Asked
+
+AHEAD = 1_000
+READER = RequestReader(OrderRequested, CancelOrder)
+
+
+def read_lines(stream: BinaryIO, name: str) -> Iterator[Asked]:
+    """Yield the requests of all lines that are not empty. Raises WrongUsage, which names the line and its mistake."""
+    number = 0
+    while line := stream.readline(DOCUMENT_BYTES + 2):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            yield Asked(number, READER.read(line))
+        except Unreadable as error:
+            raise WrongUsage(f"{name}, line {number}, is not a request: {error.detail} ({error.reason})") from None
+
+
+class Lines:
+    """What has been read so far, and whether there will be more."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._read: queue.Queue[Asked] = queue.Queue(AHEAD)
+        self._ended = False
+        self.mistake: WrongUsage | None = None
+        """Why nothing more is read, if it is not the end."""
+
+    def start(self, something: asyncio.Event) -> None:
+        """Begin to read; `something` is set whenever there is news."""
+        loop = asyncio.get_running_loop()
+
+        def news() -> None:
+            # The loop may be gone: nobody waits for a pipe that says nothing.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(something.set)
+
+        threading.Thread(target=self._read_all, args=(news,), name="read lines", daemon=True).start()
+
+    @property
+    def exhausted(self) -> bool:
+        return self._ended and self._read.empty()
+
+    def take(self, most: int) -> list[Asked]:
+        """What is there, without waiting for more."""
+        return [self._read.get_nowait() for _ in range(min(most, self._read.qsize()))]
+
+    def _read_all(self, news: Callable[[], None]) -> None:
+        try:
+            for asked in read_lines(self._stream, self._name):
+                self._read.put(asked)
+                news()
+        except WrongUsage as mistake:
+            self.mistake = mistake
+        finally:
+            self._ended = True
+            news()
