@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
 BLOCKED_AFTER_SECONDS = 0.5
 WATCH_SECONDS = 1.0
@@ -36,26 +36,31 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._opened = asyncio.Event()
         self._blocked = False
+        self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def usable(self) -> bool:
         """Open, and no alarm of the broker's blocks it."""
-        return self._opened.is_set() and not self._blocked
+        return self._connection is not None and not self._blocked
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
 
     async def connection(self) -> AbstractConnection:
-        """The open connection, as soon as there is one."""
+        """The open connection, as soon as there is one. Raises ConnectionError once there will be none."""
         while self._connection is None:
+            if self._closed:
+                raise ConnectionError("closed")
             await self._opened.wait()
         return self._connection
 
     async def close(self) -> None:
+        self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
+        self._opened.set()  # for whoever waits for it, to learn that it never will be
 
     async def _keep_open(self) -> None:
         backoff = patience()

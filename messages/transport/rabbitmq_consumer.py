@@ -25,6 +25,9 @@ from messages.transport.rabbitmq_connection import (
 
 log = structlog.get_logger(__name__)
 
+CONSUMER = "consumer"
+"""A tag is unique in its channel, and each channel has one consumer."""
+
 
 class RabbitSubscription:
     """Keeps the contract of Subscription. The epoch of an arrival is the channel it came from."""
@@ -45,7 +48,6 @@ class RabbitSubscription:
         self._prefetch = prefetch
         self._on_arrival = on_arrival
         self._epoch: UnderlayChannel | None = None
-        self._consumer = ""
         self._stopped = False
         self._keeper = asyncio.create_task(self._keep_consuming(), name=f"consume {queue}")
 
@@ -67,10 +69,8 @@ class RabbitSubscription:
         self._stopped = True
         if self._epoch is None:
             self._keeper.cancel()
-            return
-        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
-            async with asyncio.timeout(CALL_SECONDS):
-                await self._epoch.basic_cancel(self._consumer, nowait=True)
+        else:
+            await self._cancel(self._epoch)
 
     async def close(self) -> None:
         """Give back what is unacknowledged. Since RabbitMQ 4.3 that does not count as a failure; losing us would."""
@@ -125,13 +125,21 @@ class RabbitSubscription:
     async def _consume(self, channel: UnderlayChannel) -> None:
         with unasked_cancellation_is_a_failure():
             await channel.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
-            consuming = await channel.basic_consume(self.queue, partial(self._arrive, channel), timeout=CALL_SECONDS)
-        self._consumer = consuming.consumer_tag or ""
+            arrive = partial(self._arrive, channel)
+            await channel.basic_consume(self.queue, arrive, consumer_tag=CONSUMER, timeout=CALL_SECONDS)
+        if self._stopped:
+            await self._cancel(channel)
+
+    async def _cancel(self, channel: UnderlayChannel) -> None:
+        """Without waiting for the answer: what still arrives stays unacknowledged."""
+        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+            async with asyncio.timeout(CALL_SECONDS):
+                await channel.basic_cancel(CONSUMER, nowait=True)
 
     async def _arrive(self, epoch: UnderlayChannel, message: DeliveredMessage) -> None:
         """Only append: this runs in a task of the channel's, and dies with it."""
         tag = message.delivery_tag
-        if epoch is self._epoch and tag is not None:
+        if epoch is self._epoch and tag is not None and not self._stopped:
             content_type = message.header.properties.content_type
             self.arrived.append(Arrival(message.body, content_type, _failures(message), tag, epoch))
             self._on_arrival()

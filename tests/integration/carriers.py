@@ -1,0 +1,184 @@
+"""Both carriers, as the conformance suite drives them: how to make a broker, break it, and take a queue away."""
+
+import asyncio
+import itertools
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import aio_pika
+
+from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
+from messages.transport.in_process import InProcessBroker
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq_topology import declare
+from messages.transport.topology import (
+    ANSWERS,
+    COMMANDS,
+    DEAD_LETTERS,
+    EXCHANGES,
+    OUTCOMES,
+    Address,
+    Arguments,
+    Binding,
+    Queue,
+    Topology,
+)
+from tests.integration.network import Network
+
+PATIENCE_SECONDS = 20.0
+DELIVERY_LIMIT = 2
+WORKING: Arguments = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-dead-letter-exchange": DEAD_LETTERS,
+    "x-dead-letter-routing-key": "dead",
+    "x-dead-letter-strategy": "at-least-once",
+    "x-overflow": "reject-publish",
+}
+QUORUM: Arguments = {"x-queue-type": "quorum"}
+TOPOLOGY = Topology(
+    EXCHANGES,
+    (Queue("work", WORKING), Queue("other", QUORUM), Queue("dead", QUORUM), Queue("placed", QUORUM)),
+    (
+        Binding(COMMANDS, "work", "work"),
+        Binding(ANSWERS, "other", "other"),
+        Binding(DEAD_LETTERS, "dead", "dead"),
+        Binding(OUTCOMES, "order_placed", "placed"),
+        Binding(OUTCOMES, "*.placed", "placed"),
+        Binding(OUTCOMES, "*.placed.#", "placed"),
+    ),
+)
+WORK = Address(COMMANDS, "work")
+
+
+class Carrier(Protocol):
+    """Brokers made by one carrier reach the same queues."""
+
+    async def broker(self) -> Broker: ...
+
+    async def break_connections(self, broker: Broker) -> None: ...
+
+    async def delete(self, queue: str) -> None: ...
+
+    async def declare(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class InProcess:
+    def __init__(self) -> None:
+        self._first = InProcessBroker(TOPOLOGY)
+        self._brokers: list[InProcessBroker] = []
+
+    async def broker(self) -> InProcessBroker:
+        self._brokers.append(self._first.beside())
+        await self._brokers[-1].start()
+        return self._brokers[-1]
+
+    async def break_connections(self, broker: Broker) -> None:
+        assert isinstance(broker, InProcessBroker)
+        broker.break_connection()
+
+    async def delete(self, queue: str) -> None:
+        self._first.delete(queue)
+
+    async def declare(self) -> None:
+        self._first.declare(TOPOLOGY)
+
+    async def close(self) -> None:
+        for broker in self._brokers:
+            await broker.close()
+
+
+class Rabbit:
+    """Every broker has a network of its own, and declares nothing."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._brokers: dict[RabbitBroker, Network] = {}
+
+    async def broker(self) -> RabbitBroker:
+        network = Network(self._url)
+        await network.plug_in()
+        broker = RabbitBroker(network.url, publish_timeout_seconds=3.0)
+        self._brokers[broker] = network
+        await broker.start()
+        await until(lambda: broker.connected)
+        return broker
+
+    async def break_connections(self, broker: Broker) -> None:
+        assert isinstance(broker, RabbitBroker)
+        self._brokers[broker].flicker()
+        await until(lambda: not broker.connected)
+
+    async def delete(self, queue: str) -> None:
+        async with await aio_pika.connect(self._url) as connection, connection.channel() as channel:
+            await channel.queue_delete(queue)
+
+    async def declare(self) -> None:
+        async with await aio_pika.connect(self._url) as connection:
+            await declare(connection, TOPOLOGY)
+
+    async def close(self) -> None:
+        for broker, network in self._brokers.items():
+            await broker.close()
+            await network.unplug()
+
+
+class Reader:
+    """Reads a subscription as the transport does: takes from the left, acknowledges when told to."""
+
+    def __init__(self, subscription: Subscription, arrival: asyncio.Event) -> None:
+        self.subscription = subscription
+        self._arrival = arrival
+
+    @classmethod
+    async def of(cls, broker: Broker, queue: str, prefetch: int = 100) -> "Reader":
+        arrival = asyncio.Event()
+        return cls(await broker.subscribe(queue, prefetch, arrival.set), arrival)
+
+    @property
+    def waiting(self) -> deque[Arrival]:
+        return self.subscription.arrived
+
+    async def take(self, count: int) -> list[Arrival]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            taken: list[Arrival] = []
+            while len(taken) < count:
+                while not self.subscription.arrived:
+                    self._arrival.clear()
+                    await self._arrival.wait()
+                taken.append(self.subscription.arrived.popleft())
+        return taken
+
+    async def acknowledge(self, arrival: Arrival) -> None:
+        await self.subscription.acknowledge(arrival)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async def holds() -> bool:
+        return condition()
+
+    await eventually(holds)
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again until it holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await holds():  # noqa: ASYNC110 - what a broker does sets no event of ours
+            await asyncio.sleep(0.01)
+
+
+_numbers = itertools.count()
+
+
+def envelope(body: str = "", to: Address = WORK, *, mandatory: bool = True, message_id: str | None = None) -> Envelope:
+    """Said with a body and id of its own."""
+    text = body or f"document {next(_numbers)}"
+    return Envelope(to, text.encode(), ONE_DOCUMENT, message_id or str(uuid.uuid4()), mandatory=mandatory)
+
+
+def bodies(arrivals: list[Arrival]) -> list[str]:
+    return [arrival.body.decode() for arrival in arrivals]

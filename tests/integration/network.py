@@ -1,0 +1,108 @@
+"""A network between a client and its server that a test can cut, freeze, or make say what it likes."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from pamqp.commands import Connection
+from pamqp.frame import marshal
+
+
+class Network:
+    """Forwards TCP to the server of `url`; `Network.url` leads through it."""
+
+    def __init__(self, url: str) -> None:
+        self._server = urlsplit(url)
+        self._listener: asyncio.Server | None = None
+        self._port = 0
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._forwarding: set[asyncio.Task[None]] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+
+    @property
+    def url(self) -> str:
+        user = f"{self._server.username}:{self._server.password}"
+        return self._server._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+
+    @property
+    def connections(self) -> int:
+        return len(self._pairs)
+
+    async def __aenter__(self) -> Self:
+        await self.plug_in()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.unplug()
+
+    async def plug_in(self) -> None:
+        """Let connections through; at the same address as before."""
+        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def unplug(self) -> None:
+        """Break what is connected, and refuse what comes."""
+        if self._listener is not None:
+            self._listener.close()
+        self.flicker()
+        self._flows.set()
+        await asyncio.gather(*self._forwarding)
+
+    def flicker(self) -> None:
+        """Break what is connected."""
+        for pair in self._pairs:
+            for writer in pair:
+                writer.transport.abort()
+
+    def freeze(self) -> None:
+        """Carry nothing more, and tell nobody."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def say_blocked(self) -> None:
+        """What RabbitMQ says to a connection that publishes while it is low on memory or disk."""
+        self._say(marshal(Connection.Blocked("low on memory"), 0))
+
+    def say_unblocked(self) -> None:
+        self._say(marshal(Connection.Unblocked(), 0))
+
+    def _say(self, frame: bytes) -> None:
+        for client, _ in self._pairs:
+            client.write(frame)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = (writer, far_writer)
+        self._pairs.add(pair)
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._forward(source, sink, pair))
+            self._forwarding.add(task)
+            task.add_done_callback(self._forwarding.discard)
+
+    async def _forward(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
+    ) -> None:
+        try:
+            while data := await source.read(65_536):
+                await self._flows.wait()
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            self._pairs.discard(pair)
+            for writer in pair:
+                writer.close()

@@ -1,0 +1,233 @@
+"""What only a real broker and a real network can do to a process, and how it comes back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import quote, urlsplit
+
+import aio_pika
+import pytest
+from pamqp.common import FieldValue
+
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.topology import ANSWERS, Address
+from tests.conftest import NewVhost
+from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
+from tests.integration.network import Network
+from tests.servers.management import Management
+from tests.servers.server import Broker as Server
+
+pytestmark = pytest.mark.rabbitmq
+
+TIMEOUT_SECONDS = 1.0
+
+
+@pytest.fixture
+async def network(new_vhost: NewVhost) -> AsyncIterator[Network]:
+    async with Network(await new_vhost()) as network:
+        yield network
+
+
+@pytest.fixture
+async def broker(network: Network) -> AsyncIterator[RabbitBroker]:
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    await Reader.of(broker, "other")
+    await until(lambda: broker.connected)
+    yield broker
+    await broker.close()
+
+
+async def test_a_server_that_is_down_at_the_start_is_waited_for(new_vhost: NewVhost) -> None:
+    network = Network(await new_vhost())
+    await network.plug_in()
+    await network.unplug()
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    reader = await Reader.of(broker, "work")
+    began = time.monotonic()
+    assert await broker.publish([envelope(), envelope()]) == [False, False]
+    assert time.monotonic() - began < TIMEOUT_SECONDS + 0.5
+    assert not broker.connected
+    await network.plug_in()
+    await until(lambda: broker.connected)
+    assert await broker.publish([envelope("at last")]) == [True]
+    assert bodies(await reader.take(1)) == ["at last"]
+    await broker.close()
+    await network.unplug()
+
+
+async def test_a_connection_that_the_server_closes_is_opened_again(
+    broker: RabbitBroker, network: Network, management_url: str
+) -> None:
+    reader = await Reader.of(broker, "work")
+    await broker.publish([envelope("a")])
+    await reader.take(1)
+    await _close_all_connections(Management(management_url), urlsplit(network.url).path[1:])
+    await until(lambda: not broker.connected)
+    await until(lambda: broker.connected)
+    assert [arrival.failures for arrival in await reader.take(1)] == [1]
+    assert await broker.publish([envelope("b")]) == [True]
+    assert bodies(await reader.take(1)) == ["b"]
+
+
+async def test_publishing_over_a_network_that_breaks_says_false_and_never_raises(
+    broker: RabbitBroker, network: Network
+) -> None:
+    """aiormq lets publishers of a dying connection see a CancelledError that nobody asked for."""
+    publishing = [asyncio.create_task(broker.publish([envelope() for _ in range(100)])) for _ in range(5)]
+    await asyncio.sleep(0)
+    network.flicker()
+    for results in await asyncio.gather(*publishing):
+        assert set(results) <= {True, False}
+    await until(lambda: broker.connected)
+    assert await broker.publish([envelope()]) == [True]
+
+
+async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
+    broker: RabbitBroker, network: Network
+) -> None:
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    for _ in range(2):
+        began = time.monotonic()
+        assert await broker.publish([envelope("again and again")]) == [False]
+        assert time.monotonic() - began < TIMEOUT_SECONDS + 0.5
+    network.thaw()
+    await _until_published(broker)
+
+
+async def test_a_late_confirm_is_not_taken_for_that_of_the_next_publish(broker: RabbitBroker, network: Network) -> None:
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
+    network.thaw()
+    assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
+    await _until_published(broker)
+
+
+async def test_a_publisher_that_is_cancelled_leaves_nothing_in_flight(broker: RabbitBroker, network: Network) -> None:
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    publishing = asyncio.create_task(broker.publish([envelope(message_id="mine")]))
+    await asyncio.sleep(0.1)
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    network.thaw()
+    assert await broker.publish([envelope(message_id="mine")]) == [True]
+
+
+async def test_an_exchange_that_is_missing_fails_its_envelopes_and_later_ones_go_through(broker: RabbitBroker) -> None:
+    missing = envelope(to=Address("no_such_exchange", "key"), mandatory=False)
+    assert await broker.publish([missing]) == [False]
+    assert await broker.publish([envelope()]) == [True]
+
+
+async def test_a_full_queue_refuses_what_the_others_accept(network: Network, broker: RabbitBroker) -> None:
+    async with await aio_pika.connect(network.url) as connection, connection.channel() as channel:
+        full: dict[str, FieldValue] = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("full", durable=True, arguments=full)
+        await queue.bind(ANSWERS, "full")
+    to_full = Address(ANSWERS, "full")
+
+    async def refused() -> bool:
+        return await broker.publish([envelope(to=to_full)]) == [False]
+
+    await eventually(refused)
+    assert await broker.publish([envelope(to=to_full), envelope(), envelope(to=to_full)]) == [False, True, False]
+
+
+async def test_while_an_alarm_blocks_the_connection_the_broker_is_not_connected(
+    broker: RabbitBroker, network: Network
+) -> None:
+    network.say_blocked()
+    await until(lambda: not broker.connected)
+    network.say_unblocked()
+    await until(lambda: broker.connected)
+    assert await broker.publish([envelope()]) == [True]
+
+
+async def test_a_client_cannot_pass_a_fresh_message_off_as_one_that_failed(
+    broker: RabbitBroker, network: Network
+) -> None:
+    reader = await Reader.of(broker, "work")
+    await until(lambda: broker.connected)
+    async with await aio_pika.connect(network.url) as connection, connection.channel() as channel:
+        await channel.default_exchange.publish(aio_pika.Message(b"{}", headers={"x-delivery-count": 9}), "work")
+    assert [arrival.failures for arrival in await reader.take(1)] == [0]
+
+
+async def test_an_existing_queue_with_other_arguments_is_named_and_waited_for(
+    new_vhost: NewVhost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = await new_vhost()
+    async with await aio_pika.connect(url) as connection, connection.channel() as channel:
+        await channel.declare_queue("work", durable=True, arguments={"x-queue-type": "classic"})
+        broker = RabbitBroker(url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+        await broker.start()
+        reader = await Reader.of(broker, "work")
+        assert await broker.publish([envelope()]) == [False]
+        assert not broker.connected
+        await until(lambda: "for queue 'work'" in capsys.readouterr().out)
+        await channel.queue_delete("work")
+    await until(lambda: broker.connected)
+    await broker.publish([envelope("now")])
+    assert bodies(await reader.take(1)) == ["now"]
+    await broker.close()
+
+
+async def test_no_log_line_tells_user_or_password(
+    new_vhost: NewVhost, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    parts = urlsplit(await new_vhost())
+    url = parts._replace(netloc=f"some-user:some-secret@{parts.hostname}:{parts.port}").geturl()
+    broker = RabbitBroker(url, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    await Reader.of(broker, "work")
+    assert await broker.publish([envelope()]) == [False]
+    await broker.close()
+    written = capsys.readouterr().out + caplog.text
+    assert "broker connection failed" in written
+    assert "some-user" not in written
+    assert "some-secret" not in written
+
+
+async def test_a_server_that_is_killed_and_started_again_finds_everything_working(own_rabbitmq: Server) -> None:
+    carrier = Rabbit(own_rabbitmq.url)
+    await carrier.declare()
+    broker = await carrier.broker()
+    reader = await Reader.of(broker, "work")
+    await broker.publish([envelope("before")])
+    taken = await reader.take(1)
+    await own_rabbitmq.kill()
+    await until(lambda: not broker.connected)
+    assert await broker.publish([envelope("meanwhile")]) == [False]
+    await reader.acknowledge(taken[0])
+    await own_rabbitmq.start()
+    await _until_published(broker)
+    assert bodies(await reader.take(2)) == ["before", "probe"]
+    await carrier.close()
+
+
+async def _until_published(broker: RabbitBroker) -> None:
+    async def published() -> bool:
+        return await broker.publish([envelope("probe")]) == [True]
+
+    await eventually(published)
+
+
+async def _close_all_connections(management: Management, vhost: str) -> None:
+    """Once the management plugin has noticed both."""
+    path = f"vhosts/{quote(vhost, safe='')}/connections"
+    names: list[str] = []
+
+    async def seen() -> bool:
+        names[:] = [connection["name"] for connection in await management.call("GET", path)]
+        return len(names) == 2
+
+    await eventually(seen)
+    for name in names:
+        await management.call("DELETE", f"connections/{quote(name, safe='')}")
