@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from messages.transport.broker import Arrival, Broker, Subscription
+from messages.transport.broker import MANY_DOCUMENTS, Arrival, Broker, Subscription
 
 FAILURES_BEFORE_ALONE = 2
 FULL_HOUSE_SECONDS = 0.02
@@ -19,7 +19,7 @@ class Taken:
 
     @property
     def documents(self) -> int:
-        return self.arrival.body.count(b"\n") + 1
+        return self.arrival.body.count(b"\n") + 1 if self.arrival.content_type == MANY_DOCUMENTS else 1
 
     @property
     def alone(self) -> bool:
@@ -72,9 +72,15 @@ class Intake:
         if self.quiet and not intake.arrived:
             self._arrived.clear()
             await self._arrived.wait()
+        # Counted before anything is taken: what has left the buffer has to be handled, or else a later
+        # acknowledgement would cover it.
+        if intake.arrived:
+            await self._count_room()
         taken = self._take(first, self._documents, self._size_bytes)
-        if intake.arrived and not any(each.alone for each in taken):
-            taken += await self._take_new(intake, taken)
+        if not any(each.alone for each in taken):
+            taken += self._take_new(intake, taken)
+        if intake.arrived and not taken:
+            await self._full_house()
         return taken
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
@@ -82,17 +88,17 @@ class Intake:
         for last in {taken.arrival.epoch: taken for taken in batch}.values():
             await last.subscription.acknowledge(last.arrival)
 
-    async def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
+    async def _count_room(self) -> None:
+        if self._undecided is not None and self._room <= 0:
+            self._room = self._limit - await self._undecided()
+
+    def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
         documents = self._documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
         if self._undecided is not None:
-            if self._room <= 0:
-                self._room = self._limit - await self._undecided()
             documents = min(documents, self._room)
         new = self._take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
         self._room -= sum(each.documents for each in new)
-        if not (new or taken):
-            await self._full_house()
         return new
 
     def _take(

@@ -1,0 +1,248 @@
+"""What is taken next: answers first, within the caps, new work only while there is room, and nothing lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
+from messages.transport.in_process import InProcessBroker
+from messages.transport.intake import Intake, Taken
+from messages.transport.topology import COMMANDS, Address, Binding, Exchange, Queue, Topology
+
+ANSWERS, ORDERS = "answers", "orders"
+TOPOLOGY = Topology(
+    (Exchange(COMMANDS, "direct"),),
+    tuple(Queue(name, {"x-delivery-limit": 100}) for name in (ANSWERS, ORDERS)),
+    tuple(Binding(COMMANDS, name, name) for name in (ANSWERS, ORDERS)),
+)
+MANY = 1_000
+
+
+class DatabaseIsDown(Exception): ...
+
+
+@dataclass
+class Place:
+    """An intake, the broker it takes from, and how many orders are undecided."""
+
+    broker: InProcessBroker = field(default_factory=lambda: InProcessBroker(TOPOLOGY))
+    undecided: int = 0
+    counted: int = 0
+    database_is_down: bool = False
+    intake: Intake = field(init=False)
+
+    async def open(self, *, documents: int = MANY, size_bytes: int = MANY, limit: int | None = None) -> Intake:
+        self.intake = Intake(
+            documents=documents,
+            size_bytes=size_bytes,
+            undecided_limit=limit or 0,
+            undecided=None if limit is None else self._count,
+        )
+        await self.broker.start()
+        await self.intake.subscribe(self.broker, (ANSWERS, MANY), (ORDERS, MANY))
+        return self.intake
+
+    async def say(self, queue: str, *bodies: str, content_type: str = ONE_DOCUMENT) -> None:
+        envelopes = [Envelope(Address(COMMANDS, queue), body.encode(), content_type, body) for body in bodies]
+        assert all(await self.broker.publish(envelopes))
+
+    def lose_consumer(self, times: int) -> None:
+        for _ in range(times):
+            self.broker.break_connection()
+
+    async def acknowledge_and_lose_consumer(self, batch: list[Taken]) -> list[str]:
+        """What comes back is what was not acknowledged."""
+        await self.intake.acknowledge(batch)
+        self.broker.break_connection()
+        return bodies(await self.intake.take())
+
+    async def _count(self) -> int:
+        self.counted += 1
+        if self.database_is_down:
+            raise DatabaseIsDown
+        return self.undecided
+
+
+def bodies(batch: list[Taken]) -> list[str]:
+    return [taken.arrival.body.decode() for taken in batch]
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    place = Place()
+    yield place
+    await place.broker.close()
+
+
+async def test_answers_are_taken_before_new_work(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ORDERS, "order 1", "order 2")
+    await place.say(ANSWERS, "answer 1", "answer 2")
+    assert bodies(await intake.take()) == ["answer 1", "answer 2", "order 1", "order 2"]
+
+
+async def test_when_it_is_quiet_one_document_is_taken_as_soon_as_it_comes(place: Place) -> None:
+    intake = await place.open()
+    taking = asyncio.create_task(intake.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+    await place.say(ORDERS, "order 1")
+    assert bodies(await asyncio.wait_for(taking, 5)) == ["order 1"]
+
+
+async def test_waiting_for_a_document_can_be_ended(place: Place) -> None:
+    intake = await place.open()
+    taking = asyncio.create_task(intake.take())
+    await asyncio.sleep(0)
+    intake.wake()
+    assert await asyncio.wait_for(taking, 5) == []
+
+
+async def test_a_batch_is_capped_in_documents(place: Place) -> None:
+    intake = await place.open(documents=5)
+    await place.say(ANSWERS, "a1\na2", "a3", content_type=MANY_DOCUMENTS)
+    await place.say(ORDERS, "o1", "o2\no3", content_type=MANY_DOCUMENTS)
+    assert bodies(await intake.take()) == ["a1\na2", "a3", "o1"]
+    assert bodies(await intake.take()) == ["o2\no3"]
+
+
+async def test_a_batch_is_capped_in_bytes(place: Place) -> None:
+    intake = await place.open(size_bytes=10)
+    await place.say(ANSWERS, "aaaa")
+    await place.say(ORDERS, "bbbb", "cccc")
+    assert bodies(await intake.take()) == ["aaaa", "bbbb"]
+    assert bodies(await intake.take()) == ["cccc"]
+
+
+@pytest.mark.parametrize("queue", [ANSWERS, ORDERS])
+async def test_an_arrival_larger_than_a_batch_is_taken_alone(place: Place, queue: str) -> None:
+    intake = await place.open(documents=2, size_bytes=5)
+    for body in ("x", "1\n2\n3", "xxxxxxxx", "y"):
+        await place.say(queue, body, content_type=MANY_DOCUMENTS)
+    assert [bodies(await intake.take()) for _ in range(4)] == [["x"], ["1\n2\n3"], ["xxxxxxxx"], ["y"]]
+
+
+async def test_the_lines_of_a_single_document_are_not_counted_as_documents(place: Place) -> None:
+    intake = await place.open(documents=2, limit=2)
+    await place.say(ORDERS, "{\n\n\n}", "{}")
+    assert len(await intake.take()) == 2
+
+
+async def test_answers_that_fill_a_batch_leave_no_room_for_new_work(place: Place) -> None:
+    intake = await place.open(documents=2)
+    await place.say(ORDERS, "o1")
+    await place.say(ANSWERS, "a1", "a2", "a3", "a4")
+    assert [bodies(await intake.take()) for _ in range(3)] == [["a1", "a2"], ["a3", "a4"], ["o1"]]
+
+
+async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1", "a2")
+    await place.say(ORDERS, "o1", "o2")
+    place.lose_consumer(2)
+    assert {taken.arrival.failures for taken in await intake.take()} == {2}
+    place.lose_consumer(1)
+    await place.say(ANSWERS, "a3")
+    await place.say(ORDERS, "o3")
+    batches = [bodies(await intake.take()) for _ in range(5)]
+    assert batches == [["a1"], ["a2"], ["a3"], ["o1"], ["o2"]]
+    assert bodies(await intake.take()) == ["o3"]
+
+
+async def test_new_work_waits_while_too_many_orders_are_undecided_and_answers_do_not(place: Place) -> None:
+    intake = await place.open(limit=10)
+    place.undecided = 10
+    await place.say(ORDERS, "o1")
+    assert await intake.take() == []
+    taking = asyncio.create_task(intake.take())
+    await place.say(ANSWERS, "a1")
+    assert bodies(await asyncio.wait_for(taking, 5) or await intake.take()) == ["a1"]
+    place.undecided = 9
+    assert bodies(await intake.take()) == ["o1"]
+
+
+async def test_only_as_much_new_work_is_taken_as_there_is_room_for(place: Place) -> None:
+    intake = await place.open(limit=10)
+    place.undecided = 7
+    await place.say(ORDERS, "o1", "o2", "o3", "o4", "o5")
+    assert bodies(await intake.take()) == ["o1", "o2", "o3"]
+    place.undecided = 10
+    assert await intake.take() == []
+    place.undecided = 8
+    assert bodies(await intake.take()) == ["o4", "o5"]
+
+
+async def test_undecided_orders_are_counted_only_when_the_room_is_used_up(place: Place) -> None:
+    intake = await place.open(limit=100)
+    for number in range(100):
+        await place.say(ORDERS, f"o{number}")
+        await intake.take()
+    assert place.counted == 1
+
+
+async def test_an_envelope_with_more_orders_than_there_is_room_for_is_taken_all_the_same(place: Place) -> None:
+    intake = await place.open(limit=2)
+    await place.say(ORDERS, "1\n2\n3\n4", "5", content_type=MANY_DOCUMENTS)
+    assert bodies(await intake.take()) == ["1\n2\n3\n4"]
+    place.undecided = 4
+    assert await intake.take() == []
+
+
+async def test_a_full_house_is_looked_at_again_soon_and_not_all_the_time(place: Place) -> None:
+    intake = await place.open(limit=1)
+    place.undecided = 1
+    await place.say(ORDERS, "o1")
+    began = asyncio.get_running_loop().time()
+    for _ in range(5):
+        assert await intake.take() == []
+    assert place.counted <= 5
+    assert asyncio.get_running_loop().time() - began > 0.05
+
+
+async def test_answers_are_not_lost_when_undecided_orders_cannot_be_counted(place: Place) -> None:
+    intake = await place.open(limit=1)
+    await place.say(ANSWERS, "a1")
+    await place.say(ORDERS, "o1")
+    place.database_is_down = True
+    with pytest.raises(DatabaseIsDown):
+        await intake.take()
+    place.database_is_down = False
+    assert bodies(await intake.take()) == ["a1", "o1"]
+
+
+async def test_acknowledged_is_what_was_taken_and_nothing_after_it(place: Place) -> None:
+    intake = await place.open(documents=3)
+    await place.say(ANSWERS, "a1", "a2")
+    await place.say(ORDERS, "o1", "o2")
+    batch = await intake.take()
+    assert bodies(batch) == ["a1", "a2", "o1"]
+    assert await place.acknowledge_and_lose_consumer(batch) == ["o2"]
+
+
+async def test_what_came_before_a_lost_connection_is_not_acknowledged_on_the_next(place: Place) -> None:
+    intake = await place.open(documents=1)
+    await place.say(ANSWERS, "a1", "a2")
+    batch = await intake.take()
+    place.broker.break_connection()
+    assert await place.acknowledge_and_lose_consumer(batch) == ["a1"]
+
+
+async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
+    intake = place.intake = Intake(documents=1, size_bytes=1, undecided_limit=1)
+    assert intake.quiet
+    await place.open()
+    await place.say(ORDERS, "o1")
+    assert place.intake.quiet
+    await place.say(ANSWERS, "a1")
+    assert not place.intake.quiet
+    assert dict(place.intake.waiting()) == {ANSWERS: 1, ORDERS: 1}
+
+
+async def test_a_stopped_intake_takes_no_more(place: Place) -> None:
+    intake = await place.open()
+    await intake.stop()
+    await place.say(ANSWERS, "a1")
+    await place.say(ORDERS, "o1")
+    assert list(intake.waiting()) == [(ANSWERS, 0), (ORDERS, 0)]
