@@ -24,24 +24,23 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
     """Lock what is wanted, longest idle first. `waiting`: wait for agents that others have locked."""
     rows = await tx.fetch(
         f"""
-        WITH want AS MATERIALIZED (
-            SELECT * FROM unnest($1::text[], $2::bigint[]) AS want (zone, quantity)
-        ), locked AS MATERIALIZED (
-            SELECT want.zone, candidate.agent_id, candidate.idle_since
-            FROM want CROSS JOIN LATERAL (
-                SELECT agent_id, idle_since FROM agent WHERE agent.zone = want.zone AND {IDLE}
-                ORDER BY zone, idle_since, agent_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
-            ) AS candidate
-        ), found AS (
-            SELECT zone, array_agg(agent_id ORDER BY idle_since, agent_id) AS agent_ids FROM locked GROUP BY zone
+        WITH found AS MATERIALIZED (
+            SELECT want.*, locked.agent_ids
+            FROM unnest($1::text[], $2::bigint[]) AS want (zone, quantity)
+            CROSS JOIN LATERAL (
+                SELECT array_agg(agent_id) AS agent_ids FROM (
+                    SELECT agent_id FROM agent WHERE agent.zone = want.zone AND {IDLE}
+                    ORDER BY zone, idle_since, agent_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+                ) AS candidate
+            ) AS locked
         )
         SELECT zone, coalesce(agent_ids, '{{}}'),
             CASE WHEN cardinality(agent_ids) = quantity THEN quantity ELSE (
                 SELECT count(*) FROM (
-                    SELECT FROM agent WHERE agent.zone = want.zone AND {IDLE} LIMIT quantity
+                    SELECT FROM agent WHERE agent.zone = found.zone AND {IDLE} LIMIT quantity
                 ) AS idle
             ) END
-        FROM want LEFT JOIN found USING (zone)
+        FROM found
         """,  # noqa: S608  words of our own
         [want.shelf[0] for want in wants],
         [want.quantity for want in wants],

@@ -10,6 +10,7 @@ from messages.transport.service import Transaction
 from store_worker.allocation import Found
 
 FREE = "packet.order_id IS NULL AND packet.gone IS NULL"
+FRESH = "packet.best_before > statement_timestamp() + make_interval(secs => $4)"
 
 
 class Withdrawn(NamedTuple):
@@ -24,34 +25,30 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
     """Lock what is wanted, nearest best-before first. `waiting`: wait for packets that others have locked."""
     rows = await tx.fetch(
         f"""
-        WITH want AS MATERIALIZED (
-            SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS want (store_id, sku, quantity)
-        ), locked AS MATERIALIZED (
-            SELECT want.store_id, want.sku, candidate.packet_id, candidate.best_before
-            FROM want CROSS JOIN LATERAL (
-                SELECT packet_id, best_before FROM packet
-                WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE}
-                    AND best_before > statement_timestamp() + make_interval(secs => $4)
-                ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
-            ) AS candidate
-        ), found AS (
-            SELECT store_id, sku, array_agg(packet_id ORDER BY best_before, packet_id) AS packet_ids
-            FROM locked GROUP BY store_id, sku
+        WITH found AS MATERIALIZED (
+            SELECT want.*, locked.packet_ids
+            FROM unnest($1::text[], $2::text[], $3::bigint[]) AS want (store_id, sku, quantity)
+            CROSS JOIN LATERAL (
+                SELECT array_agg(packet_id) AS packet_ids FROM (
+                    SELECT packet_id FROM packet
+                    WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE} AND {FRESH}
+                    ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+                ) AS candidate
+            ) AS locked
         )
         SELECT store_id, sku,
             packet_ids IS NOT NULL OR EXISTS (
-                SELECT FROM received WHERE received.store_id = want.store_id AND received.sku = want.sku
+                SELECT FROM received WHERE received.store_id = found.store_id AND received.sku = found.sku
             ),
             coalesce(packet_ids, '{{}}'),
             CASE WHEN cardinality(packet_ids) = quantity THEN quantity ELSE (
                 SELECT count(*) FROM (
                     SELECT FROM packet
-                    WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE}
-                        AND best_before > statement_timestamp() + make_interval(secs => $4)
+                    WHERE packet.store_id = found.store_id AND packet.sku = found.sku AND {FREE} AND {FRESH}
                     LIMIT quantity
                 ) AS free
             ) END
-        FROM want LEFT JOIN found USING (store_id, sku)
+        FROM found
         """,  # noqa: S608  words of our own
         [want.shelf[0] for want in wants],
         [want.shelf[1] for want in wants],

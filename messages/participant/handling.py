@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 from messages.contracts.participation import Reserve
@@ -51,35 +50,28 @@ class Batch:
     handled: Handled = field(default_factory=Handled)
 
     def hear(self, document: Incoming) -> None:
+        message = document.message
         order_id = _order_id(document)
         current = self.after.get(order_id) or self.before.get(order_id) or Reservation(order_id)
-        heard = Heard(
-            document.message,
-            self.clock,
-            self.participant.terms,
-            partial(self._offer, document),
-            document.traceparent,
+        decision = decide(
+            current, Heard(message, self.clock, self.participant.terms, self._offer, document.traceparent)
         )
-        decision = decide(current, heard)
         if decision.look_again:
             self.handled.look_again.append(document)
             return
         if decision.reservation is not current:
             self.after[order_id] = decision.reservation
-        self._report(document, decision)
+        self._report(document, order_id, decision)
 
     def changes(self) -> list[Change]:
-        """What there is to write, in the order of order ids."""
         return [
-            Change(self.before.get(order_id) or Reservation(order_id), self.after[order_id])
-            for order_id in sorted(self.after)
+            Change(self.before.get(order_id) or Reservation(order_id), after) for order_id, after in self.after.items()
         ]
 
-    def _offer(self, document: Incoming) -> Offer:
-        return offer(self.participant.units.wants(document.message), self.pools)
+    def _offer(self, reserve: Reserve) -> Offer:
+        return offer(self.participant.units.wants(reserve), self.pools)
 
-    def _report(self, document: Incoming, decision: Decision) -> None:
-        order_id = _order_id(document)
+    def _report(self, document: Incoming, order_id: UUID, decision: Decision) -> None:
         if decision.say is not None:
             answer = self.participant.say(order_id, decision)
             self.handled.said.append(Said(answer, ORCHESTRATOR, document))

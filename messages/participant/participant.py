@@ -56,14 +56,12 @@ class Participant:
     released: Callable[..., Message]
 
     def say(self, order_id: UUID, decision: Decision) -> Message:
-        match decision.say:
-            case Say.RESERVED:
-                return self.reserved(order_id=order_id)
-            case Say.ASSIGNED:
-                return self.assigned(order_id, decision.reservation.unit_ids)
-            case Say.RELEASED:
-                return self.released(order_id=order_id)
-            case Say.WHAT_BECAME_OF_IT:
-                return OutcomeRequested(order_id=order_id, participant=self.name)
-            case _:
-                return self.refused(order_id=order_id, reason=decision.reason)
+        if decision.say is Say.RESERVED:
+            return self.reserved(order_id=order_id)
+        if decision.say is Say.ASSIGNED:
+            return self.assigned(order_id, decision.reservation.unit_ids)
+        if decision.say is Say.RELEASED:
+            return self.released(order_id=order_id)
+        if decision.say is Say.REFUSED:
+            return self.refused(order_id=order_id, reason=decision.reason)
+        return OutcomeRequested(order_id=order_id, participant=self.name)

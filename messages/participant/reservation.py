@@ -7,11 +7,10 @@ refused    expired      released      (from the left also what stands further ri
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from messages.contracts.delivery import DeliveryCompleted
@@ -61,8 +60,7 @@ class Say(StrEnum):
     WHAT_BECAME_OF_IT = "what_became_of_it"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """What one participant has done for one order. The fields are the columns of its row."""
 
     order_id: UUID
@@ -86,29 +84,26 @@ class Reservation:
     """Why a unit that is held must not be assigned; not a column, but looked up with the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """How long things take."""
 
     inquiry_after: timedelta
     prune_after: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """A message, and what it takes to decide about it."""
 
     message: Message
     clock: datetime
     """The database's, read while the reservation's row was locked."""
     terms: Terms
-    offer: Callable[[], Offer] = Offer
+    offer: Callable[[Reserve], Offer]
     """The units for a Reserve that nothing speaks against; asked for only then."""
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the reservation is from now on, and what is said about it."""
 
     reservation: Reservation
@@ -132,11 +127,11 @@ def fall_due(reservation: Reservation, clock: datetime, terms: Terms) -> Decisio
         case State.RESERVED if _lease_is_over(reservation, clock):
             return _refuse(_end(reservation, State.EXPIRED, RESERVATION_EXPIRED, clock, terms))
         case State.RESERVED:
-            return Decision(replace(reservation, due_at=reservation.expires_at))
+            return Decision(reservation._replace(due_at=reservation.expires_at))
         case State.ASSIGNED:
             return _ask(reservation, clock, terms)
         case _:
-            return Decision(replace(reservation, due_at=None))
+            return Decision(reservation._replace(due_at=None))
 
 
 # The cells of the table, in the order of an order's life.
@@ -146,15 +141,14 @@ def _reserve(absent: Reservation, heard: Heard) -> Decision:
     reserve = cast("Reserve", heard.message)
     if reserve.not_after < heard.clock:
         return _refuse(absent, TOO_LATE)
-    offer = heard.offer()
+    offer = heard.offer(reserve)
     if not offer.certain:
         return Decision(absent, look_again=True)
-    known = replace(absent, not_after=reserve.not_after, traceparent=heard.traceparent)
+    known = absent._replace(not_after=reserve.not_after, traceparent=heard.traceparent)
     if offer.reason is not None:
         return _refuse(_end(known, State.REFUSED, offer.reason, heard.clock, heard.terms))
     expires_at = heard.clock + timedelta(seconds=reserve.lease_seconds)
-    reserved = replace(
-        known,
+    reserved = known._replace(
         state=State.RESERVED,
         unit_ids=offer.unit_ids,
         expires_at=expires_at,
@@ -172,8 +166,7 @@ def _assign(reserved: Reservation, heard: Heard) -> Decision:
     reason = TOO_LATE if assign.not_after < heard.clock else reserved.unfit
     if reason is not None:
         return _refuse(_end(reserved, State.REFUSED, reason, heard.clock, heard.terms))
-    assigned = replace(
-        reserved,
+    assigned = reserved._replace(
         state=State.ASSIGNED,
         assigned_at=heard.clock,
         not_after=max(assign.not_after, reserved.not_after or assign.not_after),
@@ -184,12 +177,11 @@ def _assign(reserved: Reservation, heard: Heard) -> Decision:
 def _confirm(assigned: Reservation, heard: Heard) -> Decision:
     if assigned.completed:
         return _fulfil(assigned, heard)
-    return Decision(replace(assigned, state=State.CONFIRMED, due_at=None), told="confirmed")
+    return Decision(assigned._replace(state=State.CONFIRMED, due_at=None), told="confirmed")
 
 
 def _fulfil(confirmed: Reservation, heard: Heard) -> Decision:
-    fulfilled = replace(
-        confirmed,
+    fulfilled = confirmed._replace(
         state=State.FULFILLED,
         completed=True,
         due_at=None,
@@ -201,7 +193,7 @@ def _fulfil(confirmed: Reservation, heard: Heard) -> Decision:
 def _remember(held: Reservation, _heard: Heard) -> Decision:
     if held.completed:
         return Decision(held)
-    return Decision(replace(held, completed=True), told="remembered until the order is confirmed")
+    return Decision(held._replace(completed=True), told="remembered until the order is confirmed")
 
 
 def _free(held: Reservation, heard: Heard) -> Decision:
@@ -211,7 +203,7 @@ def _free(held: Reservation, heard: Heard) -> Decision:
 
 
 def _leave_tombstone(absent: Reservation, heard: Heard) -> Decision:
-    known = replace(absent, traceparent=heard.traceparent)
+    known = absent._replace(traceparent=heard.traceparent)
     tombstone = _end(known, State.RELEASED, RELEASED, heard.clock, heard.terms)
     return Decision(tombstone, Say.RELEASED, told="released, though nothing was held")
 
@@ -282,9 +274,9 @@ def _ask(assigned: Reservation, clock: datetime, terms: Terms) -> Decision:
     assert assigned.assigned_at is not None, "an assigned reservation says since when"
     first_at = assigned.assigned_at + terms.inquiry_after
     if clock < first_at:
-        return Decision(replace(assigned, due_at=first_at))
+        return Decision(assigned._replace(due_at=first_at))
     backoff = terms.inquiry_after * 2 ** min(assigned.inquiries, 6)
-    asked = replace(assigned, inquiries=assigned.inquiries + 1, due_at=clock + backoff)
+    asked = assigned._replace(inquiries=assigned.inquiries + 1, due_at=clock + backoff)
     return Decision(asked, Say.WHAT_BECAME_OF_IT, told="asked what became of the order")
 
 
@@ -295,8 +287,7 @@ def _refuse(reservation: Reservation, reason: str | None = None) -> Decision:
 
 def _end(reservation: Reservation, state: State, reason: str, clock: datetime, terms: Terms) -> Reservation:
     """Hold nothing, and say `reason` to whatever arrives later."""
-    return replace(
-        reservation,
+    return reservation._replace(
         state=state,
         reason=reason,
         unit_ids=(),

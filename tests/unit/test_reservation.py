@@ -1,6 +1,5 @@
 """The answer table of the protocol, cell by cell, and what time does to a reservation."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
+from messages.contracts.participation import Reserve
 from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, Want
 from messages.participant.allocation import Offer
 from messages.participant.reservation import (
@@ -68,22 +68,22 @@ def a_reservation(state: State) -> Reservation:
         not_after=NOON + LEASE,
         due_at=NOON + TERMS.inquiry_after,
     )
-    assigned = replace(reserved, state=State.ASSIGNED, assigned_at=NOON)
-    ended = replace(reserved, unit_ids=(), due_at=None, forget_at=NOON + LEASE + TERMS.prune_after)
+    assigned = reserved._replace(state=State.ASSIGNED, assigned_at=NOON)
+    ended = reserved._replace(unit_ids=(), due_at=None, forget_at=NOON + LEASE + TERMS.prune_after)
     return {
         State.ABSENT: Reservation(ORDER),
         State.RESERVED: reserved,
         State.ASSIGNED: assigned,
-        State.CONFIRMED: replace(assigned, state=State.CONFIRMED, due_at=None),
-        State.FULFILLED: replace(assigned, state=State.FULFILLED, completed=True, due_at=None, forget_at=NOON),
-        State.REFUSED: replace(ended, state=State.REFUSED, reason="out_of_stock"),
-        State.EXPIRED: replace(ended, state=State.EXPIRED, reason="reservation_expired"),
-        State.RELEASED: replace(ended, state=State.RELEASED, reason="released"),
+        State.CONFIRMED: assigned._replace(state=State.CONFIRMED, due_at=None),
+        State.FULFILLED: assigned._replace(state=State.FULFILLED, completed=True, due_at=None, forget_at=NOON),
+        State.REFUSED: ended._replace(state=State.REFUSED, reason="out_of_stock"),
+        State.EXPIRED: ended._replace(state=State.EXPIRED, reason="reservation_expired"),
+        State.RELEASED: ended._replace(state=State.RELEASED, reason="released"),
     }[state]
 
 
 def hear(reservation: Reservation, message: Message, *, clock: datetime = NOON, offer: Offer = ENOUGH) -> Decision:
-    return decide(reservation, Heard(message, clock, TERMS, lambda: offer, "trace"))
+    return decide(reservation, Heard(message, clock, TERMS, lambda _: offer, "trace"))
 
 
 SAME = None
@@ -206,12 +206,12 @@ def test_a_reserve_exactly_at_its_time_is_obeyed() -> None:
 
 
 def test_no_units_are_asked_for_in_vain() -> None:
-    def offer() -> Offer:
+    def offer(_: Reserve) -> Offer:
         raise AssertionError("units were taken out of the pool for an order that cannot use them")
 
     for state in set(State) - {State.ABSENT}:
-        decide(a_reservation(state), Heard(reserve(), NOON, TERMS, offer))
-    decide(Reservation(ORDER), Heard(reserve(not_after=NOON - LEASE), NOON, TERMS, offer))
+        decide(a_reservation(state), Heard(reserve(), NOON, TERMS, offer, "trace"))
+    decide(Reservation(ORDER), Heard(reserve(not_after=NOON - LEASE), NOON, TERMS, offer, "trace"))
 
 
 @pytest.mark.parametrize(("late_by", "state"), [(0, State.EXPIRED), (1, State.EXPIRED), (-1, State.ASSIGNED)])
@@ -245,14 +245,14 @@ def test_an_assigned_order_stays_assigned_whatever_the_time() -> None:
 
 
 def test_a_unit_that_became_unfit_while_reserved_is_not_assigned() -> None:
-    decision = hear(replace(a_reservation(State.RESERVED), unfit="packet_withdrawn"), assign())
+    decision = hear(a_reservation(State.RESERVED)._replace(unfit="packet_withdrawn"), assign())
 
     assert (decision.say, decision.reason) == (Say.REFUSED, "packet_withdrawn")
     assert decision.reservation.unit_ids == ()
 
 
 def test_a_unit_that_became_unfit_while_assigned_stays_the_orders() -> None:
-    assert hear(replace(a_reservation(State.ASSIGNED), unfit="packet_withdrawn"), assign()).say is Say.ASSIGNED
+    assert hear(a_reservation(State.ASSIGNED)._replace(unfit="packet_withdrawn"), assign()).say is Say.ASSIGNED
 
 
 @pytest.mark.parametrize("state", [State.RESERVED, State.ASSIGNED])
@@ -330,7 +330,7 @@ def test_an_assigned_reservation_never_expires() -> None:
 
 
 def test_the_outcome_is_asked_for_only_after_a_while() -> None:
-    assigned = replace(a_reservation(State.ASSIGNED), assigned_at=NOON + timedelta(seconds=10))
+    assigned = a_reservation(State.ASSIGNED)._replace(assigned_at=NOON + timedelta(seconds=10))
 
     early = fall_due(assigned, NOON + timedelta(seconds=30), TERMS)
     in_time = fall_due(early.reservation, NOON + timedelta(seconds=40), TERMS)
@@ -355,7 +355,7 @@ def test_the_outcome_is_asked_for_again_and_again_ever_more_rarely() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_what_is_due_is_never_due_at_the_same_time_again(state: State) -> None:
-    due = replace(a_reservation(state), due_at=NOON + LEASE)
+    due = a_reservation(state)._replace(due_at=NOON + LEASE)
 
     decision = fall_due(due, NOON + LEASE, TERMS)
 

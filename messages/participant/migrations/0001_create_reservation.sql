@@ -23,8 +23,8 @@ CREATE TABLE reservation (
         AND (forget_at IS NULL) = (state IN ('reserved', 'assigned', 'confirmed'))
     )
 ) WITH (
-    -- Room on the page for the assigned version of a row: assigning touches no indexed column and stays there.
-    fillfactor = 65,
+    -- Room on the page for the next version of every row: assigning touches no indexed column and stays there.
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000, autovacuum_vacuum_cost_delay = 1
 );
