@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from asyncpg import Connection
@@ -14,8 +14,7 @@ from messages.transport.topology import Address
 Transaction: TypeAlias = "Connection[Any]"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """One document as it was heard: the message, and the metadata that travelled beside it."""
 
     message: Message
@@ -40,8 +39,7 @@ class Malformed:
     queue: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A message on its way out. `cause` gives causation and trace; a job without cause gives `traceparent`."""
 
     message: Message
@@ -50,8 +48,7 @@ class Said:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """One line of an order's story, as `show` tells it: `PacketsReserved`, `reserving -> assigning`."""
 
     order_id: UUID
