@@ -1,12 +1,39 @@
 """What every service reads from the environment, once, at its start. A wrong value is one line that names it."""
 
 import os
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+
+def _url(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+    """What no library would take for a URL is refused here, without a word of it: it may hold a password."""
+
+    def check(url: SecretStr) -> SecretStr:
+        if not _is_url(url.get_secret_value(), schemes):
+            raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return url
+
+    return check
+
+
+def _is_url(text: str, schemes: Collection[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        several_hosts = "," in parts.netloc
+        port = None if several_hosts else parts.port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and port != 0
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres"))]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_url("amqp", "amqps"))]
+HttpUrl = Annotated[SecretStr, AfterValidator(_url("http", "https"))]
 
 
 class WrongSetting(Exception):
@@ -19,14 +46,14 @@ class Settings(BaseSettings):
     `STORE_WORKER_LOG_LEVEL` is the store worker's; those in SHARED may also be given once for all, as `LOG_LEVEL`.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     SHARED: ClassVar[frozenset[str]] = frozenset({"broker_url", "topology", "log_level", "log_format"})
 
-    database_url: SecretStr
-    reader_url: SecretStr | None = None
+    database_url: PostgresUrl
+    reader_url: PostgresUrl | None = None
     """Where `audit` and `show` read this service's published views; by default the database itself."""
-    broker_url: SecretStr = SecretStr("amqp://guest:guest@localhost/")
-    management_url: SecretStr | None = None
+    broker_url: BrokerUrl = SecretStr("amqp://guest:guest@localhost/")
+    management_url: HttpUrl | None = None
     """RabbitMQ's HTTP API, with credentials; `check` proves queue arguments and policies through it."""
     topology: Literal["declare", "expect"] = "declare"
     """`expect`: exchanges and queues come from a definitions file, and the service may not declare any."""
@@ -69,7 +96,7 @@ class Settings(BaseSettings):
         try:
             return cls(**(shared | overrides))
         except ValidationError as error:
-            raise WrongSetting(cls._one_line(error)) from None
+            raise WrongSetting(cls._one_line(error, shared)) from None
 
     @classmethod
     def _refuse_unknown(cls) -> None:
@@ -79,8 +106,19 @@ class Settings(BaseSettings):
                 raise WrongSetting(f"{variable}: there is no such setting")
 
     @classmethod
-    def _one_line(cls, error: ValidationError) -> str:
+    def _one_line(cls, error: ValidationError, shared: Collection[str]) -> str:
         first = error.errors(include_url=False, include_input=False)[0]
+        what = str(first["msg"]).removeprefix("Value error, ")
         if not first["loc"]:
-            return str(first["msg"]).removeprefix("Value error, ")
-        return f"{cls.prefix()}{str(first['loc'][0]).upper()}: {first['msg']}"
+            return what
+        name = str(first["loc"][0])
+        return f"{'' if name in shared else cls.prefix()}{name.upper()}: {what}"
+
+    @model_validator(mode="after")
+    def _a_relay_comes_after_the_publisher(self) -> Self:
+        if self.relay_after_seconds <= self.publish_timeout_seconds:
+            raise ValueError(
+                f"{self.prefix()}RELAY_AFTER_SECONDS: must be more than PUBLISH_TIMEOUT_SECONDS, "
+                f"which is {self.publish_timeout_seconds:g}"
+            )
+        return self
