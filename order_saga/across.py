@@ -15,6 +15,8 @@ from order_saga.audit_snapshot import Share
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
            accepted_at, deadline, decided_at, cleaned_at"""
 
+PARKED = "message_id, type, order_id, queue, reason, detail, parked_at"
+
 TOLD = """
     SELECT order_id, array_agg(DISTINCT CASE WHEN detail LIKE '% -> placed' THEN 'placed' ELSE 'not_placed' END) AS told
     FROM published.timeline
@@ -98,12 +100,15 @@ async def stock(reader: Reader) -> list[tuple[Received, int]]:
 
 
 async def parked(reader: Reader, limit: int) -> list[Parked]:
+    """The oldest first."""
+    rows = await reader.rows(f"SELECT {PARKED} FROM published.parked ORDER BY parked_at LIMIT $1", limit)  # noqa: S608
+    return [Parked(**row) for row in rows]
+
+
+async def parked_about(reader: Reader, order_id: UUID) -> list[Parked]:
     rows = await reader.rows(
-        """
-        SELECT message_id, type, order_id, queue, reason, detail, parked_at
-        FROM published.parked ORDER BY parked_at LIMIT $1
-        """,
-        limit,
+        f"SELECT {PARKED} FROM published.parked WHERE order_id = $1 ORDER BY parked_at",  # noqa: S608
+        order_id,
     )
     return [Parked(**row) for row in rows]
 

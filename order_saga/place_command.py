@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 import click
 
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
-from messages.transport.edge import Listener, connected, until_served
+from messages.transport.edge_connection import listening
 from messages.transport.logs import configure_logs
 from order_saga.awaiting import Answer
 from order_saga.place import Terms, place
 from order_saga.progress import Progress
-from order_saga.request_lines import Lines, read_lines
+from order_saga.request_lines import Lines, read
 
 DEFAULT = Terms()
 NOT_ALL_PLACED = 1
@@ -63,16 +63,13 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
 
 
 async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
-    async with connected("place") as (broker, queue):
-        listener = Listener(broker, queue)
-        await listener.start()
-        await until_served(broker)
+    async with listening("place") as (broker, listener):
         await place(broker, listener, lines, terms, told.tell)
 
 
 def _proofread(file: BinaryIO) -> int:
     """How many requests there are. Raises WrongUsage before anything is published, if one of them is wrong."""
-    total = sum(1 for _ in read_lines(file, file.name))
+    total = sum(1 for _ in read(file, file.name))
     file.seek(0)
     return total
 

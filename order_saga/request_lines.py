@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from messages.contracts.order import CancelOrder, OrderRequested
-from messages.transport.document import DOCUMENT_BYTES, Unreadable
-from messages.transport.edge import RequestReader
+from messages.transport.edge import RequestReader, read_lines
 from messages.transport.failures import WrongUsage
 from order_saga.awaiting import Asked
 
@@ -17,17 +16,10 @@ AHEAD = 1_000
 READER = RequestReader(OrderRequested, CancelOrder)
 
 
-def read_lines(stream: BinaryIO, name: str) -> Iterator[Asked]:
-    """Yield the requests of all lines that are not empty. Raises WrongUsage, which names the line and its mistake."""
-    number = 0
-    while line := stream.readline(DOCUMENT_BYTES + 2):
-        number += 1
-        if not line.strip():
-            continue
-        try:
-            yield Asked(number, READER.read(line))
-        except Unreadable as error:
-            raise WrongUsage(f"{name}, line {number}, is not a request: {error.detail} ({error.reason})") from None
+def read(stream: BinaryIO, name: str) -> Iterator[Asked]:
+    """Yield the requests. Raises WrongUsage, which names the first line that is none."""
+    for number, request in read_lines(READER, stream, name):
+        yield Asked(number, request)
 
 
 class Lines:
@@ -62,7 +54,7 @@ class Lines:
 
     def _read_all(self, news: Callable[[], None]) -> None:
         try:
-            for asked in read_lines(self._stream, self._name):
+            for asked in read(self._stream, self._name):
                 self._read.put(asked)
                 news()
         except WrongUsage as mistake:

@@ -2,41 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 from uuid import UUID, uuid4
-
-import aio_pika
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
-from messages.transport.document import Reader, Unreadable
-from messages.transport.failures import Unreachable, WrongUsage
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_connection import BROKER_FAILURES
+from messages.transport.document import DOCUMENT_BYTES, Reader, Unreadable
+from messages.transport.failures import WrongUsage
 from messages.transport.service import Incoming, Malformed
-from messages.transport.topology import OUTCOMES, REQUESTS, Address, listener
+from messages.transport.topology import REQUESTS, Address
 
-CONNECT_SECONDS = 10.0
-LOOK_SECONDS = 0.02
 OUTCOMES_AHEAD = 1_000
-QUEUE_EXPIRES_SECONDS = 60
-"""How long the queue of a client that was killed stays behind."""
-
-
-class Settings(BaseSettings):
-    """A client has a broker's user of its own: `CLIENT_BROKER_URL`, or `BROKER_URL` where everybody has the same."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
-
-    broker_url: SecretStr = Field(
-        default=SecretStr("amqp://guest:guest@localhost/"),
-        validation_alias=AliasChoices("CLIENT_BROKER_URL", "BROKER_URL"),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +62,22 @@ class RequestReader:
         if "type" not in fields and self._usual.model_fields["order_id"].is_required():
             metadata["order_id"] = str(uuid4())
         return {name: value for name, value in metadata.items() if name not in fields}
+
+
+def read_lines(reader: RequestReader, stream: BinaryIO, name: str) -> Iterator[tuple[int, Request]]:
+    """Yield the requests of all lines that are not empty, with their numbers.
+
+    Raises WrongUsage, one line, which names the line and its mistake.
+    """
+    number = 0
+    while line := stream.readline(DOCUMENT_BYTES + 2):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            yield number, reader.read(line)
+        except Unreadable as error:
+            raise WrongUsage(f"{name}, line {number}, is not a request: {error.detail} ({error.reason})") from None
 
 
 def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
@@ -136,42 +131,3 @@ class Listener:
         if isinstance(heard, Incoming):
             causation_id = json.loads(body).get("causation_id")
             yield Outcome(heard.message, UUID(causation_id) if causation_id else None)
-
-
-@asynccontextmanager
-async def connected(name: str) -> AsyncIterator[tuple[Broker, str]]:
-    """A broker, and the name of a queue of one's own in it. Raises Unreachable, one line, naming the setting."""
-    url = Settings().broker_url.get_secret_value()
-    topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
-    queue = topology.queues[0].name
-    broker = RabbitBroker(url, topology=topology, connection_name=name)
-    async with await _first_connection(url) as connection:
-        await broker.start()
-        try:
-            yield broker, queue
-        finally:
-            await broker.close()
-            with suppress(*BROKER_FAILURES):
-                await (await connection.channel()).queue_delete(queue)
-
-
-async def until_served(broker: Broker) -> None:
-    """Wait until the broker's queues are being consumed. Raises Unreachable if that takes too long."""
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            while not broker.connected:  # noqa: ASYNC110  it tells by a property, not by an event
-                await asyncio.sleep(LOOK_SECONDS)
-    except TimeoutError:
-        question = "has a service declared it, and may this user bind a queue to it?"
-        raise Unreachable(f"BROKER_URL: nobody can listen to `{OUTCOMES}` there: {question}") from None
-
-
-async def _first_connection(url: str) -> aio_pika.abc.AbstractConnection:
-    """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
-    try:
-        return await aio_pika.connect(url, timeout=CONNECT_SECONDS)
-    except BROKER_FAILURES as error:
-        reason = type(error).__name__
-        raise Unreachable(f"BROKER_URL: the broker cannot be reached, or refuses the user ({reason})") from None
-    except ValueError:
-        raise WrongUsage("BROKER_URL: not an AMQP URL") from None

@@ -1,0 +1,103 @@
+"""How our own tools get to the public edge: connections that say at once what is wrong with them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
+
+import aio_pika
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from messages.transport.broker import Broker
+from messages.transport.edge import Listener, Request
+from messages.transport.failures import Unreachable, WrongUsage
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq_connection import BROKER_FAILURES
+from messages.transport.topology import OUTCOMES, REQUESTS, listener
+
+CONNECT_SECONDS = 10.0
+SAY_SECONDS = 20.0
+LOOK_SECONDS = 0.02
+QUEUE_EXPIRES_SECONDS = 60
+"""How long the queue of a client that was killed stays behind."""
+
+
+class Settings(BaseSettings):
+    """A client has a broker's user of its own: `CLIENT_BROKER_URL`, or `BROKER_URL` where everybody has the same."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    broker_url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@localhost/"),
+        validation_alias=AliasChoices("CLIENT_BROKER_URL", "BROKER_URL"),
+    )
+
+
+@asynccontextmanager
+async def connected(name: str) -> AsyncIterator[Broker]:
+    """A broker to publish to. Raises Unreachable, one line, naming the setting."""
+    url = Settings().broker_url.get_secret_value()
+    await (await _first_connection(url)).close()
+    broker = RabbitBroker(url, connection_name=name)
+    await broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+@asynccontextmanager
+async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
+    """A broker to publish to, and a queue of one's own in it. Raises Unreachable, one line, naming the setting."""
+    url = Settings().broker_url.get_secret_value()
+    topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
+    queue = topology.queues[0].name
+    broker = RabbitBroker(url, topology=topology, connection_name=name)
+    async with await _first_connection(url) as connection:
+        await broker.start()
+        try:
+            heard = Listener(broker, queue)
+            await heard.start()
+            await _until_served(broker)
+            yield broker, heard
+        finally:
+            await broker.close()
+            with suppress(*BROKER_FAILURES):
+                await (await connection.channel()).queue_delete(queue)
+
+
+async def say(broker: Broker, requests: Sequence[Request]) -> None:
+    """Publish until all is confirmed. Raises Unreachable if that takes too long."""
+    unsaid = list(requests)
+    try:
+        async with asyncio.timeout(SAY_SECONDS):
+            while unsaid:
+                confirmed = await broker.publish([request.envelope for request in unsaid])
+                unsaid = [request for request, done in zip(unsaid, confirmed, strict=True) if not done]
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        problem = f"{len(unsaid)} of {len(requests)} documents are not confirmed"
+        raise Unreachable(f"BROKER_URL: {problem}: is a queue bound to `{REQUESTS}` there?") from None
+
+
+async def _until_served(broker: Broker) -> None:
+    """Wait until the broker's queues are being consumed. Raises Unreachable if that takes too long."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            while not broker.connected:  # noqa: ASYNC110  it tells by a property, not by an event
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        question = "has a service declared it, and may this user bind a queue to it?"
+        raise Unreachable(f"BROKER_URL: nobody can listen to `{OUTCOMES}` there: {question}") from None
+
+
+async def _first_connection(url: str) -> aio_pika.abc.AbstractConnection:
+    """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
+    try:
+        return await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+    except BROKER_FAILURES as error:
+        reason = type(error).__name__
+        raise Unreachable(f"BROKER_URL: the broker cannot be reached, or refuses the user ({reason})") from None
+    except ValueError:
+        raise WrongUsage("BROKER_URL: not an AMQP URL") from None

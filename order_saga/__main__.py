@@ -1,0 +1,15 @@
+"""`order-saga`, or `python -m order_saga`."""
+
+from messages.transport.command_line import Program, command_line
+from order_saga.commands import audit_command, show_command
+from order_saga.place_command import place_command
+from order_saga.service import NAME, service
+from order_saga.settings import Settings
+
+main = command_line(Program(NAME, Settings, service))
+main.add_command(place_command)
+main.add_command(show_command)
+main.add_command(audit_command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The story of one order: what the orchestrator knows, what each participant holds, what happened when and where."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_jsonable_python
+
+from messages.contracts.views import PLACED, Happening, Holding, Order, Parked
+from order_saga import across
+from order_saga.databases import Snapshots, snapshots
+
+BEFORE = timedelta(seconds=10)
+"""A participant's clock may be behind, and it may have noted something before the orchestrator knew of the order."""
+AFTER = timedelta(minutes=1)
+"""Repeats and duplicates still arrive when an order is long done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that anybody has noted about an order."""
+
+    order_id: UUID
+    order: Order | None
+    holdings: Mapping[str, Holding]
+    """By participant; who has never heard of the order, or has forgotten it, is not there."""
+    happenings: Sequence[tuple[str, Happening]]
+    """With the service that noted it, in order of time."""
+    parked: Sequence[tuple[str, Parked]]
+
+
+async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
+    """None, if nobody knows anything of the order. Raises Unreachable."""
+    async with snapshots(urls) as looked:
+        order = await across.order(looked.orchestrator, order_id)
+        held = {name: await across.holding(reader, order_id) for name, reader in looked.participants.items()}
+        holdings = {name: holding for name, holding in held.items() if holding is not None}
+        parked = [
+            (service, document)
+            for service, reader in looked.by_service.items()
+            for document in await across.parked_about(reader, order_id)
+        ]
+        if order is None and not holdings and not parked:
+            return None
+        times = _times(order, holdings, parked, await across.clock(looked.orchestrator))
+        happenings = await _happenings(looked, order_id, min(times) - BEFORE, max(times) + AFTER)
+        return Story(order_id, order, holdings, happenings, parked)
+
+
+async def _happenings(
+    looked: Snapshots, order_id: UUID, since: datetime, until: datetime
+) -> list[tuple[str, Happening]]:
+    told = [
+        (service, happening)
+        for service, reader in looked.by_service.items()
+        for happening in await across.timeline(reader, order_id, since, until)
+    ]
+    return sorted(told, key=lambda each: each[1].at)
+
+
+def _times(
+    order: Order | None, holdings: Mapping[str, Holding], parked: Sequence[tuple[str, Parked]], now: datetime
+) -> list[datetime]:
+    """When anything is known to have happened. What is not over goes on until now."""
+    times = [holding.changed_at for holding in holdings.values()] + [document.parked_at for _, document in parked]
+    if order is not None:
+        over = order.decided_at if order.outcome == PLACED else order.cleaned_at
+        times += [order.accepted_at, over or now]
+    return times
+
+
+def lines(story: Story) -> list[str]:
+    """The story for people: what became of the order, what is held for it, what happened when."""
+    return [*_heading(story), *_held(story), *_told(story)]
+
+
+def fields(story: Story) -> dict[str, Any]:
+    """The story for machines."""
+    told: dict[str, Any] = to_jsonable_python(
+        {
+            "order_id": story.order_id,
+            "order": asdict(story.order) if story.order else None,
+            "holdings": {name: asdict(holding) for name, holding in story.holdings.items()},
+            "timeline": [{"service": service} | asdict(happening) for service, happening in story.happenings],
+            "parked": [{"service": service} | asdict(document) for service, document in story.parked],
+        }
+    )
+    return told
+
+
+def _heading(story: Story) -> Iterator[str]:
+    order = story.order
+    if order is None:
+        yield f"order {story.order_id}: the orchestrator has never accepted it"
+        return
+    yield f"order {story.order_id}: {_outcome(order)}"
+    if order.quantities:
+        wanted = ", ".join(f"{quantity} x {sku}" for sku, quantity in order.quantities.items())
+        yield f"  wanted    {wanted} from {order.store_id} to {order.zone}"
+
+
+def _outcome(order: Order) -> str:
+    if order.decided_at is None:
+        return f"undecided ({order.phase}), to be decided by {_time(order.deadline)}"
+    seconds = (order.decided_at - order.accepted_at).total_seconds()
+    reason = f": {order.reason}" if order.reason else ""
+    who = f" ({order.participant})" if order.participant else ""
+    clean = "" if order.outcome == PLACED or order.cleaned_at else ", not clean yet"
+    return f"{str(order.outcome).replace('_', ' ')}{reason}{who} after {seconds:.3f} s{clean}"
+
+
+def _held(story: Story) -> Iterator[str]:
+    for name, holding in story.holdings.items():
+        units = " ".join(holding.unit_ids) or holding.reason or ""
+        yield f"  {name:<9} {holding.state} {units}"
+    for service, document in story.parked:
+        yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
+
+
+def _told(story: Story) -> Iterator[str]:
+    if story.happenings:
+        beginning = story.happenings[0][1].at
+        yield f"  {_time(beginning)}"
+    for service, happening in story.happenings:
+        seconds = (happening.at - beginning).total_seconds()
+        yield f"  {seconds:>+9.3f}  {service:<16} {happening.event:<18} {happening.detail}"
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown time"
