@@ -4,8 +4,10 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
+
+from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
@@ -88,8 +90,13 @@ def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
     return json.dumps(metadata)[:-1].encode() + (b"" if content == b"}" else b",") + content
 
 
-def write(message: Message) -> Request:
-    """The request that says this message, for the first time."""
+def write(kind: type[Message], **content: Any) -> Request:
+    """A new request. Raises WrongUsage, one line, which names the field that is wrong."""
+    try:
+        message = kind(**content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
     message_id = uuid4()
     metadata = {"type": message.wire_type(), "message_id": str(message_id)}
     return Request(message, message_id, _with(metadata, message.model_dump_json(exclude_none=True).encode()))

@@ -1,0 +1,69 @@
+"""`delivery-worker agents`: who is at work, and who begins."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import BinaryIO
+
+import click
+
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
+from messages.contracts.views import Unit
+from messages.participant.shelves import ask, units
+from messages.transport.edge import Request, RequestReader, read_lines, write
+from messages.transport.edge_connection import connected, say
+from messages.transport.logs import configure_logs
+from messages.transport.settings import Settings
+
+
+@click.group("agents")
+def agents_group() -> None:
+    """Agents: who is at work, and who begins."""
+
+
+@agents_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
+    """List every agent, with zone and state, and the order he works for."""
+    found = ask(read_settings(), units)
+    if not as_json:
+        click.echo(f"{'agent':<20} {'zone':<16} {'state':<10} order")
+    for agent in found:
+        click.echo(json.dumps(_fields(agent)) if as_json else _line(agent))
+
+
+@agents_group.command("add")
+@click.argument("zone", required=False)
+@click.argument("agent_ids", metavar="AGENT...", nargs=-1)
+@click.option("--file", type=click.File("rb"), help="AgentCameOnline documents, one JSON object a line; - for stdin.")
+def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
+    """Have agents begin to work in ZONE, or those that a file names.
+
+    Publishes AgentCameOnline; the running delivery worker does the rest. Exits with 2 if the input is wrong, 3 if the
+    broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    """
+    configure_logs("delivery_worker", "error")
+    if file is not None and zone is None:
+        reader = RequestReader(AgentCameOnline, AgentWentOffline)
+        requests = [request for _, request in read_lines(reader, file, file.name)]
+    elif file is None and zone and agent_ids:
+        requests = [write(AgentCameOnline, agent_id=agent_id, zone=zone) for agent_id in agent_ids]
+    else:
+        raise click.UsageError("say ZONE and AGENT, or --file")
+    asyncio.run(_say(requests))
+    click.echo(f"{len(requests)} AgentCameOnline published")
+
+
+async def _say(requests: list[Request]) -> None:
+    async with connected("agents add") as broker:
+        await say(broker, requests)
+
+
+def _line(agent: Unit) -> str:
+    return f"{agent.unit_id:<20} {agent.place:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
+
+
+def _fields(agent: Unit) -> dict[str, str | None]:
+    order_id = str(agent.order_id) if agent.order_id else None
+    return {"agent_id": agent.unit_id, "zone": agent.place, "state": agent.state, "order_id": order_id}

@@ -1,0 +1,50 @@
+"""What a participant lends, as its published view shows it to people."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from messages.contracts.views import Unit
+from messages.transport.reading import Reader, reading
+from messages.transport.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """All units of one kind in one place: how many are in which state."""
+
+    place: str
+    kind: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def ask(settings: Settings, question: Callable[[Reader], Awaitable[T]]) -> T:
+    """Ask the service's database, from the command line. Raises Unreachable, one line, naming the setting."""
+
+    async def answer() -> T:
+        url = settings.reader_url or settings.database_url
+        async with reading(url.get_secret_value(), f"{settings.prefix()}DATABASE_URL") as reader:
+            return await question(reader)
+
+    return asyncio.run(answer())
+
+
+async def shelves(reader: Reader) -> list[Shelf]:
+    rows = await reader.rows(
+        """
+        SELECT place, kind, array_agg(state), array_agg(units)
+        FROM (SELECT place, kind, state, count(*) AS units FROM published.stock GROUP BY place, kind, state) AS stock
+        GROUP BY place, kind ORDER BY place, kind
+        """
+    )
+    return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
+
+
+async def units(reader: Reader) -> list[Unit]:
+    rows = await reader.rows(
+        "SELECT unit_id, place, kind, state, order_id FROM published.stock ORDER BY place, unit_id"
+    )
+    return [Unit(**row) for row in rows]
