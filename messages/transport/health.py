@@ -1,16 +1,23 @@
 """Is the process alive, is it ready, and what has it counted: three pages for machines, on a thread of their own."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+log = structlog.get_logger(__name__)
+
 STALLED_SECONDS = 30.0
+REQUEST_SECONDS = 10.0
+STOP_SECONDS = 0.05
 
 
 class Health:
@@ -31,8 +38,8 @@ class Health:
 
     def start(self, host: str, port: int) -> int:
         """Listen, and return the port. Raises OSError if it is taken."""
-        self._server = make_server(host, port, self._answer, handler_class=_Quiet)
-        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+        self._server = make_server(host, port, self._answer, _Server, _Quiet)
+        threading.Thread(target=self._server.serve_forever, args=(STOP_SECONDS,), name="health", daemon=True).start()
         return self._server.server_port
 
     def stop(self) -> None:
@@ -60,6 +67,17 @@ def _verdict(checks: Mapping[str, bool]) -> tuple[str, str, bytes]:
     return status, "application/json", json.dumps(dict(checks)).encode() + b"\n"
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread a request: a caller who connects and says nothing must not make the process look dead."""
+
+    daemon_threads = True
+
+    def handle_error(self, *request_and_client: object) -> None:
+        log.debug("request for health failed", client=request_and_client[1], error=repr(sys.exception()))
+
+
 class _Quiet(WSGIRequestHandler):
+    timeout = REQUEST_SECONDS
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
         """A scrape every few seconds is no news."""

@@ -1,0 +1,110 @@
+"""Three pages for machines: alive, ready, counted. They answer whatever the event loop or another caller does."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from messages.transport import health
+from messages.transport.health import Health
+from messages.transport.metrics import Metrics
+
+
+class Pages:
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.checks = {"postgresql": True, "broker": True}
+        self.health = Health(self.metrics.registry, lambda: self.checks)
+        self.port = self.health.start("127.0.0.1", 0)
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    pages = Pages()
+    yield pages
+    pages.health.stop()
+
+
+def test_an_idle_process_is_alive_and_ready(pages: Pages) -> None:
+    assert pages.get("/livez") == (200, '{"event_loop": true}\n')
+    assert pages.get("/readyz") == (200, '{"postgresql": true, "broker": true}\n')
+
+
+def test_readiness_names_what_fails_and_liveness_does_not_care(pages: Pages) -> None:
+    pages.checks["broker"] = False
+    status, body = pages.get("/readyz")
+    assert status == 503
+    assert json.loads(body) == {"postgresql": True, "broker": False}
+    assert pages.get("/livez")[0] == 200
+
+
+def test_an_event_loop_that_no_longer_turns_is_dead(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "STALLED_SECONDS", 0.0)
+    assert pages.get("/livez") == (503, '{"event_loop": false}\n')
+    monkeypatch.setattr(health, "STALLED_SECONDS", 30.0)
+    pages.health.beat()
+    assert pages.get("/livez")[0] == 200
+
+
+def test_the_metrics_can_be_parsed(pages: Pages) -> None:
+    pages.metrics.heard.labels("OrderRequested").inc(3)
+    pages.metrics.batch_seconds.observe(0.25)
+    status, body = pages.get("/metrics")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+    assert status == 200
+    assert samples["ordersaga_messages_heard_total", "OrderRequested"] == 3
+    assert samples["ordersaga_batch_seconds_count",] == 1
+
+
+def test_another_page_is_not_found(pages: Pages) -> None:
+    assert pages.get("/")[0] == 404
+
+
+def test_two_services_in_one_process_count_apart() -> None:
+    first, second = Metrics(), Metrics()
+    first.alarms.labels("stuck").inc()
+    assert first.registry.get_sample_value("ordersaga_alarms_total", {"alarm": "stuck"}) == 1
+    assert second.registry.get_sample_value("ordersaga_alarms_total", {"alarm": "stuck"}) is None
+
+
+def test_a_caller_who_says_nothing_keeps_nobody_waiting(pages: Pages) -> None:
+    with socket.create_connection(("127.0.0.1", pages.port)):
+        assert pages.get("/livez")[0] == 200
+
+
+async def test_pages_are_served_while_the_event_loop_is_busy(pages: Pages) -> None:
+    assert pages.get("/readyz")[0] == 200  # asked by the event loop itself, which waits
+
+
+def test_a_caller_who_says_nothing_is_sent_away(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health._Quiet, "timeout", 0.05)
+    with socket.create_connection(("127.0.0.1", pages.port), timeout=5) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_a_port_that_is_taken_is_an_error(pages: Pages) -> None:
+    with pytest.raises(OSError, match="in use"):
+        Health(pages.metrics.registry, dict).start("127.0.0.1", pages.port)
+
+
+def test_a_stopped_server_gives_its_port_back() -> None:
+    pages = Pages()
+    pages.health.stop()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", pages.port), timeout=5)
