@@ -1,0 +1,386 @@
+"""What happens when two daemons of one worker do things at the same time: every interleaving ends well."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import pytest
+
+import delivery_worker.service
+import delivery_worker.settings
+from messages.contracts.delivery import AgentCameOnline, AgentReserved, ReserveAgent
+from messages.contracts.message import Message
+from messages.contracts.store import (
+    AssignPackets,
+    PacketsAssigned,
+    PacketsRefused,
+    PacketsReleased,
+    PacketsReserved,
+    PacketsWithdrawn,
+    ReleasePackets,
+    ReservePackets,
+    StockReceived,
+    Want,
+)
+from messages.participant import queries
+from messages.participant.queries import Change
+from messages.participant.reservation import State
+from messages.transport.postgres import Collision
+from messages.transport.service import Handled
+from store_worker.service import service
+from store_worker.settings import Settings
+from tests.conftest import NewDatabase
+from tests.integration.workers import Worker, heard, in_seconds, is_waiting_for_a_lock, locks
+
+STORE = "berlin-1"
+UNTIL_THE_LEASE_IS_OVER = "SELECT pg_sleep_until(expires_at) FROM reservation"
+Twins: TypeAlias = tuple[Worker, Worker]
+
+
+def reserve(order_id: UUID, lease_seconds: int = 60, **wants: int) -> ReservePackets:
+    return ReservePackets(
+        order_id=order_id,
+        store_id=STORE,
+        wants=tuple(Want(sku=sku, quantity=quantity) for sku, quantity in wants.items()),
+        lease_seconds=lease_seconds,
+        not_after=in_seconds(60),
+    )
+
+
+def assign(order_id: UUID) -> AssignPackets:
+    return AssignPackets(order_id=order_id, not_after=in_seconds(60))
+
+
+def release(order_id: UUID) -> ReleasePackets:
+    return ReleasePackets(order_id=order_id)
+
+
+def stock(sku: str, *packet_ids: str) -> StockReceived:
+    return StockReceived(store_id=STORE, sku=sku, best_before=in_seconds(864_000), packet_ids=packet_ids)
+
+
+def refused(order_id: UUID, reason: str) -> PacketsRefused:
+    return PacketsRefused(order_id=order_id, reason=reason)
+
+
+@pytest.fixture
+async def twins(new_database: NewDatabase) -> AsyncIterator[Twins]:
+    """Two daemons on one database."""
+    built = service(Settings(database_url="postgresql://elsewhere/"))
+    url = await new_database(*built.migrations)
+    workers = await Worker.start(built, url), await Worker.start(built, url)
+    yield workers
+    for worker in workers:
+        await worker.stop()
+
+
+@pytest.fixture
+def order() -> UUID:
+    return uuid4()
+
+
+class Crash(Exception):
+    """The process dies before the commit."""
+
+
+@asynccontextmanager
+async def in_flight(worker: Worker, *messages: Message) -> AsyncIterator[Handled]:
+    """Within: everything is handled and nothing committed. Raise Crash to roll it back."""
+    waiting = False
+    try:
+        async with worker.database.transaction(locks(worker.service, messages)) as tx:
+            yield await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+    except Crash:
+        return
+
+
+@asynccontextmanager
+async def sweeping(worker: Worker) -> AsyncIterator[None]:
+    """Within: what is over is swept and nothing committed. Raise Crash to roll it back."""
+    sweep = next(job for job in worker.service.jobs if job.name == "sweep")
+    try:
+        async with worker.database.transaction() as tx:
+            await sweep.run(tx)
+            yield
+    except Crash:
+        return
+
+
+async def blocked(worker: Worker, doing: Awaitable[Sequence[Message]]) -> "asyncio.Future[Sequence[Message]]":
+    """Start something, and return once the database makes it wait for a lock."""
+    task = asyncio.ensure_future(doing)
+    async with worker.database.transaction() as tx:
+        while not await is_waiting_for_a_lock(tx):
+            assert not task.done(), f"it did not wait: {task.result()}"
+            await asyncio.sleep(0.005)
+    return task
+
+
+# Reserve and Release at the same time
+
+
+async def test_a_release_that_meets_an_uncommitted_reserve_waits_and_frees(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, reserve(order, milk=1)):
+        releasing = await blocked(here, there.hear(release(order)))
+
+    assert await releasing == [PacketsReleased(order_id=order)]
+    assert there.collisions == 1
+    assert await here.stock() == {"M-1": "free"}
+    assert await here.holdings() == {order: "released"}
+
+
+async def test_a_release_that_meets_a_reserve_that_dies_leaves_a_tombstone(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, reserve(order, milk=1)):
+        releasing = await blocked(here, there.hear(release(order)))
+        raise Crash
+
+    assert await releasing == [PacketsReleased(order_id=order)]
+    assert await here.hear(reserve(order, milk=1)) == [refused(order, "released")]
+
+
+async def test_a_reserve_that_meets_an_uncommitted_release_is_refused(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, release(order)):
+        reserving = await blocked(here, there.hear(reserve(order, milk=1)))
+
+    assert await reserving == [refused(order, "released")]
+    assert await here.stock() == {"M-1": "free"}
+
+
+async def test_a_reserve_delivered_twice_at_the_same_time_holds_once(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1", "M-2"))
+
+    async with in_flight(here, reserve(order, milk=1)):
+        again = await blocked(here, there.hear(reserve(order, milk=1)))
+
+    assert await again == [PacketsReserved(order_id=order)]
+    assert sorted((await here.stock()).values()) == ["free", "reserved"]
+
+
+async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+    async with here.database.transaction() as tx:
+        _, known = await queries.read(tx, [order])
+    await there.hear(assign(order))
+
+    released = known[order]._replace(state=State.RELEASED, reason="released", unit_ids=(), due_at=None)
+    with pytest.raises(Collision):
+        async with here.database.transaction() as tx:
+            await queries.write(tx, [Change(known[order], released._replace(forget_at=in_seconds(60)))])
+    assert await here.holdings() == {order: "assigned"}
+
+
+# Leases
+
+
+async def test_an_assign_that_waited_for_a_lock_until_the_lease_was_over_is_refused(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, lease_seconds=1, milk=1))
+
+    async with here.database.transaction() as tx:
+        await tx.execute("SELECT FROM reservation WHERE order_id = $1 FOR UPDATE", order)
+        assigning = await blocked(here, there.hear(assign(order)))
+        await tx.execute(UNTIL_THE_LEASE_IS_OVER)
+
+    assert await assigning == [refused(order, "reservation_expired")]
+    assert await here.stock() == {"M-1": "free"}
+
+
+async def test_a_sweep_passes_over_what_is_being_assigned(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, lease_seconds=1, milk=1))
+
+    async with in_flight(here, assign(order)) as handled:
+        async with here.database.transaction() as tx:
+            await tx.execute(UNTIL_THE_LEASE_IS_OVER)
+        assert await there.run("sweep") == []
+
+    assert [said.message for said in handled.said] == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+    assert await there.run("sweep") == []
+    assert await here.stock() == {"M-1": "assigned"}
+
+
+async def test_an_assign_that_meets_a_sweep_is_refused(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+    await here.expire(order)
+
+    async with sweeping(here):
+        assigning = await blocked(here, there.hear(assign(order)))
+
+    assert await assigning == [refused(order, "reservation_expired")]
+
+
+async def test_a_sweep_that_dies_frees_nothing_by_halves(twins: Twins) -> None:
+    here, there = twins
+    orders = [uuid4() for _ in range(3)]
+    await here.hear(stock("milk", "M-1", "M-2", "M-3"))
+    await here.hear(*(reserve(each, milk=1) for each in orders))
+    for each in orders:
+        await here.expire(each)
+
+    async with sweeping(here):
+        raise Crash
+
+    assert set((await here.stock()).values()) == {"reserved"}
+    assert len(await there.run("sweep")) == 3
+
+
+# The last packet
+
+
+async def test_the_last_packet_is_not_sold_out_while_its_taker_may_die(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, reserve(uuid4(), milk=1)):
+        reserving = await blocked(here, there.hear(reserve(order, milk=1)))
+        raise Crash
+
+    assert await reserving == [PacketsReserved(order_id=order)]
+    assert there.looked_again == 1
+
+
+async def test_the_last_packet_goes_to_one_and_the_other_is_refused(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    first = uuid4()
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, reserve(first, milk=1)):
+        reserving = await blocked(here, there.hear(reserve(order, milk=1)))
+
+    assert await reserving == [refused(order, "out_of_stock")]
+    assert await here.holdings() == {first: "reserved", order: "refused"}
+
+
+async def test_what_others_have_locked_is_passed_over_without_waiting(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1", "M-2"))
+
+    async with in_flight(here, reserve(uuid4(), milk=1)):
+        assert await there.hear(reserve(order, milk=1)) == [PacketsReserved(order_id=order)]
+
+    assert there.looked_again == 0
+
+
+async def test_a_real_miss_is_refused_at_once_though_others_hold_locks(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1", "M-2"), stock("bread", "B-1"))
+
+    async with in_flight(here, reserve(uuid4(), milk=1)):
+        assert await there.hear(reserve(order, bread=2)) == [refused(order, "out_of_stock")]
+
+    assert there.looked_again == 0
+
+
+async def test_only_orders_that_miss_a_locked_packet_look_again(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    lucky = uuid4()
+    await here.hear(stock("milk", "M-1", "M-2"))
+
+    async with in_flight(here, reserve(uuid4(), milk=1)):
+        both = await blocked(here, there.hear(reserve(lucky, milk=1), reserve(order, milk=1)))
+
+    assert await both == [PacketsReserved(order_id=lucky), refused(order, "out_of_stock")]
+    assert there.looked_again == 1
+
+
+async def test_many_daemons_sell_every_packet_once_and_refuse_only_the_rest(twins: Twins) -> None:
+    packets, orders = 20, 60
+    await twins[0].hear(stock("milk", *(f"M-{n}" for n in range(packets))))
+
+    async def one_by_one(worker: Worker, messages: Sequence[Message]) -> list[Message]:
+        return [answer for message in messages for answer in await worker.hear(message)]
+
+    requests = [reserve(uuid4(), milk=1) for _ in range(orders)]
+    lanes = [one_by_one(twins[lane % 2], requests[lane::6]) for lane in range(6)]
+    answers = [answer for lane in await asyncio.gather(*lanes) for answer in lane]
+
+    assert len(answers) == orders
+    assert sum(isinstance(answer, PacketsReserved) for answer in answers) == packets
+    held = await twins[0].query("SELECT unnest(unit_ids) AS packet_id FROM published.holdings")
+    assert sorted(row["packet_id"] for row in held) == sorted(f"M-{n}" for n in range(packets))
+
+
+async def test_orders_of_many_lines_that_wait_for_each_other_never_deadlock(twins: Twins) -> None:
+    skus = ["bread", "butter", "cheese", "milk"]
+    await twins[0].hear(*(stock(sku, *(f"{sku}-{n}" for n in range(12))) for sku in skus))
+    shuffled = random.Random(7)
+
+    def some_order() -> ReservePackets:
+        return reserve(uuid4(), **{sku: shuffled.randint(1, 3) for sku in shuffled.sample(skus, 3)})
+
+    batches = [[heard(some_order()) for _ in range(4)] for _ in range(12)]
+    answers = await asyncio.gather(
+        *(twins[turn % 2].hear_documents(batch, waiting=True) for turn, batch in enumerate(batches))
+    )
+
+    assert sum(map(len, answers)) == 48
+    wanted_more_than_there_was = [answer for each in answers for answer in each if isinstance(answer, PacketsRefused)]
+    assert {answer.reason for answer in wanted_more_than_there_was} <= {"out_of_stock"}
+
+
+# Goods that are withdrawn at the same moment
+
+
+async def test_a_withdrawal_waits_for_the_assign_it_meets_and_raises_the_alarm(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with in_flight(here, assign(order)):
+        withdrawing = await blocked(here, there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))))
+    await withdrawing
+
+    assert there.alarms == ["withdrawn_while_assigned"]
+
+
+async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with in_flight(here, PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))):
+        assigning = await blocked(here, there.hear(assign(order)))
+
+    assert await assigning == [refused(order, "packet_withdrawn")]
+    assert await here.stock() == {"M-1": "retired"}
+
+
+# Agents
+
+
+async def test_many_orders_share_few_agents_and_none_is_sent_twice(new_database: NewDatabase) -> None:
+    agents, orders = 5, 30
+    built = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
+    url = await new_database(*built.migrations)
+    workers = [await Worker.start(built, url) for _ in range(2)]
+    await workers[0].hear(*(AgentCameOnline(agent_id=f"A-{n}", zone="mitte") for n in range(agents)))
+    requests = [
+        ReserveAgent(order_id=uuid4(), zone="mitte", lease_seconds=60, not_after=in_seconds(60)) for _ in range(orders)
+    ]
+
+    answers = await asyncio.gather(*(workers[n % 2].hear(request) for n, request in enumerate(requests)))
+
+    assert sum(isinstance(answer, AgentReserved) for each in answers for answer in each) == agents
+    held = await workers[0].query("SELECT unnest(unit_ids) AS agent_id FROM published.holdings")
+    assert sorted(row["agent_id"] for row in held) == [f"A-{n}" for n in range(agents)]
+    for worker in workers:
+        await worker.stop()
