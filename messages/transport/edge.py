@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.transport import document
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
 from messages.transport.document import DOCUMENT_BYTES, Reader, Unreadable
 from messages.transport.failures import WrongUsage
-from messages.transport.service import Incoming, Malformed
+from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.topology import REQUESTS, Address
 
 OUTCOMES_AHEAD = 1_000
@@ -97,9 +98,8 @@ def write(kind: type[Message], **content: Any) -> Request:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-    message_id = uuid4()
-    metadata = {"type": message.wire_type(), "message_id": str(message_id)}
-    return Request(message, message_id, _with(metadata, message.model_dump_json(exclude_none=True).encode()))
+    body = document.write(Said(message, Address(REQUESTS, message.routing_key())))
+    return Request(message, UUID(json.loads(body)["message_id"]), body)
 
 
 @dataclass(frozen=True, slots=True)
