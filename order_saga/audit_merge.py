@@ -43,4 +43,8 @@ class Stream(Generic[T]):
         return row
 
     async def advance(self) -> None:
-        self.next_id, self._next = await anext(self._rows, (None, None))
+        # Not anext(rows, (None, None)): Python 3.11 fails on a default that is a tuple.
+        try:
+            self.next_id, self._next = await anext(self._rows)
+        except StopAsyncIteration:
+            self.next_id, self._next = None, None
