@@ -1,0 +1,104 @@
+"""Cells to try things in. Whatever a test does to one, afterwards it must come to rest and be found sound."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.end_to_end.cell import Cell, Servers, cell
+from tests.end_to_end.outage import Background, outage
+from tests.end_to_end.verdict import judge
+from tests.servers import choice
+
+NewCell: TypeAlias = Callable[..., Awaitable[Cell]]
+"""`cell = await new_cell(of_each=2, ORDER_SAGA_BUDGET_SECONDS="3")`."""
+
+FAILED = pytest.StashKey[bool]()
+CELLS = pytest.StashKey[list[Cell]]()
+
+
+@pytest.fixture(scope="session")
+def shared_servers(postgres_url: str, amqp_url: str, management_url: str) -> Servers:
+    return Servers(postgres_url, amqp_url, management_url)
+
+
+@pytest.fixture(scope="session")
+async def _shop(shared_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cell]:
+    async with cell(shared_servers, tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+@pytest.fixture
+async def shop(_shop: Cell, request: pytest.FixtureRequest) -> AsyncIterator[Cell]:
+    """A cell that tests share: what it has in daemons and markets must be as good as new afterwards."""
+    request.node.stash[CELLS] = [_shop]
+    yield _shop
+    assert all(daemon.running for daemon in _shop.daemons)
+    await _judge(_shop, request)
+
+
+@pytest.fixture
+async def new_cell(shared_servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[NewCell]:
+    """Cells of the test's own, on servers that are shared with others."""
+    cells = request.node.stash[CELLS] = []
+    async with AsyncExitStack() as stack:
+
+        async def make(servers: Servers = shared_servers, **arguments: Any) -> Cell:
+            folder = tmp_path / uuid.uuid4().hex[:8]
+            folder.mkdir()
+            cells.append(await stack.enter_async_context(cell(servers, folder, **arguments)))
+            return cells[-1]
+
+        yield make
+        for made in cells:
+            await _judge(made, request)
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _outage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Background | None]:
+    """Begins with the first test here, if one of those to come asks for it."""
+    postgres, rabbitmq = choice.choose_postgres(own=True), choice.choose_rabbitmq()
+    if not (postgres.make and rabbitmq.make and any(map(_asks_for_the_outage, request.session.items))):
+        yield None
+        return
+    servers = request.getfixturevalue("shared_servers")
+    background = Background(outage(servers, postgres.make(), tmp_path_factory.mktemp("outage")))
+    yield background
+    await background.close()
+
+
+@pytest.fixture
+def long_outage(_outage: Background | None) -> Background:
+    """Five minutes without PostgreSQL, which pass while the other tests run. Whoever asks for it comes last of all."""
+    if _outage is None:
+        pytest.skip(f"{choice.choose_postgres(own=True).told}; {choice.choose_rabbitmq().told}")
+    return _outage
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_asks_for_the_outage)
+
+
+def _asks_for_the_outage(item: pytest.Item) -> bool:
+    return "long_outage" in getattr(item, "fixturenames", ())
+
+
+async def _judge(made: Cell, request: pytest.FixtureRequest) -> None:
+    if not request.node.stash.get(FAILED, False):
+        await judge(made)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+        for each in item.stash.get(CELLS, ()):
+            report.sections += [(f"log of {daemon.log.stem}", daemon.tail()) for daemon in each.daemons]
+    return report

@@ -1,0 +1,67 @@
+"""Orders that are placed, and orders that cannot be, told by real daemons on real servers."""
+
+from tests.end_to_end.client import document
+from tests.end_to_end.verdict import rest
+
+
+async def test_an_order_is_placed_with_its_own_packets_and_an_agent(shop):
+    market = await shop.market(agents=1, milk=2, bread=1)
+    outcome = await shop.client.place(market.order(milk=2, bread=1))
+    assert outcome["type"] == "OrderPlaced/1.0"
+    assert sorted(outcome["packet_ids"]) == sorted([*market.packets["milk"], *market.packets["bread"]])
+    assert outcome["agent_id"] == market.agents[0]
+
+
+async def test_without_packets_an_order_is_not_placed_and_the_agent_stays_free(shop):
+    market = await shop.market(agents=1, milk=1)
+    outcome = await shop.client.place(market.order(milk=2))
+    assert (outcome["type"], outcome["participant"]) == ("OrderNotPlaced/1.0", "store")
+    assert outcome["reason"] == "out_of_stock"
+    await rest(shop)
+    await shop.until_free(market)
+
+
+async def test_an_order_of_which_one_line_is_missing_holds_none_of_the_others(shop):
+    market = await shop.market(agents=1, milk=5, bread=1)
+    outcome = await shop.client.place(market.order(milk=5, bread=2))
+    assert (outcome["participant"], outcome["reason"]) == ("store", "out_of_stock")
+    await rest(shop)
+    await shop.until_free(market)
+
+
+async def test_without_an_agent_an_order_is_not_placed_and_the_packets_stay_on_the_shelf(shop):
+    market = await shop.market(agents=0, milk=2)
+    outcome = await shop.client.place(market.order(milk=2))
+    assert (outcome["type"], outcome["participant"]) == ("OrderNotPlaced/1.0", "delivery")
+    assert outcome["reason"] == "no_agent"
+    await rest(shop)
+    await shop.until_free(market)
+
+
+async def test_without_packets_and_without_an_agent_one_of_them_is_named(shop):
+    market = await shop.market(agents=0, milk=1)
+    outcome = await shop.client.place(market.order(milk=2))
+    assert (outcome["participant"], outcome["reason"]) in {("store", "out_of_stock"), ("delivery", "no_agent")}
+    await rest(shop)
+    await shop.until_free(market)
+
+
+async def test_a_sku_that_the_store_has_never_had_is_told_apart_from_an_empty_shelf(shop):
+    market = await shop.market(agents=1, milk=1)
+    outcome = await shop.client.place(market.order(milk=1, unicorn=1))
+    assert (outcome["participant"], outcome["reason"]) == ("store", "unknown_sku")
+    await rest(shop)
+    await shop.until_free(market)
+
+
+async def test_what_was_delivered_is_gone_and_its_agent_takes_the_next_order(shop):
+    market = await shop.market(agents=1, milk=2)
+    first = await shop.client.place(market.order(milk=1))
+    assert (await shop.client.place(market.order(milk=1)))["reason"] == "no_agent"
+    await shop.client.say(document("DeliveryCompleted", order_id=first["order_id"]))
+    await shop.until_held("delivery_worker", first["order_id"], "fulfilled")
+    await shop.until_held("store_worker", first["order_id"], "fulfilled")
+    second = await shop.client.place(market.order(milk=1))
+    assert second["type"] == "OrderPlaced/1.0"
+    assert second["agent_id"] == first["agent_id"]
+    assert second["packet_ids"] != first["packet_ids"]

@@ -1,0 +1,19 @@
+"""Waiting for a condition, with a limit and a sentence that says what was waited for in vain."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.05
+
+
+async def until(
+    holds: Callable[[], Awaitable[object]], what: str, *, timeout_seconds: float = PATIENCE_SECONDS
+) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        if await holds():
+            return
+        assert time.monotonic() < deadline, f"not within {timeout_seconds} s: {what}"
+        await asyncio.sleep(LOOK_SECONDS)
