@@ -1,0 +1,182 @@
+"""What a production broker is set up with: the topology, and users that may do no more than their work.
+
+`python -m deploy.definitions > deploy/definitions.json` writes the development file, whose passwords everybody knows.
+`--passwords FILE`, a JSON object with the password of each user, writes one for production.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+import delivery_worker.service
+import delivery_worker.settings
+import order_saga.service
+import order_saga.settings
+import store_worker.service
+import store_worker.settings
+from messages.transport.service import Service
+from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Topology, topology_of
+
+VHOST = "saga"
+DEVELOPMENT_PASSWORD = "development"  # noqa: S105  everybody knows it
+NOTHING = "^$"
+OUTCOME_QUEUES = rf"{OUTCOMES}\..+"
+ABSENT_CLIENT_SECONDS = 600
+OUTCOMES_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Regular expressions over the names of exchanges and queues, and over the keys of requests."""
+
+    name: str
+    configure: str = NOTHING
+    write: str = NOTHING
+    read: str = NOTHING
+    requests: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@click.command()
+@click.option("--passwords", "file", type=click.File(), help="For production: a JSON object, user to password.")
+def main(file: Any) -> None:
+    """Print the definitions that RabbitMQ imports at its start."""
+    services = all_services()
+    names = {user.name for user in users(services)}
+    passwords = json.load(file) if file else dict.fromkeys(names, DEVELOPMENT_PASSWORD)
+    if wrong := names ^ passwords.keys():
+        raise click.UsageError(f"there must be a password for each user and no other; see {', '.join(sorted(wrong))}")
+    click.echo(written(services, passwords, random_salt if file else development_salt))
+
+
+def written(services: Sequence[Service], passwords: Mapping[str, str], salt: Callable[[str], bytes]) -> str:
+    """The definitions file; `salt` is asked for four bytes a user."""
+    hashes = {name: password_hash(password, salt(name)) for name, password in passwords.items()}
+    return json.dumps(definitions(topology_of(services), users(services), hashes), indent=2)
+
+
+def all_services() -> list[Service]:
+    """The services of the system, with settings that say nothing about the broker."""
+    nowhere: Any = "postgresql://nowhere"
+    return [
+        order_saga.service.service(order_saga.settings.Settings(database_url=nowhere)),
+        store_worker.service.service(store_worker.settings.Settings(database_url=nowhere)),
+        delivery_worker.service.service(delivery_worker.settings.Settings(database_url=nowhere)),
+    ]
+
+
+def users(services: Iterable[Service]) -> list[User]:
+    """One a service, and those at the edge: who orders, who supplies, who watches."""
+    found, ordering, supplying = [], set[str](), set[str]()
+    for service in services:
+        own = topology_of([service])
+        found.append(_service_user(service.name, own))
+        keys = {binding.key for binding in own.bindings if binding.exchange == REQUESTS}
+        (ordering if _hears_answers(own) else supplying).update(keys)
+    return [
+        *found,
+        _client("customer", ordering),
+        _client("supplier", supplying),
+        User("monitoring", tags=("monitoring",)),
+    ]
+
+
+def _service_user(name: str, own: Topology) -> User:
+    said_to = (COMMANDS, OUTCOMES) if _hears_answers(own) else (ANSWERS,)
+    return User(name, write=_only(said_to), read=_only(queue.name for queue in own.queues))
+
+
+def _client(name: str, keys: Iterable[str]) -> User:
+    """May say these requests, and hear outcomes in queues of its own making."""
+    return User(
+        name,
+        configure=f"^{OUTCOME_QUEUES}$",
+        write=f"^({REQUESTS}|{OUTCOME_QUEUES})$",  # to bind a queue is to write it
+        read=f"^({OUTCOMES}|{OUTCOME_QUEUES})$",
+        requests=_only(keys),
+    )
+
+
+def _hears_answers(own: Topology) -> bool:
+    return any(binding.exchange == ANSWERS for binding in own.bindings)
+
+
+def _only(names: Iterable[str]) -> str:
+    return f"^({'|'.join(re.escape(name) for name in sorted(names))})$"
+
+
+def definitions(topology: Topology, users: Sequence[User], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """As RabbitMQ's `definitions.local.path` takes them."""
+    return {
+        "explanation": "Written by python -m deploy.definitions; its users' passwords are for development only.",
+        "vhosts": [{"name": VHOST}],
+        "users": [_credentials(user, hashes[user.name]) for user in users],
+        "permissions": [
+            {"user": each.name, "vhost": VHOST, "configure": each.configure, "write": each.write, "read": each.read}
+            for each in users
+        ],
+        "topic_permissions": [
+            {"user": each.name, "vhost": VHOST, "exchange": REQUESTS, "write": each.requests, "read": NOTHING}
+            for each in users
+            if each.requests
+        ],
+        "policies": [_absent_clients()],
+        "exchanges": [
+            {"name": each.name, "vhost": VHOST, "type": each.kind, "arguments": {}, **_KEPT}
+            for each in topology.exchanges
+        ],
+        "queues": [
+            {"name": each.name, "vhost": VHOST, "arguments": dict(each.arguments), **_KEPT} for each in topology.queues
+        ],
+        "bindings": [
+            {
+                "source": each.exchange,
+                "vhost": VHOST,
+                "destination": each.queue,
+                "destination_type": "queue",
+                "routing_key": each.key,
+                "arguments": {},
+            }
+            for each in topology.bindings
+        ],
+    }
+
+
+_KEPT = {"durable": True, "auto_delete": False}
+
+
+def _credentials(user: User, hashed: str) -> dict[str, Any]:
+    algorithm = "rabbit_password_hashing_sha256"
+    return {"name": user.name, "password_hash": hashed, "hashing_algorithm": algorithm, "tags": list(user.tags)}
+
+
+def _absent_clients() -> dict[str, Any]:
+    """A client that went away must not fill the broker."""
+    definition = {"expires": ABSENT_CLIENT_SECONDS * 1000, "max-length": OUTCOMES_KEPT, "overflow": "drop-head"}
+    name, pattern = "absent clients", f"^{OUTCOME_QUEUES}$"
+    return {"name": name, "vhost": VHOST, "pattern": pattern, "apply-to": "queues", "definition": definition}
+
+
+def password_hash(password: str, salt: bytes) -> str:
+    """RabbitMQ's own: base64 of the salt and of the SHA-256 over salt and password."""
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def random_salt(_: str) -> bytes:
+    return os.urandom(4)
+
+
+def development_salt(name: str) -> bytes:
+    """The same each time, so that the file stays the same."""
+    return hashlib.sha256(name.encode()).digest()[:4]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The production definitions in a real RabbitMQ: services declare nothing, reach everything, and may do no more."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelClosed
+
+from deploy.definitions import DEVELOPMENT_PASSWORD, all_services
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq_topology import declare
+from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address, listener, topology_of
+from tests.conftest import NewVhost
+from tests.integration.carriers import Reader, bodies, envelope, until
+from tests.servers.management import Management
+
+pytestmark = pytest.mark.rabbitmq
+
+FILE = Path(__file__).parents[2] / "deploy" / "definitions.json"
+UrlOf: TypeAlias = Callable[[str], str]
+
+
+@pytest.fixture
+async def url_of(amqp_url: str, management_url: str) -> AsyncIterator[UrlOf]:
+    """The definitions file, imported under names that no other test has: `url_of("customer")`."""
+    management = Management(management_url)
+    unique = f"-{uuid.uuid4().hex[:8]}"
+    mine = _renamed(json.loads(FILE.read_text()), unique)
+    await management.call("POST", "definitions", mine)
+    vhost = mine["vhosts"][0]["name"]
+    parts = urlsplit(amqp_url)
+
+    def url(user: str) -> str:
+        host = f"{user}{unique}:{DEVELOPMENT_PASSWORD}@{parts.hostname}:{parts.port}"
+        return parts._replace(netloc=host, path=f"/{vhost}").geturl()
+
+    yield url
+    await management.delete_vhost(vhost)
+    await management.call("POST", "users/bulk-delete", {"users": [user["name"] for user in mine["users"]]})
+
+
+def _renamed(definitions: Any, unique: str) -> Any:
+    for user in definitions["users"]:
+        user["name"] += unique
+    for vhost in definitions["vhosts"]:
+        vhost["name"] += unique
+    for kind in ("permissions", "topic_permissions", "policies", "exchanges", "queues", "bindings"):
+        for each in definitions[kind]:
+            each["vhost"] += unique
+            if "user" in each:
+                each["user"] += unique
+    return definitions
+
+
+async def test_the_services_work_in_production_without_declaring_anything(url_of: UrlOf) -> None:
+    for service in all_services():
+        async with _broker(url_of(service.name)) as broker:
+            for queue in (service.first, service.intake, "dead"):
+                await Reader.of(broker, f"{service.name}.{queue}")
+            await until(lambda: broker.connected)
+
+
+async def test_a_conversation_in_production_reaches_everybody(url_of: UrlOf) -> None:
+    async with (
+        _broker(url_of("order_saga")) as saga,
+        _broker(url_of("store_worker")) as store,
+        _broker(url_of("customer"), "customer") as customer,
+        _broker(url_of("supplier"), "supplier") as supplier,
+    ):
+        orders, answers = await Reader.of(saga, "order_saga.orders"), await Reader.of(saga, "order_saga.answers")
+        commands, goods = await Reader.of(store, "store_worker.reserve"), await Reader.of(store, "store_worker.settle")
+        outcomes = await Reader.of(customer, "outcomes.customer")
+        await until(lambda: saga.connected and store.connected and customer.connected)
+        for broker, said, heard in (
+            (customer, Address(REQUESTS, "order_requested"), orders),
+            (customer, Address(REQUESTS, "cancel_order"), answers),
+            (supplier, Address(REQUESTS, "stock_received"), goods),
+            (saga, Address(COMMANDS, "store_worker.reserve"), commands),
+            (store, Address(ANSWERS, "order_saga.answers"), answers),
+            (saga, Address(OUTCOMES, "order_placed"), outcomes),
+        ):
+            document = envelope(to=said)
+            assert await broker.publish([document]) == [True], said
+            assert bodies(await heard.take(1)) == [document.body.decode()]
+
+
+@pytest.mark.parametrize(
+    ("user", "exchange", "key"),
+    [
+        ("customer", COMMANDS, "store_worker.settle"),
+        ("customer", ANSWERS, "order_saga.answers"),
+        ("customer", OUTCOMES, "order_placed"),
+        ("customer", REQUESTS, "stock_received"),
+        ("customer", "", "order_saga.orders"),
+        ("supplier", REQUESTS, "order_requested"),
+        ("store_worker", OUTCOMES, "order_placed"),
+        ("store_worker", COMMANDS, "delivery_worker.settle"),
+        ("order_saga", ANSWERS, "order_saga.answers"),
+        ("monitoring", REQUESTS, "order_requested"),
+    ],
+)
+async def test_nobody_may_say_what_is_not_theirs_to_say(url_of: UrlOf, user: str, exchange: str, key: str) -> None:
+    async with _channel(url_of(user)) as channel:
+        speaker = await channel.get_exchange(exchange, ensure=False)
+        with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+            await speaker.publish(aio_pika.Message(b"{}"), key)
+
+
+@pytest.mark.parametrize(
+    ("user", "queue"),
+    [
+        ("customer", "order_saga.orders"),
+        ("store_worker", "order_saga.answers"),
+        ("store_worker", "delivery_worker.reserve"),
+        ("order_saga", "store_worker.reserve"),
+        ("monitoring", "order_saga.orders"),
+    ],
+)
+async def test_nobody_may_take_what_is_meant_for_others(url_of: UrlOf, user: str, queue: str) -> None:
+    async with _channel(url_of(user)) as channel:
+        taken = await channel.get_queue(queue, ensure=False)
+        with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+            await taken.get(no_ack=True, fail=False)
+
+
+@pytest.mark.parametrize("user", ["order_saga", "store_worker", "delivery_worker", "customer", "supplier"])
+async def test_nobody_may_declare_what_the_services_live_on(url_of: UrlOf, user: str) -> None:
+    for name in ("order_saga.orders", "new"):
+        async with _channel(url_of(user)) as channel:
+            with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+                await channel.declare_queue(name, durable=True)
+
+
+async def test_declaring_for_development_makes_what_the_definitions_file_says(
+    new_vhost: NewVhost, management_url: str
+) -> None:
+    url = await new_vhost()
+    async with await aio_pika.connect(url) as connection:
+        await asyncio.gather(*(declare(connection, topology_of([service])) for service in all_services()))
+        await declare(connection, topology_of(all_services()))
+    vhost = urlsplit(url).path[1:]
+    made = await Management(management_url).call("GET", f"definitions/{vhost}")
+    meant = json.loads(FILE.read_text())
+    for kind in ("exchanges", "queues", "bindings"):
+        assert _comparable(made[kind]) == _comparable(meant[kind]), kind
+
+
+def _comparable(described: list[dict[str, Any]]) -> list[str]:
+    unimportant = {"vhost", "internal", "properties_key"}
+    return sorted(
+        json.dumps({name: value for name, value in each.items() if name not in unimportant}, sort_keys=True)
+        for each in described
+    )
+
+
+@asynccontextmanager
+async def _broker(url: str, listens_as: str | None = None) -> AsyncIterator[RabbitBroker]:
+    broker = RabbitBroker(url, topology=listener(listens_as) if listens_as else None)
+    await broker.start()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+@asynccontextmanager
+async def _channel(url: str) -> AsyncIterator[AbstractChannel]:
+    async with await aio_pika.connect(url) as connection:
+        yield await connection.channel()
