@@ -1,0 +1,1 @@
+"""How fast the system is: measured on real servers, from outside, with the audit clean or no figure."""

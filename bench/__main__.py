@@ -1,0 +1,89 @@
+"""`python -m bench [--quick] [SCENARIOS...]`: one line of JSON a scenario, and a table and a plot of all of them."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.ceiling import ceiling
+from bench.pace import FULL, QUICK
+from bench.results import FOLDER, Results
+from bench.scenarios import SCENARIOS, Bench
+from bench.servers import servers
+from bench.versions import versions
+from tests.servers.server import Unavailable
+
+
+def main() -> int:
+    arguments = _arguments()
+    try:
+        return asyncio.run(_bench(arguments.scenarios or list(SCENARIOS), arguments))
+    except Unavailable as reason:
+        print(f"no benchmark without real servers: {reason}", file=sys.stderr)
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
+    parser.add_argument(
+        "--quick", action="store_true", default=quick, help="short runs, to develop by; not for figures"
+    )
+    parser.add_argument("--results", type=Path, help="folder to keep the lines in, instead of bench/results")
+    arguments = parser.parse_args()
+    for name in arguments.scenarios:
+        if name not in SCENARIOS:
+            parser.error(f"{name}: there is no such scenario; there are {', '.join(SCENARIOS)}")
+    return arguments
+
+
+async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
+    """Run these scenarios. The exit code is 1 if one of them has no figure."""
+    pace = QUICK if arguments.quick else FULL
+    results = Results(arguments.results or (FOLDER / "quick" if arguments.quick else FOLDER))
+    failed = 0
+    async with servers() as running:
+        common = {"versions": await versions(running)}
+        highest = await ceiling(running, pace.ceiling_orders)
+        _tell(results, highest | common)
+        bench = Bench(running, pace)
+        for name in names:
+            began = time.monotonic()
+            print(f"{name} ...", file=sys.stderr)
+            try:
+                lines = await SCENARIOS[name](bench)
+            except Exception as error:  # noqa: BLE001  one scenario without a figure does not keep the others from theirs
+                print(f"{name}: no figure: {type(error).__name__}: {error}", file=sys.stderr)
+                failed = 1
+                continue
+            for line in lines:
+                _tell(results, line | _compared(line, highest, bench) | common)
+            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    results.draw()
+    return failed
+
+
+def _compared(line: dict[str, Any], highest: dict[str, Any], bench: Bench) -> dict[str, Any]:
+    """The ceiling, and for what is about throughput its shares."""
+    compared = {"ceiling_orders_per_second": highest["orders_per_second"]}
+    if "orders_per_second" in line and not line["scenario"].startswith("latency"):
+        compared["share_of_ceiling"] = round(line["orders_per_second"] / highest["orders_per_second"], 3)
+        if bench.saturation:
+            compared["share_of_saturation"] = round(line["orders_per_second"] / bench.saturation, 3)
+    return compared
+
+
+def _tell(results: Results, line: dict[str, Any]) -> None:
+    line = line | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    print(json.dumps(line), flush=True)
+    results.keep(line)
+
+
+sys.exit(main())

@@ -1,0 +1,99 @@
+"""The three services as processes of their own, as they would run in production."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.servers.server import free_port
+
+SERVICES = ("order_saga", "store_worker", "delivery_worker")
+ROOT = Path(__file__).parent.parent
+READY_SECONDS = 30.0
+STOP_SECONDS = 15.0
+COMMAND_SECONDS = 900.0
+
+
+@dataclass(slots=True)
+class Daemon:
+    """`python -m order_saga run`, with its metrics served and its log in a file."""
+
+    service: str
+    environment: Mapping[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    port: int = 0
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "it has been started"
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Return as soon as the process exists."""
+        self.port = free_port()
+        environment = {**self.environment, f"{self.service.upper()}_HTTP_PORT": str(self.port)}
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", self.service, "run", cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
+
+    async def ready(self) -> None:
+        """Return when it says that it is ready. Raises RuntimeError or TimeoutError if it never does."""
+        assert self.process is not None, "it has been started"
+        async with asyncio.timeout(READY_SECONDS):
+            while not await asyncio.to_thread(self._is_ready):
+                if self.process.returncode is not None:
+                    raise RuntimeError(f"{self.service} ended: {self.log.read_text()[-2000:]}")
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL for whoever does not drain in time."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    def complaints(self) -> list[str]:
+        """What it has logged as an error."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
+
+    def _is_ready(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+async def command(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run `python -m order_saga migrate`, say. Returns what it printed; raises RuntimeError with it if it fails."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, cwd=ROOT, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    printed, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}: {printed.decode()[-4000:]}")
+    return printed.decode()
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the caller's shell says about other systems must not reach the daemons."""
+    prefixes: Sequence[str] = [f"{service.upper()}_" for service in SERVICES]
+    shared = {"BROKER_URL", "TOPOLOGY", "LOG_LEVEL", "LOG_FORMAT", "MANAGEMENT_URL"}
+    return {k: v for k, v in environment.items() if k not in shared and not k.startswith(tuple(prefixes))}
+
+
+def inherited() -> dict[str, str]:
+    return without_settings(os.environ)
