@@ -1,0 +1,25 @@
+#!/bin/sh
+# Run once, on the empty cluster: a database and a role for each service, and a role that reads what they publish.
+set -eu
+
+sql() { psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-postgres}" --dbname=postgres "$@"; }
+
+create_role() {
+  sql --set=role="$1" --set=password="$2" <<'SQL'
+CREATE ROLE :"role" LOGIN PASSWORD :'password';
+SQL
+}
+
+create_database() {
+  sql --set=service="$1" <<'SQL'
+CREATE DATABASE :"service" OWNER :"service";
+REVOKE ALL ON DATABASE :"service" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"service" TO saga_reader;
+SQL
+}
+
+# The migrations let this role read the views they publish, so it comes first.
+create_role saga_reader "$PASSWORD_SAGA_READER"
+create_role order_saga "$PASSWORD_ORDER_SAGA" && create_database order_saga
+create_role store_worker "$PASSWORD_STORE_WORKER" && create_database store_worker
+create_role delivery_worker "$PASSWORD_DELIVERY_WORKER" && create_database delivery_worker
