@@ -1,0 +1,109 @@
+"""`python -m deploy.demo`: the whole system in one process, a file of orders, their outcomes, and the audit."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import asyncpg
+import click
+
+from deploy.demo import queries, telling
+from deploy.demo.catalogue import Catalogue
+from deploy.demo.conversation import Conversation
+from deploy.demo.customer import Customer
+from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError
+from deploy.demo.looking import TooSlowError, audited, look_until
+from deploy.demo.script import SAMPLE, Step, read
+from deploy.demo.system import System, running
+from messages.contracts.delivery import DeliveryCompleted
+from messages.contracts.message import Message
+from messages.contracts.order import OrderPlaced
+from messages.transport.edge import Request, write
+from messages.transport.failures import Unreachable
+from messages.transport.logs import configure_logs
+from order_saga.audit import Report
+from order_saga.commands import verdict
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--orders", type=click.Path(path_type=Path), default=SAMPLE, help="JSON lines; else a sample of 200.")
+def main(orders: Path) -> None:
+    """Place orders with all services in this process, on a throw-away PostgreSQL, and audit the result.
+
+    Exits with 0 if every order has exactly one outcome, the one that the sample expects, and the audit is clean.
+    """
+    steps = read(orders)
+    configure_logs("demo", "error")
+    try:
+        sys.exit(0 if asyncio.run(_demonstrate(steps)) else 1)
+    except (NoPostgresError, TooSlowError) as error:
+        raise Unreachable(str(error)) from None
+
+
+async def _demonstrate(steps: Sequence[Step]) -> bool:
+    began = time.monotonic()
+    async with EmbeddedPostgres() as postgres:
+        await _introduce(postgres, time.monotonic() - began)
+        async with running(postgres.url) as system:
+            await _open_shop(system, Catalogue.read())
+            customer = Customer(system, telling.tell, telling.remark)
+            await customer.play(steps)
+            telling.sum_up(customer.conversation.answers)
+            await _deliver(system, customer.conversation)
+            report = await audited(system.urls)
+    is_good = _judge(customer.conversation, report)
+    click.echo(f"{time.monotonic() - began:.0f} s in all.")
+    return is_good
+
+
+async def _introduce(postgres: EmbeddedPostgres, seconds: float) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    version = await queries.version(connection)
+    await connection.close()
+    click.echo(f"PostgreSQL {version} of our own, made and started in {seconds:.1f} s.")
+
+
+async def _open_shop(system: System, catalogue: Catalogue) -> None:
+    """Fill stores and fleet, the way anybody would: with messages."""
+    await _say(system, catalogue.requests())
+    await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
+    await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.riders)
+    click.echo("Order saga, store worker and delivery worker in this process, with a database each.")
+    click.echo(f"{catalogue.packets} packets in {catalogue.stores} stores, and {catalogue.riders} agents online.\n")
+
+
+async def _deliver(system: System, conversation: Conversation) -> None:
+    """Bring every placed order to its customer: the packets are used up, the agents are idle again."""
+    placed = [order_id for order_id, told in conversation.outcomes.items() if _is_placed(told)]
+    await _say(system, (write(DeliveryCompleted, order_id=order_id) for order_id in placed))
+    for worker in ("store_worker", "delivery_worker"):
+        await look_until(system.urls[worker], queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
+    click.echo(f"{len(placed)} orders delivered.")
+
+
+def _is_placed(told: set[Message]) -> bool:
+    return any(isinstance(outcome, OrderPlaced) for outcome in told)
+
+
+async def _say(system: System, requests: Iterable[Request]) -> None:
+    await system.broker.publish([request.envelope for request in requests])
+
+
+def _judge(conversation: Conversation, report: Report) -> bool:
+    """Say whether all is well, and if not, what is not."""
+    answers = conversation.answers
+    surprises = [answer for answer in answers if not answer.is_expected]
+    for order_id in conversation.contradictions:
+        telling.verdict(f"order {order_id} was told different outcomes", is_good=False)
+    for finding in report.findings:
+        about = finding.order_id or finding.service
+        telling.verdict(f"{finding.invariant}  {about}  {finding.sentence}", is_good=False)
+    telling.verdict(f"{len(answers) - len(surprises)} of {len(answers)} answers as expected.", is_good=not surprises)
+    telling.verdict(f"Audit: {verdict(report)}.", is_good=not report.findings)
+    return not (surprises or conversation.contradictions or report.findings)
+
+
+if __name__ == "__main__":
+    main()

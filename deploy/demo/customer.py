@@ -1,0 +1,82 @@
+"""Plays a script: says its lines, a few at a time, hears what becomes of them, and lets the store worker stall."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from deploy.demo import queries
+from deploy.demo.conversation import Answer, Conversation
+from deploy.demo.looking import look_until
+from deploy.demo.script import Deed, Line, Step
+from deploy.demo.system import LEASE_SECONDS, System
+
+AT_A_TIME = 12
+PAUSE_SECONDS = 0.01
+"""Between two orders: a stream that can be followed on a screen."""
+PATIENCE_SECONDS = 30.0
+
+
+class Customer:
+    """Says lines and hears answers; `tell` is called with each answer, `remark` with what happens besides."""
+
+    def __init__(self, system: System, tell: Callable[[Answer], None], remark: Callable[[str], None]) -> None:
+        self.conversation = Conversation()
+        self._system = system
+        self._tell = tell
+        self._remark = remark
+
+    async def play(self, steps: Sequence[Step]) -> None:
+        """Return when every line is answered, or given up."""
+        for step in steps:
+            match step:
+                case Line():
+                    await self._say(step)
+                case Deed.WAIT:
+                    await self._hear_until(lambda: not self.conversation.open)
+                case Deed.STALL:
+                    await self._stall()
+                case Deed.RESUME:
+                    await self._resume()
+        await self._hear_until(lambda: not self.conversation.open)
+
+    async def _say(self, line: Line) -> None:
+        await self._hear_until(lambda: self.conversation.open < AT_A_TIME)
+        self.conversation.say(line, time.monotonic())
+        await self._system.broker.publish([line.envelope])
+        until = time.monotonic() + PAUSE_SECONDS
+        await self._hear_until(lambda: time.monotonic() >= until, PAUSE_SECONDS)
+
+    async def _hear_until(self, enough: Callable[[], bool], look_seconds: float = 1.0) -> None:
+        something = self._system.listener.something
+        while True:
+            something.clear()
+            await self._hear()
+            if enough():
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(something.wait(), look_seconds)
+
+    async def _hear(self) -> None:
+        outcomes = await self._system.listener.take()
+        now = time.monotonic()
+        for outcome in outcomes:
+            for answer in self.conversation.hear(outcome.message, now):
+                self._tell(answer)
+        for answer in self.conversation.give_up(now, PATIENCE_SECONDS):
+            self._tell(answer)
+
+    async def _stall(self) -> None:
+        self._system.store.stall()
+        self._remark(f"The store worker stalls: it reserves, but gets no further. Its leases last {LEASE_SECONDS} s.")
+
+    async def _resume(self) -> None:
+        """Let the store worker come back when its leases have run out, long after its customers were told."""
+        await self._hear_until(lambda: not self.conversation.open)
+        await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
+        self._system.store.resume()
+        self._remark("The leases have run out, the packets are back on the shelf, and the store worker is back too.")
+
+    @property
+    def _store_url(self) -> str:
+        return self._system.urls["store_worker"]

@@ -1,0 +1,104 @@
+"""The three services in this process: a database each, and a broker that is nothing but memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import asyncpg
+from pydantic import SecretStr
+
+from delivery_worker import service as delivery_worker
+from delivery_worker.settings import Settings as DeliverySettings
+from deploy.demo import queries
+from deploy.demo.stalling import StallingBroker
+from messages.transport.broker import Broker
+from messages.transport.edge import Listener
+from messages.transport.in_process import InProcessBroker
+from messages.transport.migrating import migrate
+from messages.transport.process import Process
+from messages.transport.service import Service
+from messages.transport.settings import Settings
+from messages.transport.topology import listener, queue_name, topology_of
+from order_saga import service as order_saga
+from order_saga.settings import Settings as OrderSettings
+from store_worker import service as store_worker
+from store_worker.handlers import SETTLE
+from store_worker.settings import Settings as StoreSettings
+
+NAMES = ("order_saga", "store_worker", "delivery_worker")
+BUDGET_SECONDS = 3.0
+LEASE_SECONDS = 8
+"""As short as the settings allow: nobody wants to wait long for a lease to run out."""
+SWEEP_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The running services, as a customer and as an onlooker sees them."""
+
+    broker: Broker
+    listener: Listener
+    store: StallingBroker
+    """The store worker's broker: it can be kept from assigning."""
+    urls: dict[str, str]
+    """Service -> its database."""
+
+
+@asynccontextmanager
+async def running(postgres_url: str) -> AsyncIterator[System]:
+    """Run all services for as long as the block lasts; they drain at its end."""
+    urls = {name: _of_database(postgres_url, name) for name in NAMES}
+    services = _services(urls)
+    await _prepare(postgres_url, urls, services)
+    broker = InProcessBroker(topology_of([service for service, _ in services]))
+    store = StallingBroker(broker.beside(), queue_name("store_worker", SETTLE))
+    brokers = {"store_worker": store}
+    stop = asyncio.Event()
+    processes = [
+        asyncio.create_task(Process(service, settings, brokers.get(service.name) or broker.beside()).run(stop))
+        for service, settings in services
+    ]
+    try:
+        yield System(broker, await _listen(broker), store, urls)
+    finally:
+        stop.set()
+        await asyncio.gather(*processes)
+
+
+def _services(urls: dict[str, str]) -> list[tuple[Service, Settings]]:
+    database = {name: SecretStr(url) for name, url in urls.items()}
+    orders = OrderSettings(
+        database_url=database["order_saga"], budget_seconds=BUDGET_SECONDS, lease_seconds=LEASE_SECONDS
+    )
+    store = StoreSettings(database_url=database["store_worker"], sweep_interval_seconds=SWEEP_SECONDS)
+    delivery = DeliverySettings(database_url=database["delivery_worker"], sweep_interval_seconds=SWEEP_SECONDS)
+    return [
+        (order_saga.service(orders), orders),
+        (store_worker.service(store), store),
+        (delivery_worker.service(delivery), delivery),
+    ]
+
+
+async def _prepare(postgres_url: str, urls: dict[str, str], services: list[tuple[Service, Settings]]) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    for service, _ in services:
+        await queries.create_database(connection, service.name)
+        own = await asyncpg.connect(urls[service.name])
+        await migrate(own, service.migrations)
+        await own.close()
+    await connection.close()
+
+
+async def _listen(broker: InProcessBroker) -> Listener:
+    topology = listener("demo")
+    broker.declare(topology)
+    await broker.start()
+    heard = Listener(broker, topology.queues[0].name)
+    await heard.start()
+    return heard
+
+
+def _of_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
