@@ -1,6 +1,6 @@
 """Looks at all the databases, holds what they say of each order against the rules, and tells what is wrong."""
 
-import asyncio
+from asyncio import sleep
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: boo
     first = await _look(urls, Patience(grace_seconds, at_rest))
     if at_rest or not first.findings:
         return first
-    await asyncio.sleep(grace_seconds)
+    await sleep(grace_seconds)
     suspects = {finding.order_id for finding in first.findings if finding.order_id is not None}
     second = await _look(urls, Patience(grace_seconds), only=sorted(suspects))
     accused = {_about(finding) for finding in first.findings}

@@ -113,8 +113,8 @@ def _outcome(order: Order) -> str:
 
 def _held(story: Story) -> Iterator[str]:
     for name, holding in story.holdings.items():
-        units = " ".join(holding.unit_ids) or holding.reason or ""
-        yield f"  {name:<9} {holding.state} {units}"
+        why = holding.reason if holding.reason != holding.state else None
+        yield f"  {name:<9} {holding.state} {' '.join(holding.unit_ids) or why or ''}".rstrip()
     for service, document in story.parked:
         yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
 

@@ -1,0 +1,108 @@
+"""All three services in this process, each with a database of its own, on any broker."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from io import BytesIO
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+import delivery_worker.service
+import delivery_worker.settings
+import order_saga.service
+import order_saga.settings
+import store_worker.service
+import store_worker.settings
+from messages.transport.broker import Broker
+from messages.transport.edge import Listener
+from messages.transport.migrating import migrate
+from messages.transport.process import Process
+from messages.transport.service import Service
+from order_saga.awaiting import Answer
+from order_saga.place import Terms, place
+from order_saga.request_lines import Lines
+
+Urls: TypeAlias = Mapping[str, str]
+"""Service name -> URL of its database."""
+
+PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
+    "order_saga": (order_saga.settings.Settings, order_saga.service.service),
+    "store_worker": (store_worker.settings.Settings, store_worker.service.service),
+    "delivery_worker": (delivery_worker.settings.Settings, delivery_worker.service.service),
+}
+WAIT_SECONDS = 20.0
+
+
+def all_services() -> list[Service]:
+    return [make(settings(database_url="postgresql://nowhere")) for settings, make in PROGRAMS.values()]
+
+
+@asynccontextmanager
+async def databases(postgres_url: str) -> AsyncIterator[Urls]:
+    """New databases, migrated; dropped afterwards."""
+    urls = {service: _of_database(postgres_url, f"test_{uuid.uuid4().hex}") for service in PROGRAMS}
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        for url in urls.values():
+            await connection.execute(f"CREATE DATABASE {_name(url)}")
+        await _migrate(urls)
+        yield urls
+    finally:
+        for url in urls.values():
+            await connection.execute(f"DROP DATABASE IF EXISTS {_name(url)} WITH (FORCE)")
+        await connection.close()
+
+
+@asynccontextmanager
+async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator[None]:
+    """The services run, each on a broker of its own, until the end of the block; then they drain."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for name, (settings_of, make) in PROGRAMS.items():
+            settings = settings_of(database_url=urls[name], pool_size=2)
+            tasks.create_task(Process(make(settings), settings, new_broker()).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> list[Answer]:
+    """Place all, and wait for what becomes of them; in the order of the documents."""
+    listener = Listener(broker, queue)
+    await listener.start()
+    answers: list[Answer] = []
+    lines = Lines(BytesIO(b"\n".join(documents)), "test")
+    await place(broker, listener, lines, Terms(timeout_seconds=WAIT_SECONDS), answers.append)
+    return sorted(answers, key=lambda answer: answer.asked.line)
+
+
+async def until(url: str, question: str) -> None:
+    """Wait until the database answers a question with true."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    connection = await asyncpg.connect(url)
+    try:
+        while not await connection.fetchval(question):
+            assert time.monotonic() < deadline, f"not within {WAIT_SECONDS} s: {question}"
+            await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+async def _migrate(urls: Urls) -> None:
+    for service in all_services():
+        connection = await asyncpg.connect(urls[service.name])
+        await migrate(connection, service.migrations)
+        await connection.close()
+
+
+def _of_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")

@@ -1,0 +1,360 @@
+"""The audit, on the tables of three services that have placed, refused, cancelled and delivered orders."""
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from messages.contracts.delivery import AgentCameOnline, DeliveryCompleted
+from messages.contracts.store import StockReceived
+from messages.transport.broker import Broker
+from messages.transport.edge import write
+from messages.transport.edge_connection import say
+from messages.transport.failures import Unreachable
+from messages.transport.in_process import InProcessBroker
+from messages.transport.topology import listener, topology_of
+from order_saga import audit as auditing
+from order_saga.audit import audit, examine
+from tests.integration.small_system import Urls, all_services, databases, place_all, running, until
+
+LATER = datetime.now(UTC) + timedelta(days=3)
+MINE = listener("test")
+QUEUE = MINE.queues[0].name
+SETTLED = """
+    SELECT count(*) FILTER (WHERE state = 'confirmed') = 1 AND count(*) FILTER (WHERE state = 'fulfilled') = 1
+        AND count(*) FILTER (WHERE state IN ('reserved', 'assigned')) = 0
+    FROM published.holdings
+"""
+KEEP = """
+    DO $$ DECLARE name text; BEGIN
+        CREATE SCHEMA IF NOT EXISTS kept;
+        FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+            AND relkind IN ('r', 'p') AND NOT relispartition AND to_regclass('kept.' || relname) IS NULL
+        LOOP EXECUTE format('CREATE TABLE kept.%1$I AS TABLE %1$I', name); END LOOP;
+    END $$
+"""
+RESTORE = """
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'kept'::regnamespace
+        LOOP
+            EXECUTE format('DELETE FROM %1$I; INSERT INTO %1$I OVERRIDING SYSTEM VALUE TABLE kept.%1$I', name);
+        END LOOP;
+    END $$
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """Databases in which everything is as it should be, with an order of each kind."""
+
+    urls: Urls
+    placed: UUID
+    delivered: UUID
+    refused: UUID
+    cancelled: UUID
+
+    async def corrupt(self, service: str, statements: str) -> None:
+        """Change what the services would never change: `{placed}` and so on stand for the orders."""
+        connection = await asyncpg.connect(self.urls[service])
+        try:
+            # No trigger shall stand between a test and its corruption.
+            await connection.execute("SET session_replication_role = replica")
+            await connection.execute(statements.format_map({name: str(value) for name, value in vars(self).items()}))
+        finally:
+            await connection.close()
+
+
+def order(quantity: int = 2) -> bytes:
+    lines = [{"sku": "milk", "quantity": quantity, "price_cents": 129}]
+    return json.dumps({"customer_id": "C-1", "store_id": "north", "zone": "centre", "lines": lines}).encode()
+
+
+def cancel() -> bytes:
+    return json.dumps({"type": "CancelOrder/1.0", "order_id": str(uuid.uuid4())}).encode()
+
+
+@pytest.fixture(scope="module")
+async def prepared(postgres_url: str) -> AsyncIterator[World]:
+    """Three services have lived, and are gone."""
+    exchanges = InProcessBroker(topology_of(all_services()))
+    exchanges.declare(MINE)
+    async with databases(postgres_url) as urls:
+        async with running(urls, exchanges.beside):
+            broker = exchanges.beside()
+            await broker.start()
+            await stock(broker, urls)
+            world = await live(broker, urls)
+            await broker.close()
+        yield world
+
+
+@pytest.fixture
+async def world(prepared: World) -> AsyncIterator[World]:
+    """Is again as it was, after the test."""
+    for service in prepared.urls:
+        await prepared.corrupt(service, KEEP)
+    yield prepared
+    for service in prepared.urls:
+        await prepared.corrupt(service, RESTORE)
+
+
+async def stock(broker: Broker, urls: Urls) -> None:
+    names = tuple(f"P-{number}" for number in range(20))
+    goods = write(StockReceived, store_id="north", sku="milk", best_before=LATER, packet_ids=names)
+    await say(broker, [goods, *(write(AgentCameOnline, agent_id=each, zone="centre") for each in ("A-1", "A-2"))])
+    await until(urls["store_worker"], "SELECT count(*) = 20 FROM published.stock")
+    await until(urls["delivery_worker"], "SELECT count(*) = 2 FROM published.stock")
+
+
+async def live(broker: Broker, urls: Urls) -> World:
+    answers = await place_all(broker, QUEUE, [order(), order(3), order(99), cancel()])
+    placed, delivered, refused, cancelled = (answer.asked.order_id for answer in answers)
+    await say(broker, [write(DeliveryCompleted, order_id=delivered)])
+    for worker in ("store_worker", "delivery_worker"):
+        await until(urls[worker], SETTLED)
+    await until(
+        urls["order_saga"], "SELECT bool_and(cleaned_at IS NOT NULL OR outcome = 'placed') FROM published.orders"
+    )
+    return World(urls, placed, delivered, refused, cancelled)
+
+
+async def test_a_clean_system_is_clean(world: World) -> None:
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert report.findings == []
+    assert (report.orders, report.unreadable) == (4, 0)
+
+
+CORRUPTIONS = {
+    "a placed order's reservation is gone": (
+        "store_worker",
+        "DELETE FROM reservation WHERE order_id = '{placed}'",
+        ("I1", "{placed}", "store: the order is placed, and its reservation here is absent"),
+    ),
+    "a placed order's agent is released": (
+        "delivery_worker",
+        """UPDATE reservation SET state = 'released', reason = 'released', unit_ids = '{{}}', forget_at = now()
+            WHERE order_id = '{placed}'; UPDATE agent SET order_id = NULL""",
+        ("I1", "{placed}", "delivery: the order is placed, and its reservation here is released"),
+    ),
+    "a packet of a placed order is back on the shelf": (
+        "store_worker",
+        """UPDATE packet SET order_id = NULL
+            WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id = '{placed}')""",
+        ("I2", "{placed}", "confirmed, and held by another order or by none"),
+    ),
+    "a placed order's packet is another order's": (
+        "store_worker",
+        """UPDATE packet SET order_id = '{delivered}'
+            WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id = '{placed}')""",
+        ("I2", "{placed}", "confirmed, and held by another order or by none"),
+    ),
+    "a packet is delivered to two customers": (
+        "store_worker",
+        """UPDATE reservation SET unit_ids = (SELECT unit_ids FROM reservation WHERE order_id = '{placed}')
+            WHERE order_id = '{delivered}'""",
+        ("I2", "{delivered}", "fulfilled, and held by another order or by none"),
+    ),
+    "the customer was promised other packets": (
+        "order_saga",
+        """UPDATE saga SET granted = jsonb_set(granted, '{{store}}', '["P-77", "P-78"]') WHERE order_id = '{placed}'""",
+        ("I1", "{placed}", "store: P-77, P-78 promised to the customer, and"),
+    ),
+    "the customer ordered more": (
+        "order_saga",
+        """UPDATE saga SET request = jsonb_set(request::jsonb, '{{lines,0,quantity}}', '3')
+            WHERE order_id = '{placed}'""",
+        ("I1", "{placed}", "store: 2 units confirmed, and 3 wanted"),
+    ),
+    "the customer ordered another sku": (
+        "order_saga",
+        """UPDATE saga SET request = jsonb_set(request::jsonb, '{{lines,0,sku}}', '"bread"')
+            WHERE order_id = '{placed}'""",
+        ("I1", "{placed}", "store: 2 x bread wanting"),
+    ),
+    "the customer ordered less": (
+        "order_saga",
+        """UPDATE saga SET request = jsonb_set(request::jsonb, '{{lines,0,quantity}}', '1')
+            WHERE order_id = '{placed}'""",
+        ("I2", "{placed}", "store: 1 x milk more than was asked for"),
+    ),
+    "the packets are another store's": (
+        "store_worker",
+        """UPDATE packet SET store_id = 'south' WHERE order_id = '{placed}';
+            UPDATE received SET received = received - 2; INSERT INTO received VALUES ('south', 'milk', 2)""",
+        ("I1", "{placed}", "store: packets of another store than north"),
+    ),
+    "a packet has vanished": (
+        "store_worker",
+        "DELETE FROM packet WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id IS NULL)",
+        ("I3", None, "north should have 20 of milk, sold or not, and has 19"),
+    ),
+    "a packet was never received": (
+        "store_worker",
+        "INSERT INTO packet (packet_id, store_id, sku, best_before) VALUES ('P-99', 'north', 'bread', now() + '1 day')",
+        ("I3", None, "north should have 0 of bread, sold or not, and has 1"),
+    ),
+    "a refused order holds a packet": (
+        "store_worker",
+        """UPDATE packet SET order_id = '{refused}'
+            WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id IS NULL)""",
+        ("I3", "{refused}", "held, and the reservation is refused without"),
+    ),
+    "a cancelled order holds an agent": (
+        "delivery_worker",
+        "UPDATE agent SET order_id = '{cancelled}' WHERE order_id IS NULL",
+        ("I3", "{cancelled}", "delivery: A-"),
+    ),
+    "a refused order's release was forgotten": (
+        "delivery_worker",
+        """UPDATE reservation SET state = 'assigned', reason = NULL, unit_ids = '{{A-1}}', forget_at = NULL,
+            due_at = now(), assigned_at = now(), expires_at = now() WHERE order_id = '{refused}'""",
+        ("I3", "{refused}", "delivery: A-1 assigned for an order that is not placed and said to be clean"),
+    ),
+    "a placed order is not confirmed": (
+        "store_worker",
+        "UPDATE reservation SET state = 'assigned', due_at = now() WHERE order_id = '{placed}'",
+        ("I3", "{placed}", "store: merely assigned, and the order is placed since"),
+    ),
+    "an order that was not placed is confirmed": (
+        "order_saga",
+        """UPDATE saga SET phase = 'closed', outcome = 'not_placed', reason = 'cancelled', granted = '{{}}',
+            standing = '{{}}', cleaned_at = now() WHERE order_id = '{placed}'""",
+        ("I3", "{placed}", "store: confirmed, and the order is not_placed"),
+    ),
+    "the orchestrator has forgotten an order": (
+        "order_saga",
+        "DELETE FROM saga WHERE order_id = '{placed}'",
+        ("I3", "{placed}", "confirmed for an order that nobody has heard of"),
+    ),
+    "an order is not decided": (
+        "order_saga",
+        """UPDATE saga SET phase = 'reserving', outcome = NULL, reason = NULL, decided_at = NULL, cleaned_at = NULL
+            WHERE order_id = '{refused}'""",
+        ("I4", "{refused}", "still undecided (reserving), and due at"),
+    ),
+    "an order is not clean": (
+        "order_saga",
+        "UPDATE saga SET phase = 'releasing', cleaned_at = NULL WHERE order_id = '{refused}'",
+        ("I4", "{refused}", "and still not clean (releasing)"),
+    ),
+    "two outcomes were told": (
+        "order_saga",
+        """INSERT INTO timeline SELECT '{placed}', now(), event, detail FROM timeline
+            WHERE order_id = '{refused}' AND detail LIKE '%-> releasing: %'""",
+        ("I5", "{placed}", "outcome placed, but not_placed and placed was told"),
+    ),
+    "the outcome has been turned": (
+        "order_saga",
+        """UPDATE saga SET phase = 'closed', outcome = 'not_placed', reason = 'cancelled', granted = '{{}}',
+            standing = '{{}}', cleaned_at = now() WHERE order_id = '{placed}'""",
+        ("I5", "{placed}", "outcome not_placed, but placed was told"),
+    ),
+    "an envelope was never said": (
+        "delivery_worker",
+        """INSERT INTO outbox (exchange, key, body, documents, publish_after)
+            VALUES ('answers', 'order_saga.answers', '', 1, now())""",
+        ("I6", None, "1 envelopes are stuck in the outbox"),
+    ),
+    "a command could not be handled": (
+        "store_worker",
+        """INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body)
+            VALUES (gen_random_uuid(), 'ReservePackets/1.0', '{placed}', 'store_worker.reserve', 'handler_failed',
+                'x', '')""",
+        ("I6", "{placed}", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x"),
+    ),
+    "an answer could not be read": (
+        "order_saga",
+        """INSERT INTO parked (message_id, type, queue, reason, detail, body)
+            VALUES (gen_random_uuid(), 'PacketsReserved/2.0', 'order_saga.answers', 'unknown_version', 'x', '')""",
+        ("I6", None, "parked: PacketsReserved/2.0 from order_saga.answers: unknown_version, x"),
+    ),
+}
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+async def test_a_corruption_is_found_and_named(world: World, corruption: str) -> None:
+    service, statements, (invariant, order_name, sentence) = CORRUPTIONS[corruption]
+    order_id = vars(world)[order_name.strip("{}")] if order_name else None
+    await world.corrupt(service, statements)
+
+    findings = await audit(world.urls, at_rest=True)
+
+    assert any(
+        (finding.invariant, finding.order_id) == (invariant, order_id) and sentence in finding.sentence
+        for finding in findings
+    ), findings
+
+
+async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> None:
+    await world.corrupt(
+        "order_saga",
+        """INSERT INTO parked (message_id, type, queue, reason, detail, body) VALUES
+            (gen_random_uuid(), 'OrderRequested/1.0', 'order_saga.orders', 'invalid', 'x', ''),
+            (gen_random_uuid(), NULL, 'order_saga.orders', 'not_json', 'x', '')""",
+    )
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert (report.findings, report.unreadable) == ([], 2)
+
+
+async def test_a_suspect_that_has_mended_itself_meanwhile_is_not_accused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graces: list[float] = []
+
+    async def mend(seconds: float) -> None:
+        graces.append(seconds)
+        await world.corrupt(
+            "order_saga", "UPDATE saga SET phase = 'closed', cleaned_at = now() WHERE order_id = '{refused}'"
+        )
+
+    monkeypatch.setattr(auditing, "sleep", mend)
+    unclean = "UPDATE saga SET phase = 'releasing', cleaned_at = NULL, decided_at = now() - interval '1 hour'"
+    await world.corrupt("order_saga", f"{unclean} WHERE order_id = '{{refused}}'")
+
+    assert await audit(world.urls, 7.0) == []
+    assert graces == [7.0]
+
+
+async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_: float) -> None:
+        """Nothing mends itself."""
+
+    monkeypatch.setattr(auditing, "sleep", wait)
+    await world.corrupt("store_worker", "DELETE FROM reservation WHERE order_id = '{placed}'")
+    await world.corrupt("store_worker", "DELETE FROM packet WHERE order_id IS NULL")
+
+    findings = await audit(world.urls, 7.0)
+
+    assert {finding.invariant for finding in findings} == {"I1", "I3"}
+    assert {finding.order_id for finding in findings} == {world.placed, None}
+
+
+async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> None:
+    exchanges = InProcessBroker(topology_of(all_services()))
+    exchanges.declare(MINE)
+    async with databases(postgres_url) as urls, running(urls, exchanges.beside):
+        broker = exchanges.beside()
+        await broker.start()
+        await stock(broker, urls)
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(place_all(broker, QUEUE, [order(1) for _ in range(300)]))
+            while not placing.done():
+                assert await audit(urls, 0.5) == []
+        assert Counter(answer.pleases for answer in placing.result()) == {True: 2, False: 298}
+
+
+async def test_a_database_that_is_not_there_is_named(world: World) -> None:
+    nowhere = dict(world.urls) | {"store_worker": "postgresql://postgres@127.0.0.1:1/nowhere"}
+
+    with pytest.raises(Unreachable, match=r"^STORE_WORKER_DATABASE_URL: "):
+        await audit(nowhere)
