@@ -1,0 +1,34 @@
+"""Many orders for few things: what there is, is sold exactly once, and to the last piece."""
+
+import asyncio
+from collections import Counter
+
+from tests.end_to_end.verdict import reasons
+
+
+async def test_of_two_orders_for_the_last_packet_one_is_placed_and_the_other_is_told(new_cell):
+    cell = await new_cell(of_each=2)
+    skus = [f"sku-{n}" for n in range(20)]
+    market = await cell.market(agents=40, **dict.fromkeys(skus, 1))
+    pairs = [[market.order(**{sku: 1}) for _ in range(2)] for sku in skus]
+    outcomes = await asyncio.gather(*(asyncio.gather(*map(cell.client.place, pair)) for pair in pairs))
+    assert [reasons(pair) for pair in outcomes] == [Counter(placed=1, out_of_stock=1)] * len(skus)
+
+
+async def test_five_hundred_orders_at_once_for_fifty_packets_and_forty_agents_place_forty(shop):
+    market = await shop.market(agents=40, milk=50)
+    outcomes = await asyncio.gather(*(shop.client.place(market.order(milk=1)) for _ in range(500)))
+    counted = reasons(outcomes)
+    assert counted["placed"] == 40
+    assert counted.keys() == {"placed", "out_of_stock", "no_agent"}
+    free = "SELECT unit_id FROM published.stock WHERE place = $1 AND state = 'free'"
+    await shop.until_rows("store_worker", free, market.store_id, number=10)
+
+
+async def test_two_daemons_of_each_share_a_load_and_refuse_nothing_that_is_there(new_cell):
+    cell = await new_cell(of_each=2)
+    market = await cell.market(agents=400, milk=400, bread=400)
+    outcomes = await asyncio.gather(*(cell.client.place(market.order(milk=1, bread=1)) for _ in range(400)))
+    assert reasons(outcomes) == Counter(placed=400)
+    for daemon in cell.daemons:
+        assert await daemon.counted("messages_heard") > 50, f"{daemon.log.stem} had nothing to do"

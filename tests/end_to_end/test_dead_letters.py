@@ -1,0 +1,31 @@
+"""What the broker gives up delivering is not lost: it is parked, where people look."""
+
+import asyncio
+
+from tests.end_to_end.verdict import rest
+from tests.end_to_end.wire import wire
+
+DELIVERY_LIMIT = 100
+
+
+async def test_a_message_that_the_broker_gave_up_is_parked_and_its_order_is_placed_all_the_same(shop):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    await shop.daemon("store_worker").kill()
+    placing = asyncio.create_task(shop.client.place(order))
+    async with wire(shop.broker_url) as hand:
+        await hand.until_waiting("store_worker.reserve")
+        taken = 0
+        while await hand.take_and_vanish("store_worker.reserve"):
+            taken += 1
+        assert taken >= DELIVERY_LIMIT
+        await hand.until_waiting("store_worker.dead")
+    await shop.daemon("store_worker").start()
+    parked = "SELECT FROM published.parked WHERE reason = 'dead_lettered' AND type = 'ReservePackets/1.0'"
+    await shop.until_rows("store_worker", parked)
+    assert (await placing)["type"] == "OrderPlaced/1.0"
+    await rest(shop)
+    code, output = await shop.command("order_saga", "audit", "--json")
+    assert code == 1
+    assert "dead_lettered" in output
+    await shop.discard_parked("store_worker")

@@ -1,0 +1,179 @@
+"""Everything is reserved, and then something goes wrong: what is assigned is undone, and what comes late is refused."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.end_to_end.cell import Cell
+from tests.end_to_end.client import Document, document
+from tests.end_to_end.market import Market
+from tests.end_to_end.verdict import rest
+from tests.end_to_end.wire import wire
+
+OTHER = {"store_worker": "delivery_worker", "delivery_worker": "store_worker"}
+RESERVED = {"store_worker": "PacketsReserved", "delivery_worker": "AgentReserved"}
+ASSIGN = {"store_worker": "AssignPackets", "delivery_worker": "AssignAgent"}
+RELEASE = {"store_worker": "ReleasePackets", "delivery_worker": "ReleaseAgent"}
+WORKERS = pytest.mark.parametrize("worker", list(OTHER))
+
+NEVER_SWEEPS = {"STORE_WORKER_SWEEP_INTERVAL_SECONDS": "3600"}
+SHORT = {"ORDER_SAGA_BUDGET_SECONDS": "5", "ORDER_SAGA_LEASE_SECONDS": "10"}
+
+
+async def test_a_packet_withdrawn_after_it_was_reserved_undoes_the_assigned_agent(shop):
+    market = await shop.market(agents=1, milk=1, bread=1)
+    order = market.order(milk=1)
+    async with only_reserved_by(shop, "store_worker", order) as placing:
+        await shop.client.say(market.withdrawal(*market.packets["milk"]))
+        await shop.until_noted("store_worker", order["order_id"], "PacketsWithdrawn")
+    outcome = await placing
+    assert (outcome["participant"], outcome["reason"]) == ("store", "packet_withdrawn")
+    await until_assigned_by(shop, "delivery_worker", order)
+    await rest(shop)
+    assert (await shop.client.place(market.order(bread=1)))["agent_id"] == market.agents[0]
+    assert (await shop.client.place(market.order(milk=1)))["type"] == "OrderNotPlaced/1.0"
+
+
+async def test_an_agent_who_went_offline_after_being_reserved_undoes_the_assigned_packets(shop):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    async with only_reserved_by(shop, "delivery_worker", order) as placing:
+        await shop.client.say(document("AgentWentOffline", agent_id=market.agents[0]))
+        await shop.until_noted("delivery_worker", order["order_id"], "AgentWentOffline")
+    outcome = await placing
+    assert (outcome["participant"], outcome["reason"]) == ("delivery", "agent_offline")
+    await until_assigned_by(shop, "store_worker", order)
+    await shop.client.say(document("AgentCameOnline", agent_id=market.agents[0], zone=market.zone))
+    await shop.until_free(market)
+
+
+async def test_a_lease_that_is_over_has_its_assign_refused_though_no_sweeper_has_run(new_cell):
+    cell = await new_cell(**NEVER_SWEEPS)
+    market = await cell.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    async with reserved_for_a_moment(cell, market, order, lease_seconds=1) as placing:
+        await until_the_lease_is_over(cell, "store_worker")
+    outcome = await placing
+    assert (outcome["participant"], outcome["reason"]) == ("store", "reservation_expired")
+    await cell.until_noted("store_worker", order["order_id"], "AssignPackets", "refused: reservation_expired")
+    await until_assigned_by(cell, "delivery_worker", order)
+    await cell.until_free(market)
+
+
+async def test_a_lease_that_the_sweeper_has_ended_has_its_assign_refused(shop):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    with ExitStack() as standstill:
+        async with reserved_for_a_moment(shop, market, order, lease_seconds=3) as placing:
+            standstill.enter_context(shop.daemon("order_saga").paused())
+        # The orchestrator finds both in its queue: the agent is reserved, and the packets no longer are.
+        await shop.until_held("delivery_worker", order["order_id"], "reserved")
+        await shop.until_held("store_worker", order["order_id"], "expired")
+    outcome = await placing
+    assert (outcome["participant"], outcome["reason"]) == ("store", "reservation_expired")
+    await shop.until_noted("store_worker", order["order_id"], "AssignPackets", "refused: reservation_expired")
+    await shop.until_free(market)
+
+
+@WORKERS
+async def test_a_worker_that_was_down_through_phase_two_is_asked_again_and_the_order_is_placed(shop, worker):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    async with only_reserved_by(shop, worker, order) as placing:
+        await shop.daemon(worker).kill()
+    await until_assigned_by(shop, OTHER[worker], order)
+    async with wire(shop.broker_url) as hand:
+        await hand.until_waiting(f"{worker}.settle")
+        assert await hand.purge(f"{worker}.settle") >= 1
+    await shop.daemon(worker).start()
+    assert (await placing)["type"] == "OrderPlaced/1.0"
+    await shop.until_noted("order_saga", order["order_id"], "Due", "assigning: asked")
+
+
+@WORKERS
+async def test_a_worker_that_was_down_for_too_long_does_not_keep_anything(new_cell, worker):
+    cell = await new_cell(**SHORT)
+    market = await cell.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    async with only_reserved_by(cell, worker, order) as placing:
+        await cell.daemon(worker).kill()
+    await until_assigned_by(cell, OTHER[worker], order)
+    assert (await placing)["reason"] == "deadline_passed"
+    await cell.until_held(OTHER[worker], order["order_id"], "released")
+    await until_the_lease_is_over(cell, worker)
+    await cell.daemon(worker).start()
+    await cell.until_free(market)
+
+
+@WORKERS
+async def test_a_release_that_overtakes_its_reserve_keeps_it_from_holding_anything(shop, worker):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    release = document(RELEASE[worker], order_id=order["order_id"])
+    await shop.client.say(release, exchange="commands", key=f"{worker}.settle")
+    await shop.until_noted(worker, order["order_id"], RELEASE[worker], "nothing was held")
+    outcome = await shop.client.place(order)
+    assert (outcome["type"], outcome["reason"]) == ("OrderNotPlaced/1.0", "released")
+    await shop.until_free(market)
+
+
+async def test_an_order_cancelled_while_both_workers_are_down_holds_nothing_when_they_are_back(shop):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    for worker in OTHER:
+        await shop.daemon(worker).kill()
+    placing = asyncio.create_task(shop.client.place(order))
+    await shop.until_noted("order_saga", order["order_id"], "OrderRequested", "reserving")
+    assert (await shop.client.cancel(order["order_id"]))["reason"] == "cancelled"
+    await placing
+    for worker in OTHER:
+        await shop.daemon(worker).start()
+    await rest(shop)
+    await shop.until_free(market)
+
+
+@asynccontextmanager
+async def only_reserved_by(cell: Cell, worker: str, order: Document) -> AsyncIterator["asyncio.Task[Document]"]:
+    """This worker has reserved for the order. The other one stands still, until the end of the block."""
+    with cell.daemon(OTHER[worker]).paused():
+        placing = asyncio.create_task(cell.client.place(order))
+        await cell.until_noted("order_saga", order["order_id"], RESERVED[worker])
+        yield placing
+
+
+@asynccontextmanager
+async def reserved_for_a_moment(
+    cell: Cell, market: Market, order: Document, *, lease_seconds: int
+) -> AsyncIterator["asyncio.Task[Document]"]:
+    """As above, for the store, with a lease that is much shorter than settings allow, as after a leap of its clock."""
+    (line,) = order["lines"]
+    reserve = document(
+        "ReservePackets",
+        order_id=order["order_id"],
+        store_id=market.store_id,
+        wants=[{"sku": line["sku"], "quantity": line["quantity"]}],
+        lease_seconds=lease_seconds,
+        not_after=(datetime.now(UTC) + timedelta(seconds=30)).isoformat(),
+    )
+    with cell.daemon("delivery_worker").paused():
+        await cell.daemon("store_worker").kill()
+        placing = asyncio.create_task(cell.client.place(order))
+        async with wire(cell.broker_url) as hand:
+            await hand.until_waiting("store_worker.reserve")
+            await hand.purge("store_worker.reserve")
+            await cell.client.say(reserve, exchange="commands", key="store_worker.reserve")
+        await cell.daemon("store_worker").start()
+        await cell.until_noted("order_saga", order["order_id"], RESERVED["store_worker"])
+        yield placing
+
+
+async def until_assigned_by(cell: Cell, worker: str, order: Document) -> None:
+    await cell.until_noted(worker, order["order_id"], ASSIGN[worker], "assigned ")
+
+
+async def until_the_lease_is_over(cell: Cell, worker: str) -> None:
+    over = "SELECT FROM published.holdings WHERE state = 'reserved' AND expires_at < clock_timestamp()"
+    await cell.until_rows(worker, over)
