@@ -80,7 +80,7 @@ async def _deliver(system: System, conversation: Conversation) -> None:
     await _say(system, (write(DeliveryCompleted, order_id=order_id) for order_id in placed))
     for worker in ("store_worker", "delivery_worker"):
         await look_until(system.urls[worker], queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
-    click.echo(f"{len(placed)} orders delivered.")
+    click.echo(f"Orders delivered: {len(placed)}.")
 
 
 def _is_placed(told: set[Message]) -> bool:
