@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -30,6 +30,16 @@ class Heard:
     readable: list[Incoming] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
 
+    @property
+    def documents(self) -> int:
+        return len(self.readable) + len(self.malformed)
+
+    def add(self, document: Incoming | Malformed) -> None:
+        if isinstance(document, Incoming):
+            self.readable.append(document)
+        else:
+            self.malformed.append(document)
+
 
 class Consumer:
     """Handles one batch after the other until told to stop."""
@@ -50,6 +60,8 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 await self._transactor.publisher.room()
+                if self._stopping.is_set():
+                    return
                 batch = await self._intake.take()
                 if batch:
                     await self._handle(batch)
@@ -63,20 +75,21 @@ class Consumer:
 
     async def _handle(self, batch: Sequence[Taken]) -> None:
         began = time.perf_counter()
-        await self._settle(self._hear(batch))
+        for heard in self._hear(batch):
+            await self._settle(heard)
         await self._intake.acknowledge(batch)
         self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
 
-    def _hear(self, batch: Sequence[Taken]) -> Heard:
+    def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
+        """In one part, unless a single envelope holds more than a transaction should."""
         heard = Heard()
         for taken in batch:
             for body in documents_in(taken.arrival.body, taken.arrival.content_type):
-                document = self._reader.read(body, taken.subscription.queue)
-                if isinstance(document, Incoming):
-                    heard.readable.append(document)
-                else:
-                    heard.malformed.append(document)
-        return heard
+                if heard.documents == self._intake.documents:
+                    yield heard
+                    heard = Heard()
+                heard.add(self._reader.read(body, taken.subscription.queue))
+        yield heard
 
     async def _settle(self, heard: Heard, *, waiting: bool = False) -> None:
         """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
@@ -86,7 +99,8 @@ class Consumer:
                 handled = await self._transactor.handle(heard.readable, heard.malformed, waiting=waiting)
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
-                if not is_infrastructure(error):
+                # What can only be parked has no other way to go: then it is the parking that fails.
+                if heard.readable and not is_infrastructure(error):
                     await self._isolate(heard, error, waiting=waiting)
                     return
                 await self._wait_out(error, backoff)
@@ -94,8 +108,6 @@ class Consumer:
             await self._settle(Heard(handled.look_again), waiting=True)
 
     async def _isolate(self, heard: Heard, error: Exception, *, waiting: bool) -> None:
-        if not heard.readable:
-            raise error
         if len(heard.readable) == 1 and not heard.malformed:
             culprit = heard.readable[0]
             log.error(

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import structlog
+
 from messages.transport.broker import Arrival, Broker, Subscription
 from messages.transport.document import Reader, documents_in
-from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Incoming, Malformed
 from messages.transport.transactor import Transactor
+
+log = structlog.get_logger(__name__)
 
 PREFETCH = 50
 RETRY_SECONDS = 2.0
@@ -34,9 +37,8 @@ class DeadLetters:
         documents = self._documents(arrival)
         try:
             await self._transactor.handle((), documents)
-        except Exception as error:
-            if not is_infrastructure(error):
-                raise
+        except Exception as error:  # noqa: BLE001  whatever it was, there is nothing but parking that can be done
+            log.warning("dead letter held", queue=self._queue, error=str(error) or type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return
         if subscription.arrived and subscription.arrived[0] is arrival:

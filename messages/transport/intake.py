@@ -38,7 +38,7 @@ class Intake:
         undecided_limit: int,
         undecided: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
-        self._documents = documents
+        self.documents = documents
         self._size_bytes = size_bytes
         self._limit = undecided_limit
         self._undecided = undecided
@@ -76,7 +76,7 @@ class Intake:
         # acknowledgement would cover it.
         if intake.arrived:
             await self._count_room()
-        taken = self._take(first, self._documents, self._size_bytes)
+        taken = self._take(first, self.documents, self._size_bytes)
         if not any(each.alone for each in taken):
             taken += self._take_new(intake, taken)
         if intake.arrived and not taken:
@@ -93,7 +93,7 @@ class Intake:
             self._room = self._limit - await self._undecided()
 
     def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
-        documents = self._documents - sum(each.documents for each in taken)
+        documents = self.documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
         if self._undecided is not None:
             documents = min(documents, self._room)

@@ -1,4 +1,4 @@
-"""Scheduled work: each job in a loop of its own, each run in a transaction, and none kept from its next by a failure."""
+"""Scheduled work: each job in a loop of its own, each run in a transaction; a failure keeps none from its next."""
 
 import asyncio
 import random
@@ -59,6 +59,8 @@ class Jobs:
         """Whether there was more to do than one batch."""
         try:
             await self._transactor.publisher.room()
+            if self._stopping.is_set():
+                return False
             handled = await self._transactor.run(job.run)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._transactor.metrics.jobs.labels(job.name, "failed").inc()

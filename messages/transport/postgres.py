@@ -16,9 +16,16 @@ from messages.transport.service import Transaction
 log = structlog.get_logger(__name__)
 
 # Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D
-# are wrong credentials and a missing database; class 42 a missing table or column: none of them depends on the
+# are wrong credentials and a missing database; 3F and 42 a missing schema, table or column: none of them depends on the
 # document that was being handled, so parking it would be wrong and waiting for the operator is right.
-INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "42", "40", "55", "25", "XX"})
+INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "3F", "42", "40", "55", "25", "XX"})
+UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
+# A handler went on after an error of its own statement, and would each time.
+ABORTED = "25P02"
+
+
+class Aborted(Exception):
+    """A statement failed, somebody hid it, and nothing of the transaction was kept."""
 
 
 class Collision(Exception):
@@ -27,12 +34,20 @@ class Collision(Exception):
 
 def is_infrastructure(error: BaseException) -> bool:
     """Tell what time heals from what is wrong with the document or the handler."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a migration changed a table under a prepared statement; the next try prepares it anew
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
+        return error.sqlstate != ABORTED and str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
     if isinstance(error, asyncpg.InterfaceError):
         # A backend that dies in mid-transaction surfaces as InterfaceError; a bad argument as its ValueError child.
         return not isinstance(error, ValueError)
     return isinstance(error, (Collision, OSError, TimeoutError, asyncpg.InternalClientError))
+
+
+def _is_unreachable(error: Exception) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
+    return is_infrastructure(error) and not isinstance(error, Collision)
 
 
 class Database:
@@ -70,23 +85,20 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
-        """Begin together with the statement `opening`, in one round trip; commit at the end of the block.
-
-        Nothing cancels a COMMIT half way: it could succeed all the same, and unreplicated.
-        """
+        """Begin together with the statement `opening`, in one round trip; commit at the end of the block."""
         assert self._pool is not None, "the database is not open"
         try:
             async with self._pool.acquire(timeout=5.0) as connection:
                 tx = cast("Transaction", connection)
-                await tx.execute(f"BEGIN;{opening}")
                 try:
+                    await tx.execute(f"BEGIN;{opening}")
                     yield tx
                 except BaseException:
                     await _roll_back(tx)
                     raise
-                await asyncio.shield(tx.execute("COMMIT"))
+                await _commit(tx)
         except Exception as error:
-            self.reachable = self.reachable and not isinstance(error, (OSError, asyncpg.InterfaceError))
+            self.reachable = self.reachable and not _is_unreachable(error)
             raise
         self.reachable = True
 
@@ -115,7 +127,13 @@ def locking(table: str, order_ids: Collection[UUID]) -> str:
     ids = ",".join(str(order_id) for order_id in order_ids)
     # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels
     # in the same message as BEGIN.
-    return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"  # noqa: S608
+    return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"
+
+
+async def _commit(tx: Transaction) -> None:
+    """Nothing cancels a COMMIT half way: it could succeed all the same, and unreplicated."""
+    if await asyncio.shield(tx.execute("COMMIT")) != "COMMIT":
+        raise Aborted("the transaction had failed before it was to be committed")
 
 
 async def _roll_back(tx: Transaction) -> None:

@@ -23,6 +23,7 @@ class Publisher:
         self._unconfirmed: dict[int, asyncio.Task[None]] = {}
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
+        self._stopping = False
 
     @property
     def unconfirmed(self) -> int:
@@ -38,9 +39,14 @@ class Publisher:
 
     async def room(self) -> None:
         """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
-        while len(self._unconfirmed) >= self._limit:
+        while len(self._unconfirmed) >= self._limit and not self._stopping:
             self._progress.clear()
             await self._progress.wait()
+
+    def stop(self) -> None:
+        """Keep nobody waiting for room any more."""
+        self._stopping = True
+        self._progress.set()
 
     def take_confirmed(self) -> list[int]:
         """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""
@@ -53,10 +59,12 @@ class Publisher:
     async def drain(self, timeout_seconds: float) -> None:
         """Wait for the confirms of what is on its way; after the timeout, leave the rest to the relay."""
         tasks = set(self._unconfirmed.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=timeout_seconds)
-        for task in tasks:
-            task.cancel()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=timeout_seconds)
+        finally:
+            for task in tasks:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _publish(self, rows: Sequence[Row]) -> None:

@@ -10,13 +10,13 @@ from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database, locking
 from messages.transport.publisher import Publisher
-from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.service import Handled, Incoming, Malformed, Said, Service, Transaction
 
 log = structlog.get_logger(__name__)
 
 
 class Transactor:
-    """Runs handlers and jobs, each in one transaction together with its outbox, and publishes once that is committed."""
+    """Runs handlers and jobs, each in one transaction together with its outbox, and publishes what was committed."""
 
     def __init__(
         self, service: Service, database: Database, publisher: Publisher, metrics: Metrics, relay_after_seconds: float
@@ -37,7 +37,7 @@ class Transactor:
             if malformed:
                 await parked.park(tx, malformed)
                 for document in malformed:
-                    handled.said.extend(self._service.answer_malformed(document))
+                    handled.said.extend(self._answer(document))
             return handled
 
         order_ids = {document.message.order_id for document in documents} - {None}
@@ -58,6 +58,13 @@ class Transactor:
         self.publisher.offer(rows)
         self._report(handled)
         return handled
+
+    def _answer(self, document: Malformed) -> list[Said]:
+        try:
+            return self._service.answer_malformed(document)
+        except Exception:
+            log.exception("parked without an answer", message_id=document.message_id, order_id=document.order_id)
+            return []
 
     async def _keep(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
         rows = outbox.pack(handled.said)

@@ -1,0 +1,148 @@
+"""A service that writes down what it hears, and fails where a document wishes it or a test arranges it."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+from uuid import uuid4
+
+from asyncpg import DivisionByZeroError
+from pydantic_settings import SettingsConfigDict
+
+from messages.contracts.message import OrderMessage
+from messages.contracts.order import RequestRejected
+from messages.transport.service import Alarm, Handled, Incoming, Job, Malformed, Note, Said, Service, Transaction
+from messages.transport.settings import Settings
+from messages.transport.topology import COMMANDS, OUTCOMES, Address
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+ELSEWHERE = Address(COMMANDS, "elsewhere")
+COUNTED = Address(OUTCOMES, "counted")
+REJECTED = Address(OUTCOMES, "request_rejected")
+
+Fault: TypeAlias = Callable[[Transaction], Awaitable[object]]
+"""Called with the transaction of the batch, before anything is written."""
+
+FAIL = "fail"
+BREAK_A_RULE = "break a rule"
+HIDE_AN_ERROR = "hide an error"
+LOOK_AGAIN = "look again"
+TELL_ELSEWHERE = "tell elsewhere"
+SHOUT = "shout"
+
+
+class Wish(OrderMessage):
+    """`wish` says how its handling is to go; `text` tells documents apart."""
+
+    FROM_OUTSIDE: ClassVar[bool] = True
+
+    text: str = ""
+    wish: str = ""
+
+
+class Bought(Wish):
+    """New work."""
+
+
+class Paid(Wish):
+    """What is heard before new work."""
+
+
+class Counted(OrderMessage):
+    """Told to the world for whatever was handled."""
+
+    TO_OUTSIDE: ClassVar[bool] = True
+
+    text: str
+
+
+class Forwarded(OrderMessage):
+    """Told to another service."""
+
+    text: str
+
+
+class ToySettings(Settings):
+    model_config = SettingsConfigDict(env_prefix="TOY_")
+
+
+def bought(text: str = "", wish: str = "") -> Bought:
+    return Bought(order_id=uuid4(), text=text, wish=wish)
+
+
+def paid(text: str = "", wish: str = "") -> Paid:
+    return Paid(order_id=uuid4(), text=text, wish=wish)
+
+
+class Toy:
+    """The service's code. `faults` hit the next batches, one each; a closed `gate` holds a batch in its transaction."""
+
+    def __init__(self) -> None:
+        self.faults: deque[Fault] = deque()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.entered = asyncio.Event()
+        self.jobs: list[Job] = []
+        # Read when the service is made, so to be changed before it runs.
+        self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
+        self.rejecting: Callable[[Malformed], list[Said]] = reject
+
+    def service(self) -> Service:
+        return Service(
+            name="toy",
+            handlers={Bought: "bought", Paid: "paid"},
+            handle=self.handle,
+            intake="bought",
+            first="paid",
+            locks="purchase",
+            migrations=[MIGRATIONS],
+            jobs=self.jobs,
+            undecided=self.undecided,
+            answer_malformed=self.rejecting,
+        )
+
+    async def handle(self, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        self.entered.set()
+        await self.gate.wait()
+        if self.faults:
+            await self.faults.popleft()(tx)
+        handled = Handled()
+        for document in documents:
+            await _write_down(tx, document, waiting, handled)
+        return handled
+
+
+def reject(document: Malformed) -> list[Said]:
+    message = RequestRejected(request_message_id=document.message_id, reason="malformed", detail=document.detail[:500])
+    return [Said(message, REJECTED)]
+
+
+async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handled: Handled) -> None:
+    message = document.message
+    assert isinstance(message, Wish)
+    if message.wish == FAIL:
+        raise ValueError(f"cannot handle {message.text}")
+    if message.wish == BREAK_A_RULE:
+        await tx.execute("INSERT INTO purchase VALUES ($1, 100)", message.order_id)
+    if message.wish == HIDE_AN_ERROR:
+        with contextlib.suppress(DivisionByZeroError):
+            await tx.execute("SELECT 1 / 0")
+        return
+    if message.wish == LOOK_AGAIN and not waiting:
+        handled.look_again.append(document)
+        return
+    await tx.execute(
+        "INSERT INTO heard (message_id, type, text, waiting) VALUES ($1, $2, $3, $4)",
+        document.message_id,
+        type(message).__name__,
+        message.text,
+        waiting,
+    )
+    handled.said.append(Said(Counted(order_id=message.order_id, text=message.text), COUNTED, document))
+    handled.story.append(Note(message.order_id, type(message).__name__, message.text, document.message_id))
+    if message.wish == TELL_ELSEWHERE:
+        handled.said.append(Said(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))
+    if message.wish == SHOUT:
+        handled.alarms.append(Alarm("shouted", message.order_id, message.text))
