@@ -1,15 +1,16 @@
 """What an order is about, apart from its id and its deadline: in one form, so that two requests can be compared."""
 
-import json
 from hashlib import sha256
 from uuid import UUID
+
+from pydantic_core import from_json, to_json
 
 from messages.contracts.order import OrderRequested
 
 
 def canonical(order: OrderRequested) -> str:
     """The business content as compact JSON; neither the order of the lines nor the deadline makes another order."""
-    return json.dumps(
+    return to_json(
         {
             "customer_id": order.customer_id,
             "lines": [
@@ -18,9 +19,8 @@ def canonical(order: OrderRequested) -> str:
             ],
             "store_id": order.store_id,
             "zone": order.zone,
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def fingerprint(content: str) -> bytes:
@@ -30,4 +30,4 @@ def fingerprint(content: str) -> bytes:
 
 def remembered(order_id: UUID, content: str) -> OrderRequested:
     """The order again, from its id and its canonical content."""
-    return OrderRequested.model_validate(json.loads(content) | {"order_id": order_id}, strict=False)
+    return OrderRequested.model_validate(from_json(content) | {"order_id": order_id}, strict=False)

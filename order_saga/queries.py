@@ -1,21 +1,14 @@
 """Every SQL statement of the order saga: one typed function each."""
 
-import json
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from functools import lru_cache
-from types import MappingProxyType
 from uuid import UUID
-
-from asyncpg import Record
 
 from messages.transport.postgres import Collision
 from messages.transport.service import Transaction
-from order_saga.participants import Granted
-from order_saga.state import Phase, Saga, Standing
-
-NOTHING_GRANTED: Granted = MappingProxyType({})
+from order_saga.rows import granted_text, saga_of, standing_text
+from order_saga.state import Saga
 
 COLUMNS = """order_id, phase, standing, granted, participant, reason, deadline, asked_at, due_at, repeats,
              accepted_at, decided_at, cleaned_at, fingerprint, traceparent, version"""
@@ -28,14 +21,14 @@ async def read(tx: Transaction, order_ids: Collection[UUID]) -> tuple[datetime, 
               FROM (SELECT) AS at_least_the_clock LEFT JOIN saga ON order_id = ANY ($1::uuid[])""",  # noqa: S608
         list(order_ids),
     )
-    return rows[0]["now"], {row["order_id"]: _saga(row) for row in rows if row["order_id"] is not None}
+    return rows[0]["now"], {row["order_id"]: saga_of(row) for row in rows if row["order_id"] is not None}
 
 
 async def insert(tx: Transaction, sagas: Iterable[Saga]) -> None:
     """Create the rows. Raises Collision if one has come into being since it was looked for."""
     rows = [
         (
-            saga.order_id, saga.phase, saga.outcome, _written(saga.standing), _written(saga.granted),
+            saga.order_id, saga.phase, saga.outcome, standing_text(saga.standing), granted_text(saga.granted),
             saga.participant, saga.reason, saga.deadline, saga.asked_at, saga.due_at, saga.repeats,
             saga.accepted_at, saga.decided_at, saga.cleaned_at, saga.fingerprint, saga.traceparent, saga.request,
         )
@@ -58,8 +51,9 @@ async def update(tx: Transaction, sagas: Iterable[Saga]) -> None:
     """Write what can change. Raises Collision if a row is no longer the one that was read."""
     rows = [
         (
-            saga.order_id, saga.version, saga.phase, saga.outcome, _written(saga.standing), _written(saga.granted),
-            saga.participant, saga.reason, saga.asked_at, saga.due_at, saga.repeats, saga.decided_at, saga.cleaned_at,
+            saga.order_id, saga.version, saga.phase, saga.outcome, standing_text(saga.standing),
+            granted_text(saga.granted), saga.participant, saga.reason, saga.asked_at, saga.due_at, saga.repeats,
+            saga.decided_at, saga.cleaned_at,
         )
         for saga in sagas
     ]  # fmt: skip
@@ -106,7 +100,7 @@ async def _lock(tx: Transaction, which: str, limit: int) -> tuple[datetime | Non
             SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  the condition is one of three above
         limit,
     )
-    return rows[0]["now"] if rows else None, [_saga(row, row["request"]) for row in rows]
+    return rows[0]["now"] if rows else None, [saga_of(row, row["request"]) for row in rows]
 
 
 @asynccontextmanager
@@ -152,44 +146,6 @@ async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:
         limit,
     )
     return _count(status)
-
-
-def _saga(row: Record, request: str | None = None) -> Saga:
-    return Saga(
-        order_id=row["order_id"],
-        phase=Phase(row["phase"]),
-        standing=_standing(row["standing"]),
-        granted=_granted(row["granted"]),
-        participant=row["participant"],
-        reason=row["reason"],
-        deadline=row["deadline"],
-        asked_at=row["asked_at"],
-        due_at=row["due_at"],
-        repeats=row["repeats"],
-        accepted_at=row["accepted_at"],
-        decided_at=row["decided_at"],
-        cleaned_at=row["cleaned_at"],
-        fingerprint=row["fingerprint"],
-        traceparent=row["traceparent"],
-        request=request,
-        version=row["version"],
-    )
-
-
-@lru_cache(maxsize=1024)
-def _standing(text: str) -> Mapping[str, Standing]:
-    """Few texts, each read many times: hence shared, and unchangeable."""
-    return MappingProxyType({name: Standing(standing) for name, standing in json.loads(text).items()})
-
-
-def _granted(text: str) -> Granted:
-    if text == "{}":
-        return NOTHING_GRANTED
-    return {name: tuple(unit_ids) for name, unit_ids in json.loads(text).items()}
-
-
-def _written(document: Mapping[str, str | Sequence[str]]) -> str:
-    return json.dumps(dict(document), separators=(",", ":")) if document else "{}"
 
 
 def _expect(number: int, status: str) -> None:

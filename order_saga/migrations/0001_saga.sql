@@ -37,7 +37,7 @@ CREATE TABLE saga (
     )
 ) WITH (
     -- Room for an order's few versions on its own page: as long as no indexed column changes, updates stay there.
-    fillfactor = 70,
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 5000
 );
