@@ -1,11 +1,11 @@
 """One service from start to drain: waits for its servers, handles batches, runs jobs, leaves nothing half done."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 import structlog
 
+from messages.transport import outbox
 from messages.transport.broker import Broker
 from messages.transport.consumer import Consumer
 from messages.transport.dead_letters import DeadLetters
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS_SECONDS = 1.0
 BEAT_SECONDS = 1.0
+LAST_WORD_SECONDS = 1.0
 
 
 class Process:
@@ -122,37 +123,42 @@ class Process:
             asyncio.create_task(self._dead_letters.run(self._broker), name="dead letters"),
         }
         stopping = asyncio.create_task(stop.wait())
-        finished, _ = await asyncio.wait({stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
         try:
+            finished, _ = await asyncio.wait({stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
             for task in finished - {stopping}:
                 task.result()
                 raise RuntimeError(f"{task.get_name()} ended by itself")
         finally:
+            stopping.cancel()
             await self._drain(consuming, working)
 
     async def _drain(self, consuming: "asyncio.Task[None]", working: "set[asyncio.Task[None]]") -> None:
         """Finish the batch in hand, acknowledge it, and wait for the confirms, all within the time allowed."""
         log.info("draining")
-        self._jobs.stop()
-        self._consumer.stop()
-        with contextlib.suppress(TimeoutError):
+        for each in (self._consumer, self._jobs, self._publisher):
+            each.stop()
+        try:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self._intake.stop()
                 await asyncio.wait({consuming})
-                await self._publisher.drain(self._settings.drain_seconds / 2)
-                await self._delete_confirmed()
+                await self._publisher.drain()
+        except TimeoutError:
+            log.warning("not all was finished in time; what is left will be done again")
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
+        await self._publisher.abandon()
+        await self._delete_confirmed()
 
     async def _delete_confirmed(self) -> None:
         confirmed = self._publisher.take_confirmed()
+        if not confirmed:
+            return
         try:
-            async with self._database.transaction() as tx:
-                await tx.execute("DELETE FROM outbox WHERE id = ANY ($1::bigint[])", confirmed)
+            async with asyncio.timeout(LAST_WORD_SECONDS), self._database.transaction() as tx:
+                await outbox.delete(tx, confirmed)
         except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
-            log.warning("confirmed rows stay for the relay", error=str(error))
+            log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)
 
     async def _count_undecided(self) -> int:
         assert self._service.undecided is not None

@@ -56,15 +56,16 @@ class Publisher:
     def give_back(self, ids: Sequence[int]) -> None:
         self._confirmed.extend(ids)
 
-    async def drain(self, timeout_seconds: float) -> None:
-        """Wait for the confirms of what is on its way; after the timeout, leave the rest to the relay."""
+    async def drain(self) -> None:
+        """Wait for the confirms of all that is on its way."""
+        if self._unconfirmed:
+            await asyncio.wait(set(self._unconfirmed.values()))
+
+    async def abandon(self) -> None:
+        """Leave what is still on its way to a relay."""
         tasks = set(self._unconfirmed.values())
-        try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=timeout_seconds)
-        finally:
-            for task in tasks:
-                task.cancel()
+        for task in tasks:
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _publish(self, rows: Sequence[Row]) -> None:
