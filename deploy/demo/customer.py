@@ -11,7 +11,7 @@ from deploy.demo.looking import look_until
 from deploy.demo.script import Deed, Line, Step
 from deploy.demo.system import LEASE_SECONDS, System
 
-AT_A_TIME = 12
+AT_A_TIME = 8
 PAUSE_SECONDS = 0.01
 """Between two orders: a stream that can be followed on a screen."""
 PATIENCE_SECONDS = 30.0

@@ -28,8 +28,8 @@ from store_worker.handlers import SETTLE
 from store_worker.settings import Settings as StoreSettings
 
 NAMES = ("order_saga", "store_worker", "delivery_worker")
-BUDGET_SECONDS = 3.0
-LEASE_SECONDS = 8
+BUDGET_SECONDS = 4.0
+LEASE_SECONDS = 9
 """As short as the settings allow: nobody wants to wait long for a lease to run out."""
 SWEEP_SECONDS = 0.25
 

@@ -37,7 +37,7 @@ def choose_postgres(*, own: bool = False) -> Choice[Server]:
     """`own`: a server that a test may stop, so never one that was given."""
     return _first(
         {
-            "given in the environment": None if own else given.look_for_postgres,
+            "given in the environment": _not_ours(given.look_for_postgres) if own else given.look_for_postgres,
             f"Docker, {containers.POSTGRES_IMAGE}": containers.look_for_postgres,
             "installed": _unless_docker_is_required(installed.look_for_postgres),
             "installed just now": _unless_docker_is_required(_installing("postgresql", installed.look_for_postgres)),
@@ -51,7 +51,7 @@ def choose_rabbitmq(*, own: bool = False) -> Choice[Broker]:
     """`own`: a node that a test may stop, so never one that was given."""
     return _first(
         {
-            "given in the environment": None if own else given.look_for_rabbitmq,
+            "given in the environment": _not_ours(given.look_for_rabbitmq) if own else given.look_for_rabbitmq,
             f"Docker, {containers.RABBITMQ_IMAGE}": containers.look_for_rabbitmq,
             "installed": _unless_docker_is_required(installed.look_for_rabbitmq),
             "installed just now": _unless_docker_is_required(
@@ -73,6 +73,14 @@ def _first(places: dict[str, Look[S] | None]) -> Choice[S]:
                 choice.place = place
                 break
     return choice
+
+
+def _not_ours(look: Look[S]) -> Look[S]:
+    def refuse() -> Callable[[], S]:
+        look()
+        raise Unavailable("the server that was given is not ours to stop")
+
+    return refuse
 
 
 def _unless_docker_is_required(look: Look[S]) -> Look[S] | None:
