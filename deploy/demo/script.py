@@ -65,10 +65,10 @@ def read(path: Path) -> list[Step]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise WrongUsage(f"{path}: {error.strerror}") from None
-    return [_step(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return [step_of(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _step(number: int, line: bytes) -> Step:
+def step_of(number: int, line: bytes) -> Step:
     fields = _fields(line)
     if fields.get("do") in list(Deed):
         return Deed(fields["do"])

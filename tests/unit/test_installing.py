@@ -1,0 +1,106 @@
+"""`make` installs from locks that name no host, once, and says in one line what is missing."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+LOCKS = sorted(PROJECT.glob("requirements*.lock"))
+TOOLS = ("sh", "cat", "cksum", "dirname", "rm")
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_has_a_hash_for_everything_and_names_no_host(lock):
+    text = lock.read_text()
+    assert "://" not in text
+    for requirement in re.split(r"\n(?=\S)", text.strip()):
+        assert re.match(r"[\w.-]+==\S+", requirement), requirement
+        assert "--hash=sha256:" in requirement, requirement
+
+
+def test_everything_the_project_asks_for_is_locked():
+    asked = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    groups = asked["dependency-groups"]
+    assert {*names(asked["project"]["dependencies"])} <= locked("requirements.lock")
+    assert locked("requirements.lock") | {*names(groups["demo"])} <= locked("requirements-demo.lock")
+    assert locked("requirements-demo.lock") | {*names(groups["dev"])} <= locked("requirements-dev.lock")
+
+
+def test_without_python_it_says_so(machine):
+    assert machine.install() == (
+        1,
+        "Python 3.11 or later is needed and nothing on the PATH is that; name one: PYTHON=/path/to/python3\n",
+    )
+
+
+def test_a_python_that_cannot_make_environments_is_told_what_to_install(machine):
+    machine.has("python3", 'case "$2" in *ensurepip*) exit 1;; esac')
+    status, said = machine.install()
+    assert status == 1
+    assert said == "python3 cannot make virtual environments: install python3-venv (Debian, Ubuntu) or uv.\n"
+
+
+def test_it_installs_once(machine):
+    machine.has("python3", "exit 0")
+    machine.has("uv", 'case $1 in venv) mkdir -p .venv/bin; cp "$PYTHON3" .venv/bin/python;; esac; echo "uv $1 $2"')
+    status, said = machine.install()
+    assert status == 0, said
+    assert said.splitlines()[1:] == ["uv venv --quiet", "uv pip install", "uv pip install"]
+    assert machine.install() == (0, "")
+    (machine.folder / "requirements-demo.lock").write_text("another==2")
+    assert "uv pip install" in machine.install()[1]
+
+
+def test_what_a_developer_has_is_enough_for_the_demo(machine):
+    machine.has("python3", "exit 0")
+    machine.has("uv", 'case $1 in venv) mkdir -p .venv/bin; cp "$PYTHON3" .venv/bin/python;; esac')
+    machine.install("dev")
+    assert machine.install("demo") == (0, "")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+class Machine:
+    """A checkout, and a PATH on which there is hardly anything."""
+
+    def __init__(self, tmp_path):
+        self.folder = tmp_path / "checkout"
+        self.path = tmp_path / "path"
+        self.path.mkdir()
+        (self.folder / "deploy").mkdir(parents=True)
+        shutil.copy(PROJECT / "deploy" / "virtualenv", self.folder / "deploy")
+        for lock in ("requirements-demo.lock", "requirements-dev.lock"):
+            (self.folder / lock).write_text("something==1")
+        for tool in (*TOOLS, "mkdir", "cp"):
+            (self.path / tool).symlink_to(shutil.which(tool))
+
+    def has(self, program, script):
+        (self.path / program).write_text(f"#!/bin/sh\n{script}\n")
+        (self.path / program).chmod(0o755)
+
+    def install(self, what="demo"):
+        environment = {"PATH": str(self.path), "PYTHON3": str(self.path / "python3")}
+        ran = subprocess.run(
+            [self.folder / "deploy" / "virtualenv", what],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return ran.returncode, ran.stdout
+
+
+def names(requirements):
+    return {re.match(r"[\w.-]+", each)[0].lower() for each in requirements if isinstance(each, str)}
+
+
+def locked(lock):
+    return {match.lower() for match in re.findall(r"^([\w.-]+)==", (PROJECT / lock).read_text(), re.MULTILINE)}
