@@ -114,6 +114,11 @@ class Database:
             server_settings={
                 "application_name": self._application_name,
                 "jit": "off",
+                # Every statement here finds its rows by key or index. Plans are kept for good once a statement was
+                # run a few times, and one made while a table was still small would read the whole of it for ever.
+                "enable_seqscan": "off",
+                "enable_hashjoin": "off",
+                "enable_mergejoin": "off",
                 "idle_in_transaction_session_timeout": "60s",
                 "statement_timeout": "60s",
             },

@@ -1,0 +1,82 @@
+"""How PostgreSQL goes about the workers' statements: plans are kept, so they must suit tables that have grown."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+
+import delivery_worker.service
+import delivery_worker.settings
+import store_worker.service
+import store_worker.settings
+from messages.contracts.delivery import AgentCameOnline, AssignAgent, ReleaseAgent, ReserveAgent
+from messages.contracts.message import Message
+from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, StockReceived, Want
+from messages.transport.service import Service
+from tests.conftest import NewDatabase
+from tests.integration.workers import Worker, in_seconds
+
+STORE = store_worker.service.service(store_worker.settings.Settings(database_url="postgresql://elsewhere/"))
+DELIVERY = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
+TIMES_UNTIL_A_PLAN_IS_KEPT = 8
+
+
+def store_life(order_id: UUID) -> list[Message]:
+    milk = (Want(sku="milk", quantity=1),)
+    return [
+        StockReceived(store_id="s", sku="milk", best_before=in_seconds(864_000), packet_ids=(f"M-{order_id}",)),
+        ReservePackets(order_id=order_id, store_id="s", wants=milk, lease_seconds=60, not_after=in_seconds(60)),
+        AssignPackets(order_id=order_id, not_after=in_seconds(60)),
+        ReleasePackets(order_id=order_id),
+    ]
+
+
+def delivery_life(order_id: UUID) -> list[Message]:
+    return [
+        AgentCameOnline(agent_id=f"A-{order_id}", zone="z"),
+        ReserveAgent(order_id=order_id, zone="z", lease_seconds=60, not_after=in_seconds(60)),
+        AssignAgent(order_id=order_id, not_after=in_seconds(60)),
+        ReleaseAgent(order_id=order_id),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "life"),
+    [pytest.param(STORE, store_life, id="store"), pytest.param(DELIVERY, delivery_life, id="delivery")],
+)
+async def test_no_plan_that_is_kept_reads_whole_tables(
+    new_database: NewDatabase, service: Service, life: Callable[[UUID], list[Message]]
+) -> None:
+    worker = await Worker.start(service, await new_database(*service.migrations))
+    for _ in range(TIMES_UNTIL_A_PLAN_IS_KEPT):
+        for message in life(uuid4()):
+            await worker.hear(message)
+        for job in service.jobs:
+            await worker.run(job.name)
+
+    plans = await kept_plans(worker)
+
+    assert len(plans) > 5
+    tables = ("reservation", "packet", "agent")
+    whole = [plan for plan in plans if any(f"Seq Scan on {table}" in plan for table in tables)]
+    assert whole == []
+    await worker.stop()
+
+
+async def kept_plans(worker: Worker) -> list[str]:
+    """How the statements that were prepared so far will be executed from now on."""
+    async with worker.database.transaction() as tx:
+        statements = await tx.fetch(
+            "SELECT name, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
+            " WHERE statement ~ 'reservation|packet|agent' AND cardinality(parameter_types) > 0"
+        )
+        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        return [
+            "\n".join(
+                line[0]
+                for line in await tx.fetch(
+                    f'EXPLAIN EXECUTE "{statement["name"]}" ({", ".join(["NULL"] * statement["parameters"])})'
+                )
+            )
+            for statement in statements
+        ]
