@@ -43,10 +43,9 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
     Publishes AgentCameOnline; the running delivery worker does the rest. Exits with 2 if the input is wrong, 3 if the
     broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
-    configure_logs("delivery_worker", "error")
     if file is not None and zone is None:
         reader = RequestReader(AgentCameOnline, AgentWentOffline)
-        requests = [request for _, request in read_lines(reader, file, file.name)]
+        requests = [request for _, request in read_lines(reader, file)]
     elif file is None and zone and agent_ids:
         requests = [write(AgentCameOnline, agent_id=agent_id, zone=zone) for agent_id in agent_ids]
     else:
@@ -56,6 +55,7 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
 
 
 async def _say(requests: list[Request]) -> None:
+    configure_logs("delivery_worker", "error")
     async with connected("agents add") as broker:
         await say(broker, requests)
 

@@ -17,7 +17,7 @@ ORCHESTRATOR = "order_saga"
 class Setting(BaseSettings):
     """`STORE_WORKER_READER_URL`, or else `STORE_WORKER_DATABASE_URL`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: SecretStr | None = None
     reader_url: SecretStr | None = None
@@ -54,7 +54,8 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def look(service: str) -> Reader:
-            reader = await stack.enter_async_context(reading(url_of[service], f"{service.upper()}_DATABASE_URL"))
+            setting = f"{service.upper()}_DATABASE_URL or _READER_URL"
+            reader = await stack.enter_async_context(reading(url_of[service], setting))
             await reader.value("SELECT 1")
             return reader
 

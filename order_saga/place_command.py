@@ -51,10 +51,9 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     the broker cannot be reached or nothing was heard of a request in time. Settings: BROKER_URL, or CLIENT_BROKER_URL
     for a user of one's own.
     """
-    configure_logs("order_saga", "error")
     total = _proofread(file) if file.seekable() else None
     told = Telling(Progress(total, sys.stderr), as_json=as_json)
-    lines = Lines(file, file.name)
+    lines = Lines(file)
     asyncio.run(_place(lines, Terms(window, timeout_seconds), told))
     told.sum_up()
     if lines.mistake is not None:
@@ -63,13 +62,14 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
 
 
 async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
+    configure_logs("order_saga", "error")
     async with listening("place") as (broker, listener):
         await place(broker, listener, lines, terms, told.tell)
 
 
 def _proofread(file: BinaryIO) -> int:
     """How many requests there are. Raises WrongUsage before anything is published, if one of them is wrong."""
-    total = sum(1 for _ in read(file, file.name))
+    total = sum(1 for _ in read(file))
     file.seek(0)
     return total
 

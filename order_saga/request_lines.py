@@ -16,18 +16,17 @@ AHEAD = 1_000
 READER = RequestReader(OrderRequested, CancelOrder)
 
 
-def read(stream: BinaryIO, name: str) -> Iterator[Asked]:
+def read(stream: BinaryIO) -> Iterator[Asked]:
     """Yield the requests. Raises WrongUsage, which names the first line that is none."""
-    for number, request in read_lines(READER, stream, name):
+    for number, request in read_lines(READER, stream):
         yield Asked(number, request)
 
 
 class Lines:
     """What has been read so far, and whether there will be more."""
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._name = name
         self._read: queue.Queue[Asked] = queue.Queue(AHEAD)
         self._ended = False
         self.mistake: WrongUsage | None = None
@@ -54,7 +53,7 @@ class Lines:
 
     def _read_all(self, news: Callable[[], None]) -> None:
         try:
-            for asked in read(self._stream, self._name):
+            for asked in read(self._stream):
                 self._read.put(asked)
                 news()
         except WrongUsage as mistake:

@@ -52,9 +52,8 @@ def add_stock(
     Publishes StockReceived; the running store worker does the rest. Exits with 2 if the input is wrong, 3 if the
     broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
-    configure_logs("store_worker", "error")
     if file is not None and store_id is None:
-        requests = [request for _, request in read_lines(RequestReader(StockReceived), file, file.name)]
+        requests = [request for _, request in read_lines(RequestReader(StockReceived), file)]
     elif file is None and store_id and sku and quantity:
         requests = list(_received(store_id, sku, quantity, best_before))
     else:
@@ -64,6 +63,7 @@ def add_stock(
 
 
 async def _say(requests: list[Request]) -> None:
+    configure_logs("store_worker", "error")
     async with connected("stock add") as broker:
         await say(broker, requests)
 

@@ -26,7 +26,8 @@ def ask(settings: Settings, question: Callable[[Reader], Awaitable[T]]) -> T:
 
     async def answer() -> T:
         url = settings.reader_url or settings.database_url
-        async with reading(url.get_secret_value(), f"{settings.prefix()}DATABASE_URL") as reader:
+        setting = f"{settings.prefix()}{'READER' if settings.reader_url else 'DATABASE'}_URL"
+        async with reading(url.get_secret_value(), setting) as reader:
             return await question(reader)
 
     return asyncio.run(answer())

@@ -67,7 +67,7 @@ class RequestReader:
         return {name: value for name, value in metadata.items() if name not in fields}
 
 
-def read_lines(reader: RequestReader, stream: BinaryIO, name: str) -> Iterator[tuple[int, Request]]:
+def read_lines(reader: RequestReader, stream: BinaryIO) -> Iterator[tuple[int, Request]]:
     """Yield the requests of all lines that are not empty, with their numbers.
 
     Raises WrongUsage, one line, which names the line and its mistake.
@@ -80,7 +80,8 @@ def read_lines(reader: RequestReader, stream: BinaryIO, name: str) -> Iterator[t
         try:
             yield number, reader.read(line)
         except Unreadable as error:
-            raise WrongUsage(f"{name}, line {number}, is not a request: {error.detail} ({error.reason})") from None
+            place = f"{getattr(stream, 'name', '<stdin>')}, line {number}"
+            raise WrongUsage(f"{place}, is not a request: {error.detail} ({error.reason})") from None
 
 
 def _with(metadata: Mapping[str, str], line: bytes) -> bytes:

@@ -26,7 +26,7 @@ QUEUE_EXPIRES_SECONDS = 60
 class Settings(BaseSettings):
     """A client has a broker's user of its own: `CLIENT_BROKER_URL`, or `BROKER_URL` where everybody has the same."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     broker_url: SecretStr = Field(
         default=SecretStr("amqp://guest:guest@localhost/"),

@@ -61,14 +61,15 @@ async def databases(postgres_url: str) -> AsyncIterator[Urls]:
 async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator[None]:
     """The services run, each on a broker of its own, until the end of the block; then they drain."""
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        for name, (settings_of, make) in PROGRAMS.items():
-            settings = settings_of(database_url=urls[name], pool_size=2)
-            tasks.create_task(Process(make(settings), settings, new_broker()).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
+    processes = []
+    for name, (settings_of, make) in PROGRAMS.items():
+        settings = settings_of(database_url=urls[name], pool_size=2)
+        processes.append(asyncio.create_task(Process(make(settings), settings, new_broker()).run(stop)))
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*processes)
 
 
 async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> list[Answer]:
@@ -76,7 +77,7 @@ async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> l
     listener = Listener(broker, queue)
     await listener.start()
     answers: list[Answer] = []
-    lines = Lines(BytesIO(b"\n".join(documents)), "test")
+    lines = Lines(BytesIO(b"\n".join(documents)))
     await place(broker, listener, lines, Terms(timeout_seconds=WAIT_SECONDS), answers.append)
     return sorted(answers, key=lambda answer: answer.asked.line)
 

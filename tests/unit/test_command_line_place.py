@@ -32,7 +32,7 @@ def text(*documents: dict[str, Any] | str) -> io.BytesIO:
 
 
 def asked(*documents: dict[str, Any] | str) -> list[Asked]:
-    return list(read(text(*documents), "orders.jsonl"))
+    return list(read(text(*documents)))
 
 
 def an_order(**given: Any) -> Asked:
@@ -98,7 +98,7 @@ def test_empty_lines_count_but_say_nothing() -> None:
     ],
 )
 def test_a_bad_line_is_named_with_its_mistake(bad: str, problem: str) -> None:
-    with pytest.raises(WrongUsage, match=f"^orders.jsonl, line 2, is not a request: .*{problem}") as error:
+    with pytest.raises(WrongUsage, match=f"^<stdin>, line 2, is not a request: .*{problem}") as error:
         asked(CONTENT, bad)
 
     assert error.value.exit_code == 2

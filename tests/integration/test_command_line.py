@@ -1,0 +1,397 @@
+"""The commands as a user types them, each in a process of its own, beside a running system on real servers."""
+
+import asyncio
+import json
+import os
+import pty
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import asyncpg
+import pytest
+
+from messages.contracts.delivery import AgentCameOnline
+from messages.contracts.order import CancelOrder
+from messages.contracts.store import StockReceived
+from messages.transport.broker import Broker
+from messages.transport.edge import write
+from messages.transport.edge_connection import say
+from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.topology import topology_of
+from tests.integration.small_system import Urls, all_services, databases, running, until
+from tests.servers.management import Management
+
+LATER = datetime.now(UTC) + timedelta(days=3)
+ROOT = Path(__file__).parents[2]
+NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where commands are typed, with the settings of a running system."""
+
+    urls: Urls
+    vhost: str
+    settings: Mapping[str, str]
+    broker: Broker
+
+    async def type(self, *arguments: str, stdin: str = "", **settings: str) -> Result:
+        """`order_saga audit --json`, say."""
+        done = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", *arguments],
+            input=stdin.encode(), env=self.environment | settings, cwd=ROOT,
+            capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.settings}
+
+    async def until(self, service: str, question: str) -> None:
+        await until(self.urls[service], question)
+
+    async def sql(self, service: str, statement: str) -> Any:
+        connection = await asyncpg.connect(self.urls[service])
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def shell(postgres_url: str, amqp_url: str, management_url: str) -> AsyncIterator[Shell]:
+    """A system that runs, with nothing on its shelves."""
+    async with vhost(management_url) as name, databases(postgres_url) as urls:
+        broker_url = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+        topology = topology_of(all_services())
+        settings = {f"{service.upper()}_DATABASE_URL": url for service, url in urls.items()}
+        async with running(urls, lambda: RabbitBroker(broker_url, topology=topology)):
+            broker = RabbitBroker(broker_url)
+            await broker.start()
+            yield Shell(urls, name, settings | {"BROKER_URL": broker_url}, broker)
+            await broker.close()
+
+
+@asynccontextmanager
+async def vhost(management_url: str) -> AsyncIterator[str]:
+    management, name = Management(management_url), f"test-{uuid.uuid4().hex}"
+    await management.create_vhost(name)
+    try:
+        yield name
+    finally:
+        await management.delete_vhost(name)
+
+
+async def a_shop(shell: Shell, packets: int, agents: int) -> str:
+    """A store and a zone of one name, stocked and staffed."""
+    place = f"place-{uuid.uuid4().hex[:8]}"
+    names = tuple(f"{place}-{number}" for number in range(packets))
+    goods = write(StockReceived, store_id=place, sku="milk", best_before=LATER, packet_ids=names)
+    fleet = [write(AgentCameOnline, agent_id=f"{place}-{number}", zone=place) for number in range(agents)]
+    await say(shell.broker, [goods, *fleet])
+    await shell.until("store_worker", free(place, packets))
+    await shell.until("delivery_worker", free(place, agents))
+    return place
+
+
+def free(place: str, number: int) -> str:
+    return f"SELECT count(*) = {number} FROM published.stock WHERE place = '{place}' AND state = 'free'"
+
+
+def order(place: str, quantity: int = 1, **given: Any) -> dict[str, Any]:
+    lines = [{"sku": "milk", "quantity": quantity, "price_cents": 129}]
+    return {"customer_id": "C-1", "store_id": place, "zone": place, "lines": lines} | given
+
+
+def text(documents: Iterable[dict[str, Any]]) -> str:
+    return "".join(f"{json.dumps(document)}\n" for document in documents)
+
+
+async def test_orders_from_a_pipe_are_placed(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=6, agents=3)
+
+    placed = await shell.type("order_saga", "place", "-", stdin=text(order(shop, 2) for _ in range(3)))
+
+    assert placed.code == 0, placed
+    assert [line.split()[0] for line in placed.out.splitlines()] == ["placed"] * 3
+    assert "2 packets place-" in placed.out
+    assert placed.err.startswith("3 placed in ")
+
+
+async def test_every_request_of_a_file_has_its_outcome(shell: Shell, tmp_path: Path) -> None:
+    shop = await a_shop(shell, packets=3, agents=3)
+    mine, theirs = str(uuid.uuid4()), str(uuid.uuid4())
+    file = tmp_path / "orders.jsonl"
+    file.write_text(
+        text(
+            [
+                order(shop, 2, order_id=mine),
+                order(shop, 3, order_id=mine),
+                order(shop, 50),
+                {"type": "CancelOrder/1.0", "order_id": theirs},
+                order(shop, 1, store_id="nowhere"),
+            ]
+        )
+    )
+
+    placed = await shell.type("order_saga", "place", "--json", str(file))
+
+    assert placed.code == 1, placed
+    told = {each["line"]: each for each in placed.objects}
+    assert {line: (each["outcome"], each.get("reason")) for line, each in told.items()} == {
+        1: ("placed", None),
+        2: ("rejected", "conflict"),
+        3: ("not_placed", "out_of_stock"),
+        4: ("not_placed", "cancelled"),
+        5: ("not_placed", "unknown_sku"),
+    }
+    assert len(told[1]["packet_ids"]) == 2
+    assert told[1]["agent_id"].startswith(shop)
+
+
+async def test_what_was_placed_before_is_told_again(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=1, agents=1)
+    document = order(shop, order_id=str(uuid.uuid4()))
+
+    first = await shell.type("order_saga", "place", "--json", "-", stdin=text([document]))
+    second = await shell.type("order_saga", "place", "--json", "-", stdin=text([document]))
+
+    assert first.code == second.code == 0
+    assert [each["packet_ids"] for each in first.objects] == [each["packet_ids"] for each in second.objects]
+
+
+async def test_nothing_of_a_file_with_a_mistake_is_published(shell: Shell, tmp_path: Path) -> None:
+    before = await shell.sql("order_saga", "SELECT count(*) FROM saga")
+    file = tmp_path / "orders.jsonl"
+    file.write_text(text([order("north"), order("north", 0)]))
+
+    placed = await shell.type("order_saga", "place", str(file))
+
+    assert (placed.code, placed.out) == (2, "")
+    assert placed.err.startswith(f"Error: {file}, line 2, is not a request: lines.0.quantity")
+    assert placed.err.count("\n") == 1
+    assert await shell.sql("order_saga", "SELECT count(*) FROM saga") == before
+
+
+async def test_a_broker_that_is_not_there_is_one_line(shell: Shell) -> None:
+    results = await asyncio.gather(
+        shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=NOWHERE),
+        shell.type("store_worker", "stock", "add", "north", "milk", "1", BROKER_URL=NOWHERE),
+    )
+
+    for result in results:
+        assert (result.code, result.out) == (3, "")
+        assert result.err.startswith("Error: BROKER_URL: the broker cannot be reached, or refuses the user")
+        assert result.err.count("\n") == 1
+
+
+async def test_a_system_that_was_never_started_is_one_line(shell: Shell, management_url: str, amqp_url: str) -> None:
+    async with vhost(management_url) as name:
+        empty = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+        placed = await shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=empty)
+
+    assert (placed.code, placed.out) == (3, "")
+    assert placed.err.startswith("Error: BROKER_URL: nobody can listen to `outcomes` there")
+
+
+async def test_what_nobody_answers_is_given_up(shell: Shell, management_url: str, amqp_url: str) -> None:
+    async with vhost(management_url) as name:
+        silent = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+        broker = RabbitBroker(silent, topology=topology_of(all_services()))
+        await broker.start()
+        await say(broker, [write(CancelOrder, order_id=uuid.uuid4())])
+        await broker.close()
+        placed = await shell.type(
+            "order_saga", "place", "--json", "--timeout", "1", "-", stdin=text([order("north")]), BROKER_URL=silent
+        )
+
+    assert placed.code == 3, placed
+    assert [each["outcome"] for each in placed.objects] == ["unanswered"]
+
+
+async def test_a_lost_connection_is_survived(shell: Shell, management_url: str) -> None:
+    shop = await a_shop(shell, packets=2, agents=2)
+    placing = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "order_saga", "place", "--json", "-",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=shell.environment, cwd=ROOT,
+    )  # fmt: skip
+    assert placing.stdin
+    assert placing.stdout
+    for _ in range(2):
+        placing.stdin.write(text([order(shop)]).encode())
+        told = json.loads(await asyncio.wait_for(placing.stdout.readline(), 30))
+        assert told["outcome"] == "placed"
+        await close_connections(Management(management_url), shell.vhost, "place")
+    placing.stdin.close()
+
+    assert await asyncio.wait_for(placing.wait(), 30) == 0
+
+
+async def close_connections(management: Management, vhost_name: str, user_provided_name: str) -> None:
+    """Wait until the broker's statistics know them, and close all of them."""
+    async with asyncio.timeout(20):
+        while True:
+            known = await management.call("GET", f"vhosts/{quote(vhost_name, safe='')}/connections")
+            mine = [each for each in known if str(each.get("user_provided_name")).startswith(user_provided_name)]
+            if mine:
+                break
+            await asyncio.sleep(0.2)
+    for each in mine:
+        await management.call("DELETE", f"connections/{quote(each['name'], safe='')}")
+
+
+async def test_a_terminal_shows_a_bar(shell: Shell, tmp_path: Path) -> None:
+    shop = await a_shop(shell, packets=1, agents=1)
+    file = tmp_path / "orders.jsonl"
+    file.write_text(text([order(shop)]))
+    terminal, its_end = pty.openpty()
+
+    placing = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "order_saga", "place", str(file),
+        stdout=subprocess.DEVNULL, stderr=its_end, env=shell.environment, cwd=ROOT,
+    )  # fmt: skip
+    assert await asyncio.wait_for(placing.wait(), 30) == 0
+    os.close(its_end)
+    shown = os.read(terminal, 65_536).decode()
+    os.close(terminal)
+
+    assert "[##############################] 1/1  1 placed" in shown
+
+
+async def test_the_story_of_an_order_is_told_in_order_of_time(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=1, agents=1)
+    (told,) = (await shell.type("order_saga", "place", "--json", "-", stdin=text([order(shop)]))).objects
+    confirmed = f"SELECT state = 'confirmed' FROM published.holdings WHERE order_id = '{told['order_id']}'"
+    await shell.until("store_worker", confirmed)
+    await shell.until("delivery_worker", confirmed)
+
+    people, machines = await asyncio.gather(
+        shell.type("order_saga", "show", told["order_id"]), shell.type("order_saga", "show", "--json", told["order_id"])
+    )
+
+    assert people.code == machines.code == 0, people
+    assert people.out.startswith(f"order {told['order_id']}: placed after ")
+    assert f"store     confirmed {told['packet_ids'][0]}" in people.out
+    (story,) = machines.objects
+    assert story["order"]["outcome"] == "placed"
+    assert story["holdings"]["delivery"]["unit_ids"] == [told["agent_id"]]
+    happened = [(each["service"], each["event"]) for each in story["timeline"]]
+    assert happened[0] == ("order_saga", "OrderRequested")
+    assert Counter(service for service, _ in happened) == {"order_saga": 5, "store_worker": 3, "delivery_worker": 3}
+    assert [each["at"] for each in story["timeline"]] == sorted(each["at"] for each in story["timeline"])
+
+
+async def test_an_order_that_nobody_knows_has_no_story(shell: Shell) -> None:
+    unknown = await shell.type("order_saga", "show", str(uuid.uuid4()))
+
+    assert unknown.code == 1
+    assert unknown.err.startswith("Error: nobody has ever heard of an order")
+
+
+async def test_the_audit_says_clean_or_what_is_wrong(shell: Shell) -> None:
+    clean = await shell.type("order_saga", "audit", "--grace", "1")
+    assert (clean.code, clean.out) == (0, ""), clean
+    assert clean.err.startswith("clean: ")
+
+    await shell.sql("store_worker", "INSERT INTO received (store_id, sku, received) VALUES ('ghost', 'milk', 2)")
+    try:
+        people, machines = await asyncio.gather(
+            shell.type("order_saga", "audit", "--grace", "0"),
+            shell.type("order_saga", "audit", "--grace", "0", "--json"),
+        )
+    finally:
+        await shell.sql("store_worker", "DELETE FROM received WHERE store_id = 'ghost'")
+
+    sentence = "ghost should have 2 of milk, sold or not, and has 0"
+    assert (people.code, people.out) == (1, f"I3  store_worker  {sentence}\n"), people
+    assert machines.objects == [{"invariant": "I3", "sentence": sentence, "order_id": None, "service": "store_worker"}]
+
+
+async def test_stock_is_listed_by_what_became_of_it(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=3, agents=1)
+    placed = await shell.type("order_saga", "place", "-", stdin=text([order(shop, 2)]))
+    assert placed.code == 0
+    await shell.until(
+        "store_worker", f"SELECT count(*) = 2 FROM published.stock WHERE place = '{shop}' AND state = 'confirmed'"
+    )
+
+    people, machines = await asyncio.gather(
+        shell.type("store_worker", "stock", "list"), shell.type("store_worker", "stock", "list", "--json")
+    )
+
+    assert people.out.startswith("store            sku                        free   reserved")
+    (mine,) = [each for each in machines.objects if each["store_id"] == shop]
+    assert mine == {
+        "store_id": shop, "sku": "milk",
+        "free": 1, "reserved": 0, "assigned": 0, "confirmed": 2, "fulfilled": 0, "retired": 0,
+    }  # fmt: skip
+
+
+async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=1, agents=2)
+    (told,) = (await shell.type("order_saga", "place", "--json", "-", stdin=text([order(shop)]))).objects
+    confirmed = f"SELECT bool_or(state = 'confirmed') FROM published.stock WHERE place = '{shop}'"
+    await shell.until("delivery_worker", confirmed)
+
+    people, machines = await asyncio.gather(
+        shell.type("delivery_worker", "agents", "list"), shell.type("delivery_worker", "agents", "list", "--json")
+    )
+
+    mine = {each["agent_id"]: each for each in machines.objects if each["zone"] == shop}
+    assert len(mine) == 2
+    working = mine.pop(told["agent_id"])
+    assert (working["state"], working["order_id"]) == ("confirmed", told["order_id"])
+    assert [each["state"] for each in mine.values()] == ["free"]
+    assert f"confirmed  {told['order_id']}" in people.out
+
+
+async def test_goods_and_agents_come_as_they_are_named(shell: Shell) -> None:
+    place = f"place-{uuid.uuid4().hex[:8]}"
+
+    goods, agents = await asyncio.gather(
+        shell.type("store_worker", "stock", "add", place, "milk", "1002", "--best-before", "2099-01-01"),
+        shell.type("delivery_worker", "agents", "add", place, f"{place}-A", f"{place}-B"),
+    )
+
+    assert (goods.code, goods.out) == (0, "2 StockReceived published\n"), goods
+    assert (agents.code, agents.out) == (0, "2 AgentCameOnline published\n"), agents
+    await shell.until("store_worker", free(place, 1002))
+    await shell.until("delivery_worker", free(place, 2))
+
+
+async def test_goods_and_agents_come_from_files_too(shell: Shell, tmp_path: Path) -> None:
+    goods, agents = tmp_path / "goods.jsonl", tmp_path / "agents.jsonl"
+    place = f"place-{uuid.uuid4().hex[:8]}"
+    stock = {"store_id": place, "sku": "tea", "best_before": "2099-01-01T00:00:00Z"}
+    goods.write_text(text(stock | {"packet_ids": [f"{place}-{number}"]} for number in range(2)))
+    agents.write_text(text([{"agent_id": f"{place}-A", "zone": place}]))
+
+    added = await asyncio.gather(
+        shell.type("store_worker", "stock", "add", "--file", str(goods)),
+        shell.type("delivery_worker", "agents", "add", "--file", str(agents)),
+    )
+
+    assert [each.code for each in added] == [0, 0], added
+    await shell.until("store_worker", free(place, 2))
+    await shell.until("delivery_worker", free(place, 1))

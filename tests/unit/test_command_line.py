@@ -1,0 +1,111 @@
+"""What a user gets wrong at the command line is told in one line that names it, before anything else happens."""
+
+import uuid
+from collections.abc import Mapping
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import delivery_worker.__main__
+import order_saga.__main__
+import store_worker.__main__
+
+PROGRAMS = {
+    "order-saga": order_saga.__main__.main,
+    "store-worker": store_worker.__main__.main,
+    "delivery-worker": delivery_worker.__main__.main,
+}
+NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nowhere"
+SETTINGS = {
+    f"{service}_{name}_URL": NOWHERE if name == "DATABASE" else None
+    for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")
+    for name in ("DATABASE", "READER")
+}
+
+
+def typed(program: str, *arguments: str, settings: Mapping[str, str | None] | None = None, stdin: str = "") -> Result:
+    return CliRunner().invoke(PROGRAMS[program], arguments, input=stdin, env={**SETTINGS, **(settings or {})})
+
+
+def commands(group: click.Group) -> set[str]:
+    return set(group.commands)
+
+
+def test_every_service_has_the_same_commands_and_its_own() -> None:
+    common = {"run", "migrate", "check", "parked"}
+
+    assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "audit"}
+    assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
+    assert commands(PROGRAMS["delivery-worker"]) == common | {"agents"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_explains_itself(program: str) -> None:
+    for command in commands(PROGRAMS[program]):
+        told = typed(program, command, "--help")
+        assert told.exit_code == 0
+        assert len(told.stdout.splitlines()) > 3
+
+
+@pytest.mark.parametrize("command", [("audit",), ("show", str(uuid.uuid4()))], ids=["audit", "show"])
+@pytest.mark.parametrize(
+    ("settings", "code", "sentence"),
+    [
+        ({"DELIVERY_WORKER_DATABASE_URL": None}, 2, "DELIVERY_WORKER_DATABASE_URL: not set"),
+        ({"STORE_WORKER_DATABASE_URL": ""}, 2, "STORE_WORKER_DATABASE_URL: not set"),
+        ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL or _READER_URL: not a PostgreSQL URL"),
+        ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL or _READER_URL: not a PostgreSQL URL"),
+        ({}, 3, "ORDER_SAGA_DATABASE_URL or _READER_URL: "),
+    ],
+    ids=["missing", "empty", "of another database", "of another database for readers", "unreachable"],
+)
+def test_a_wrong_setting_is_named(
+    command: tuple[str, ...], settings: dict[str, str | None], code: int, sentence: str
+) -> None:
+    said = typed("order-saga", *command, settings=settings)
+
+    assert (said.exit_code, said.stdout) == (code, "")
+    assert said.stderr.startswith(f"Error: {sentence}")
+    assert said.stderr.count("\n") == 1
+    assert "secret" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("store-worker", ("stock", "list")), ("delivery-worker", ("agents", "list"))],
+)
+def test_a_list_names_the_database_it_cannot_reach(program: str, command: tuple[str, ...]) -> None:
+    prefix = program.replace("-", "_").upper()
+
+    own = typed(program, *command)
+    for_readers = typed(program, *command, settings={f"{prefix}_READER_URL": NOWHERE})
+
+    assert own.exit_code == for_readers.exit_code == 3
+    assert own.stderr.startswith(f"Error: {prefix}_DATABASE_URL: ")
+    assert for_readers.stderr.startswith(f"Error: {prefix}_READER_URL: ")
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "problem"),
+    [
+        ("order-saga", ("show", "42"), "'42' is not a valid UUID"),
+        ("order-saga", ("place", "no/such/file"), "No such file or directory"),
+        ("order-saga", ("place", "--window", "0", "-"), "0 is not in the range"),
+        ("order-saga", ("place", "-"), "<stdin>, line 1, is not a request: "),
+        ("store-worker", ("stock", "add", "north"), "say STORE, SKU and QUANTITY, or --file"),
+        ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
+        ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
+        ("store-worker", ("stock", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
+        ("delivery-worker", ("agents", "add", "centre"), "say ZONE and AGENT, or --file"),
+        ("delivery-worker", ("agents", "add", "centre", "A 1"), "agent_id: String should match pattern"),
+        ("delivery-worker", ("agents", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
+    ],
+)
+def test_input_that_is_wrong_is_refused_before_anything_is_said(
+    program: str, arguments: tuple[str, ...], problem: str
+) -> None:
+    said = typed(program, *arguments, stdin="nonsense\n")
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert problem in said.stderr
