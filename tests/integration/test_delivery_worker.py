@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from delivery_worker.agents import Agents
 from delivery_worker.service import service
 from delivery_worker.settings import Settings
 from messages.contracts.delivery import (
@@ -20,6 +21,8 @@ from messages.contracts.delivery import (
     ReserveAgent,
 )
 from messages.contracts.order import OrderPlaced
+from messages.participant.participant import Moves
+from messages.transport.postgres import Collision
 from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, in_seconds
 
@@ -153,6 +156,27 @@ async def test_a_duplicate_completion_does_not_free_the_agent_from_the_next_orde
     await delivery.hear(completed(order))
 
     assert await delivery.stock() == {"A-1": "confirmed"}
+
+
+async def test_an_order_can_let_go_only_of_its_own_agent(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+
+    async with delivery.database.transaction() as tx:
+        await Agents().move(tx, Moves(given_back=[("A-1", uuid4())]))
+
+    assert await delivery.stock() == {"A-1": "reserved"}
+
+
+async def test_an_order_can_take_only_an_idle_agent(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+
+    with pytest.raises(Collision):
+        async with delivery.database.transaction() as tx:
+            await Agents().move(tx, Moves(taken=[("A-1", uuid4())]))
+
+    assert await delivery.stock() == {"A-1": "reserved"}
 
 
 async def test_release_before_reserve_leaves_a_tombstone(delivery: Worker, order: UUID) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID, uuid4
 
@@ -11,7 +12,7 @@ import pytest
 
 import delivery_worker.service
 import delivery_worker.settings
-from messages.contracts.delivery import AgentCameOnline, AgentReserved, ReserveAgent
+from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentReserved, ReserveAgent
 from messages.contracts.message import Message
 from messages.contracts.store import (
     AssignPackets,
@@ -258,6 +259,19 @@ async def test_the_last_packet_is_not_sold_out_while_its_taker_may_die(twins: Tw
     assert there.looked_again == 1
 
 
+async def test_who_waited_for_a_packet_has_it_for_the_whole_lease(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with in_flight(here, reserve(uuid4(), milk=1)):
+        reserving = await blocked(here, there.hear(reserve(order, milk=1)))
+        since = (await here.query("SELECT clock_timestamp() AS now"))[0]["now"]
+        raise Crash
+    await reserving
+
+    assert (await here.holding(order))["expires_at"] > since + timedelta(seconds=60)
+
+
 async def test_the_last_packet_goes_to_one_and_the_other_is_refused(twins: Twins, order: UUID) -> None:
     here, there = twins
     first = uuid4()
@@ -367,20 +381,49 @@ async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins:
 # Agents
 
 
-async def test_many_orders_share_few_agents_and_none_is_sent_twice(new_database: NewDatabase) -> None:
-    agents, orders = 5, 30
+@pytest.fixture
+async def delivery_twins(new_database: NewDatabase) -> AsyncIterator[Twins]:
     built = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
     url = await new_database(*built.migrations)
-    workers = [await Worker.start(built, url) for _ in range(2)]
-    await workers[0].hear(*(AgentCameOnline(agent_id=f"A-{n}", zone="mitte") for n in range(agents)))
-    requests = [
-        ReserveAgent(order_id=uuid4(), zone="mitte", lease_seconds=60, not_after=in_seconds(60)) for _ in range(orders)
-    ]
-
-    answers = await asyncio.gather(*(workers[n % 2].hear(request) for n, request in enumerate(requests)))
-
-    assert sum(isinstance(answer, AgentReserved) for each in answers for answer in each) == agents
-    held = await workers[0].query("SELECT unnest(unit_ids) AS agent_id FROM published.holdings")
-    assert sorted(row["agent_id"] for row in held) == [f"A-{n}" for n in range(agents)]
+    workers = await Worker.start(built, url), await Worker.start(built, url)
+    yield workers
     for worker in workers:
         await worker.stop()
+
+
+def reserve_agent(order_id: UUID) -> ReserveAgent:
+    return ReserveAgent(order_id=order_id, zone="mitte", lease_seconds=60, not_after=in_seconds(60))
+
+
+async def test_the_last_agent_is_not_taken_while_the_taker_may_die(delivery_twins: Twins, order: UUID) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+
+    async with in_flight(here, reserve_agent(uuid4())):
+        reserving = await blocked(here, there.hear(reserve_agent(order)))
+        raise Crash
+
+    assert await reserving == [AgentReserved(order_id=order)]
+    assert (there.looked_again, there.collisions) == (1, 0)
+
+
+async def test_the_last_agent_goes_to_one_and_the_other_is_refused(delivery_twins: Twins, order: UUID) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+
+    async with in_flight(here, reserve_agent(uuid4())):
+        reserving = await blocked(here, there.hear(reserve_agent(order)))
+
+    assert await reserving == [AgentRefused(order_id=order, reason="no_agent")]
+    assert (there.looked_again, there.collisions) == (1, 0)
+
+
+async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twins: Twins) -> None:
+    agents, orders = 5, 30
+    await delivery_twins[0].hear(*(AgentCameOnline(agent_id=f"A-{n}", zone="mitte") for n in range(agents)))
+
+    answers = await asyncio.gather(*(delivery_twins[n % 2].hear(reserve_agent(uuid4())) for n in range(orders)))
+
+    assert sum(isinstance(answer, AgentReserved) for each in answers for answer in each) == agents
+    held = await delivery_twins[0].query("SELECT unnest(unit_ids) AS agent_id FROM published.holdings")
+    assert sorted(row["agent_id"] for row in held) == [f"A-{n}" for n in range(agents)]

@@ -20,6 +20,9 @@ from messages.contracts.store import (
     StockReceived,
     Want,
 )
+from messages.participant.participant import Moves
+from messages.transport.postgres import Collision
+from store_worker.packets import Packets
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
@@ -233,6 +236,27 @@ async def test_a_duplicate_release_does_not_free_what_another_order_holds_by_now
 
     assert await store.hear(release(order)) == [PacketsReleased(order_id=order)]
     assert (await store.holding(other))["unit_ids"] == ["M-1"]
+    assert await store.stock() == {"M-1": "reserved"}
+
+
+async def test_an_order_can_give_back_only_what_is_its_own(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    async with store.database.transaction() as tx:
+        await Packets(3_600).move(tx, Moves(given_back=[("M-1", uuid4())]))
+
+    assert await store.stock() == {"M-1": "reserved"}
+
+
+async def test_an_order_can_take_only_what_is_on_the_shelf(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    with pytest.raises(Collision):
+        async with store.database.transaction() as tx:
+            await Packets(3_600).move(tx, Moves(taken=[("M-1", uuid4())]))
+
     assert await store.stock() == {"M-1": "reserved"}
 
 
