@@ -13,6 +13,7 @@ from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 
+FIRST_RUN_SECONDS = 2.0
 NOT_QUIET_SECONDS = 0.1
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
@@ -47,9 +48,12 @@ class Jobs:
         ]
 
     async def _repeat(self, job: Job) -> None:
+        # Soon after the start, or a process that never lives for an hour would never run an hourly job; and not in
+        # step with the other processes that run the same one.
+        seconds = random.uniform(0.0, min(job.interval_seconds, FIRST_RUN_SECONDS))  # noqa: S311
         while not self._stopping.is_set():
-            # Not in step with the other processes that run the same job.
-            await self._pause(job.interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            await self._pause(seconds)
+            seconds = job.interval_seconds * random.uniform(0.8, 1.2)  # noqa: S311
             while job.only_when_quiet and not self._is_quiet() and not self._stopping.is_set():
                 await self._pause(NOT_QUIET_SECONDS)
             while not self._stopping.is_set() and await self._run_once(job):

@@ -15,6 +15,9 @@ from messages.transport.service import Transaction
 
 log = structlog.get_logger(__name__)
 
+LAST_WORD_SECONDS = 2.0
+"""How long a connection on its way out of a transaction may take."""
+
 # Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D
 # are wrong credentials and a missing database; 3F and 42 a missing schema, table or column: none of them depends on the
 # document that was being handled, so parking it would be wrong and waiting for the operator is right.
@@ -137,18 +140,23 @@ def locking(table: str, order_ids: Collection[UUID]) -> str:
 
 async def _commit(tx: Transaction) -> None:
     """Nothing cancels a COMMIT half way: it could succeed all the same, and unreplicated."""
-    if await asyncio.shield(tx.execute("COMMIT")) != "COMMIT":
+    committing = asyncio.ensure_future(tx.execute("COMMIT"))
+    try:
+        status = await asyncio.shield(committing)
+    except asyncio.CancelledError:
+        await asyncio.wait([committing], timeout=LAST_WORD_SECONDS)
+        raise
+    if status != "COMMIT":
         raise Aborted("the transaction had failed before it was to be committed")
 
 
 async def _roll_back(tx: Transaction) -> None:
-    if tx.is_closed():
-        return
     try:
-        await tx.execute("ROLLBACK", timeout=5.0)
+        await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
     except Exception as error:  # noqa: BLE001  the first error is on its way up; the connection is no longer of use
-        log.warning("rollback failed", error=str(error))
-        tx.terminate()
+        log.info("connection given up", error=str(error) or type(error).__name__)
+        with contextlib.suppress(asyncpg.InterfaceError):  # raised where it has gone by itself
+            tx.terminate()
 
 
 async def _nothing_to_reset(_connection: object) -> None:

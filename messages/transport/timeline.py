@@ -11,17 +11,28 @@ async def turn_days(tx: Transaction, days_kept: int) -> Handled:
     """Prepare the days to come and drop those past keeping. One process at a time; the others have nothing to do."""
     if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(7305812027)"):
         return Handled()
-    # A partition waits for every transaction on the table and makes all others wait for it: better none than that.
-    await tx.execute("SET LOCAL lock_timeout = '500ms'")
     today: date = await tx.fetchval("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
+    oldest = today - timedelta(days=days_kept)
     present = set(await _days(tx))
-    for day in (today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD)):
-        if day not in present:
-            await _prepare(tx, day)
-    for day in present:
-        if day < today - timedelta(days=days_kept):
-            await tx.execute(f"DROP TABLE timeline_{day:%Y%m%d}")
+    old = {day for day in present if day < oldest}
+    new = {today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD)} - present
+    if old or new:
+        await _keep_others_out(tx)
+    for day in old:
+        await tx.execute(f"DROP TABLE timeline_{day:%Y%m%d}")
+    for day in sorted(new):
+        await _prepare(tx, day)
+    await tx.execute("DELETE FROM timeline_otherwise WHERE at < $1::date::timestamp AT TIME ZONE 'UTC'", oldest)
     return Handled()
+
+
+async def _keep_others_out(tx: Transaction) -> None:
+    """Have whoever tells a line wait until the days stand: a line that was on its way to a table would be refused.
+
+    They wait for us while we wait for those before us: better no new days than that for long.
+    """
+    await tx.execute("SET LOCAL lock_timeout = '500ms'")
+    await tx.execute("LOCK TABLE ONLY timeline IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def _days(tx: Transaction) -> list[date]:

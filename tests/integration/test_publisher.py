@@ -93,7 +93,8 @@ async def test_nothing_is_said_before_the_commit(station: Station, moody: Moody)
 
 
 async def _is_waiting_for_a_lock(station: Station) -> bool:
-    return bool(await station.rows("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await station.rows(waiting))
 
 
 async def test_what_fails_at_the_commit_is_never_said(own_station: Station) -> None:

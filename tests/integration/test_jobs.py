@@ -1,0 +1,190 @@
+"""Scheduled work: each job on its own, each run in a transaction, and nothing that keeps one from its next run."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+
+from messages.transport import jobs
+from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from tests.integration.toy.service import COUNTED, Counted, bought, paid
+from tests.integration.toy.station import Station
+
+OFTEN = 0.02
+
+
+class Workshop:
+    """Jobs that count their runs."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[str] = Counter()
+
+    def job(
+        self,
+        name: str,
+        work: Callable[[Transaction], Awaitable[Handled | None]] | None = None,
+        *,
+        every: float = OFTEN,
+        only_when_quiet: bool = False,
+    ) -> Job:
+        async def run(tx: Transaction) -> Handled:
+            self.runs[name] += 1
+            return (await work(tx) if work else None) or Handled()
+
+        return Job(name, every, run, only_when_quiet)
+
+    async def until_run(self, station: Station, name: str, times: int) -> None:
+        async def reached() -> bool:
+            return self.runs[name] >= times
+
+        await station.until(reached)
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    return Workshop()
+
+
+async def fail(_tx: Transaction) -> None:
+    raise ValueError("as arranged")
+
+
+async def lose_the_connection(tx: Transaction) -> None:
+    await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def write_and_fail(tx: Transaction) -> None:
+    await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+    raise ValueError("as arranged")
+
+
+@pytest.mark.parametrize("fault", [fail, lose_the_connection])
+async def test_a_failing_job_keeps_neither_itself_nor_others_from_the_next_run(
+    station: Station, workshop: Workshop, fault: Callable[[Transaction], Awaitable[None]]
+) -> None:
+    station.toy.jobs = [workshop.job("bad", fault), workshop.job("good")]
+    async with station.running() as running:
+        await workshop.until_run(station, "bad", 3)
+        await workshop.until_run(station, "good", 3)
+        await station.say(bought("a"))
+        await station.until_heard(1)
+    assert running.counted("job_runs", job="bad", result="failed") >= 2
+    assert running.counted("job_runs", job="bad", result="done") == 0
+    assert running.counted("job_runs", job="good", result="failed") == 0
+
+
+async def test_a_run_that_failed_leaves_nothing(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("bad", write_and_fail)]
+    async with station.running():
+        await workshop.until_run(station, "bad", 3)
+    assert await station.count("purchase") == 0
+
+
+async def test_a_job_with_more_to_do_is_run_again_at_once(station: Station, workshop: Workshop) -> None:
+    async def more(_tx: Transaction) -> Handled:
+        return Handled(more=workshop.runs["long"] < 20)
+
+    station.toy.jobs = [workshop.job("long", more, every=3_600)]
+    async with station.running():
+        await workshop.until_run(station, "long", 20)
+    assert workshop.runs["long"] == 20
+
+
+async def test_a_job_is_run_soon_after_the_start_however_rare_it_is(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("daily", every=86_400)]
+    async with station.running():
+        await workshop.until_run(station, "daily", 1)
+
+
+async def test_a_slow_job_keeps_nobody_waiting_and_is_cut_off_at_the_end(station: Station, workshop: Workshop) -> None:
+    async def slow(tx: Transaction) -> None:
+        await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+        await tx.execute("SELECT pg_sleep(30)")
+
+    station.toy.jobs = [workshop.job("slow", slow), workshop.job("quick")]
+    async with station.running() as running:
+        await workshop.until_run(station, "slow", 1)
+        before = workshop.runs["quick"]
+        await workshop.until_run(station, "quick", before + 3)
+        running.stop.set()
+        await asyncio.wait_for(running.task, 5)
+    assert await station.count("purchase") == 0
+
+
+async def test_a_job_for_quiet_times_waits_while_answers_do(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("repeats", only_when_quiet=True), workshop.job("any time")]
+    station.toy.gate.clear()
+    await station.say(paid("in hand"))
+    async with station.running():
+        await station.toy.entered.wait()
+        await station.say(paid("waiting"))
+        before = workshop.runs["repeats"]
+        await workshop.until_run(station, "any time", workshop.runs["any time"] + 5)
+        assert workshop.runs["repeats"] <= before + 1
+        seen = workshop.runs["repeats"]
+        await workshop.until_run(station, "any time", workshop.runs["any time"] + 5)
+        assert workshop.runs["repeats"] == seen
+        station.toy.gate.set()
+        await workshop.until_run(station, "repeats", seen + 1)
+
+
+async def test_a_process_that_is_never_quiet_stops_all_the_same(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("repeats", only_when_quiet=True, every=0.001)]
+    station.toy.gate.clear()
+    await station.say(paid("in hand"))
+    async with station.running() as running:
+        await station.toy.entered.wait()
+        await station.say(paid("waiting"))
+        running.stop.set()
+        station.toy.gate.set()
+        await asyncio.wait_for(running.task, 3)
+
+
+async def test_what_a_job_says_is_said_and_its_alarms_are_counted(station: Station, workshop: Workshop) -> None:
+    async def say(_tx: Transaction) -> Handled:
+        if workshop.runs["talkative"] > 1:
+            return Handled()
+        said = Said(Counted(order_id=uuid4(), text="by a job"), COUNTED)
+        return Handled(said=[said], alarms=[Alarm("stuck")])
+
+    station.toy.jobs = [workshop.job("talkative", say)]
+    async with station.running() as running:
+        await station.until_told(1)
+        await workshop.until_run(station, "talkative", 2)
+    assert station.texts() == ["by a job"]
+    assert running.counted("alarms", alarm="stuck") == 1
+
+
+async def test_a_job_that_has_not_succeeded_for_long_is_named_until_it_does(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STALE_AFTER_SECONDS", 0.3)
+    healed = asyncio.Event()
+
+    async def fail_until_healed(tx: Transaction) -> None:
+        if not healed.is_set():
+            await fail(tx)
+
+    station.toy.jobs = [workshop.job("sick", fail_until_healed), workshop.job("well")]
+    async with station.running() as running:
+
+        async def is_named() -> bool:
+            checks = running.process._checks()
+            return checks["migrations"] and checks.get("job sick") is False and "job well" not in checks
+
+        await station.until(is_named)
+        healed.set()
+        await running.ready()
+
+
+async def test_a_rare_job_is_given_time_before_it_is_called_stale(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STALE_AFTER_SECONDS", 0.0)
+    station.toy.jobs = [workshop.job("rare", every=3_600), workshop.job("often", every=0.02)]
+    async with station.running() as running:
+        await running.ready()
+        await workshop.until_run(station, "often", 3)
+        assert "job rare" not in running.process._checks()

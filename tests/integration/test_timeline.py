@@ -1,0 +1,185 @@
+"""The timeline's days are prepared ahead and dropped whole, under load too, and no line of a story is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from messages.transport import timeline
+from messages.transport.service import Transaction
+from tests.integration.toy.station import Station
+
+DAYS_KEPT = 7
+
+
+@pytest.fixture
+async def tx(own_station: Station) -> AsyncIterator[Transaction]:
+    connection = await asyncpg.connect(own_station.url)
+    yield connection
+    await connection.close()
+
+
+async def turn(connection: Transaction) -> None:
+    async with connection.transaction():
+        await timeline.turn_days(connection, DAYS_KEPT)
+
+
+async def tell(connection: Transaction, at: datetime, event: str = "told") -> None:
+    await connection.execute("INSERT INTO timeline VALUES ($1, $2, $3, '', NULL)", uuid4(), at, event)
+
+
+async def tables(connection: Transaction) -> dict[str, int]:
+    """Table -> lines in it."""
+    rows = await connection.fetch("SELECT inhrelid::regclass::text AS name FROM pg_inherits ORDER BY 1")
+    names = [row["name"] for row in rows if row["name"].startswith("timeline") and "_at_" not in row["name"]]
+    return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}
+
+
+async def today(connection: Transaction) -> date:
+    day: date = await connection.fetchval("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
+    return day
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def table(day: date) -> str:
+    return f"timeline_{day:%Y%m%d}"
+
+
+async def test_days_are_prepared_ahead_once(tx: Transaction) -> None:
+    day = await today(tx)
+    prepared = {table(day + timedelta(days=ahead)): 0 for ahead in range(3)} | {"timeline_otherwise": 0}
+    await turn(tx)
+    assert await tables(tx) == prepared
+    await turn(tx)
+    assert await tables(tx) == prepared
+
+
+async def test_lines_of_a_prepared_day_stand_in_its_own_table(tx: Transaction) -> None:
+    await turn(tx)
+    day = await today(tx)
+    for at in (midnight(day), midnight(day + timedelta(days=1)) - timedelta(microseconds=1)):
+        await tell(tx, at)
+    await tell(tx, midnight(day + timedelta(days=1)))
+    lines = await tables(tx)
+    assert (lines[table(day)], lines[table(day + timedelta(days=1))], lines["timeline_otherwise"]) == (2, 1, 0)
+
+
+async def test_what_came_before_its_day_was_prepared_moves_there(tx: Transaction) -> None:
+    day = await today(tx)
+    for ahead in (0, 0, 1, 5):
+        await tell(tx, midnight(day + timedelta(days=ahead)) + timedelta(hours=12))
+    await turn(tx)
+    lines = await tables(tx)
+    assert (lines[table(day)], lines[table(day + timedelta(days=1))], lines["timeline_otherwise"]) == (2, 1, 1)
+    assert await tx.fetchval("SELECT count(*) FROM published.timeline") == 4
+
+
+async def test_the_session_s_time_zone_moves_no_day(tx: Transaction) -> None:
+    await tx.execute("SET TIME ZONE 'Pacific/Kiritimati'")
+    day = await today(tx)
+    await tell(tx, midnight(day))
+    await turn(tx)
+    assert (await tables(tx))[table(day)] == 1
+
+
+async def test_days_past_keeping_are_dropped_and_the_last_kept_day_is_not(tx: Transaction) -> None:
+    day = await today(tx)
+    for age in (DAYS_KEPT, DAYS_KEPT + 1, DAYS_KEPT + 30):
+        old = day - timedelta(days=age)
+        await tx.execute(
+            f"CREATE TABLE {table(old)} PARTITION OF timeline"
+            f" FOR VALUES FROM ('{old} 00:00+00') TO ('{old + timedelta(days=1)} 00:00+00')"
+        )
+        await tell(tx, midnight(old))
+    await turn(tx)
+    assert min(await tables(tx)) == table(day - timedelta(days=DAYS_KEPT))
+    assert await tx.fetchval("SELECT count(*) FROM timeline") == 1
+
+
+async def test_lines_past_keeping_are_deleted_where_no_day_was_ever_prepared_for_them(tx: Transaction) -> None:
+    day = await today(tx)
+    await tell(tx, midnight(day - timedelta(days=DAYS_KEPT)))
+    await tell(tx, midnight(day - timedelta(days=DAYS_KEPT)) - timedelta(microseconds=1))
+    await turn(tx)
+    assert (await tables(tx))["timeline_otherwise"] == 1
+
+
+async def test_days_are_prepared_while_stories_are_being_told(own_station: Station, tx: Transaction) -> None:
+    told: list[str] = []
+    warm, stop = asyncio.Event(), asyncio.Event()
+
+    async def tell_all_the_time() -> None:
+        connection = await asyncpg.connect(own_station.url)
+        while not stop.is_set():
+            await tell(connection, datetime.now(UTC))
+            told.append("")
+            warm.set()
+        await connection.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(tell_all_the_time())
+        await warm.wait()
+        try:
+            await turn(tx)
+        finally:
+            stop.set()
+    lines = await tables(tx)
+    assert lines[table(await today(tx))] == len(told)
+    assert lines["timeline_otherwise"] == 0
+
+
+async def test_a_line_told_while_its_day_is_being_prepared_is_not_refused(
+    own_station: Station, tx: Transaction
+) -> None:
+    other = await asyncpg.connect(own_station.url)
+    async with tx.transaction():
+        await timeline.turn_days(tx, DAYS_KEPT)
+        telling = asyncio.create_task(tell(other, datetime.now(UTC)))
+        await own_station.until(lambda: _somebody_waits(own_station))
+    await telling
+    await other.close()
+    assert (await tables(tx))[table(await today(tx))] == 1
+
+
+async def _somebody_waits(station: Station) -> bool:
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await station.rows(waiting))
+
+
+async def test_a_long_transaction_is_not_waited_for_and_nobody_is_made_to_wait(
+    own_station: Station, tx: Transaction
+) -> None:
+    other = await asyncpg.connect(own_station.url)
+    async with other.transaction():
+        await tell(other, datetime.now(UTC))
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await asyncio.wait_for(turn(tx), 5)
+    await other.close()
+    await turn(tx)
+    assert (await tables(tx))[table(await today(tx))] == 1
+
+
+async def test_only_one_process_turns_the_days(own_station: Station, tx: Transaction) -> None:
+    other = await asyncpg.connect(own_station.url)
+    async with other.transaction():
+        await timeline.turn_days(other, DAYS_KEPT)
+        await asyncio.wait_for(turn(tx), 5)
+    await other.close()
+    assert len(await tables(tx)) == 4
+
+
+async def test_a_service_turns_its_days_soon_after_it_starts(own_station: Station) -> None:
+    async with own_station.running():
+        await own_station.until(lambda: _has_days(own_station))
+
+
+async def _has_days(station: Station) -> bool:
+    async with station.asking:
+        return len(await tables(station.connection)) == 4
