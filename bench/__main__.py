@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from tests.servers.server import Unavailable
 def main() -> int:
     arguments = _arguments()
     try:
-        return asyncio.run(_bench(arguments.scenarios or list(SCENARIOS), arguments))
+        return asyncio.run(_until_told_to_stop(arguments.scenarios or list(SCENARIOS), arguments))
     except Unavailable as reason:
         print(f"no benchmark without real servers: {reason}", file=sys.stderr)
         return 1
@@ -44,30 +45,43 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
+async def _until_told_to_stop(names: Sequence[str], arguments: argparse.Namespace) -> int:
+    """SIGTERM ends it like Ctrl-C: everything that was started is removed."""
+    working = asyncio.create_task(_bench(names, arguments))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    return await working
+
+
 async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
     """Run these scenarios. The exit code is 1 if one of them has no figure."""
     pace = QUICK if arguments.quick else FULL
     results = Results(arguments.results or (FOLDER / "quick" if arguments.quick else FOLDER))
-    failed = 0
     async with servers() as running:
         common = {"versions": await versions(running)}
         highest = await ceiling(running, pace.ceiling_orders)
         _tell(results, highest | common)
         bench = Bench(running, pace)
+        missing = 0
         for name in names:
-            began = time.monotonic()
-            print(f"{name} ...", file=sys.stderr)
-            try:
-                lines = await SCENARIOS[name](bench)
-            except Exception as error:  # noqa: BLE001  one scenario without a figure does not keep the others from theirs
-                print(f"{name}: no figure: {type(error).__name__}: {error}", file=sys.stderr)
-                failed = 1
-                continue
+            lines = await _figures(name, bench)
+            missing += not lines
             for line in lines:
                 _tell(results, line | _compared(line, highest, bench) | common)
-            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     results.draw()
-    return failed
+    return 1 if missing else 0
+
+
+async def _figures(name: str, bench: Bench) -> list[dict[str, Any]]:
+    """None if the scenario failed: that does not keep the others from theirs."""
+    began = time.monotonic()
+    print(f"{name} ...", file=sys.stderr)
+    try:
+        lines = await SCENARIOS[name](bench)
+    except Exception as error:  # noqa: BLE001  whatever it was, there is no figure
+        print(f"{name}: no figure: {type(error).__name__}: {error}", file=sys.stderr)
+        return []
+    print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return lines
 
 
 def _compared(line: dict[str, Any], highest: dict[str, Any], bench: Bench) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
 COMMAND_SECONDS = 900.0
+# A daemon recovers from everything, so it would outlive a benchmark that is killed. setpriv becomes the daemon.
+WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 @dataclass(slots=True)
@@ -40,8 +43,9 @@ class Daemon:
         environment = {**self.environment, f"{self.service.upper()}_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self.service, "run", cwd=ROOT, env=environment, stdout=log, stderr=log
-            )
+                *WITH_US, sys.executable, "-m", self.service, "run",
+                cwd=ROOT, env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
 
     async def ready(self) -> None:
         """Return when it says that it is ready. Raises RuntimeError or TimeoutError if it never does."""

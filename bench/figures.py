@@ -1,5 +1,6 @@
 """What is told of a scenario: one flat line of JSON, of the median run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ def figures(scenario: str, runs: Sequence[Run]) -> dict[str, Any]:
         "deadlocks": run.cost.deadlocks,
         "peak_rss_megabytes": _rounded(run.peak_rss_megabytes, 1),
         "most_waiting": max((waiting for _, waiting in report.backlog), default=0),
+        "others_percent_of_the_machine": _others_percent(run),
         "generator_lag_p99_milliseconds": report.lag_p99_milliseconds,
         "audit": "clean",
         "runs": [
@@ -68,6 +70,13 @@ def _cpu_milliseconds(run: Run) -> dict[str, float]:
         "machine": run.cost.machine_cpu_seconds,
     }
     return _rounded({name: each * 1000 / run.report.sent for name, each in seconds.items()}, 4)
+
+
+def _others_percent(run: Run) -> float:
+    """CPU time that neither the system nor the generator used, the kernel's own work for them included."""
+    ours = sum(run.cost.cpu_seconds.values()) + run.report.cpu_seconds
+    others = run.cost.machine_cpu_seconds - ours
+    return round(100 * others / (run.cost.seconds * (os.cpu_count() or 1)), 1)
 
 
 def _rounded(values: Mapping[str, float], digits: int) -> dict[str, float]:

@@ -15,7 +15,7 @@ GROWTH = 0.02
 LONGEST_P99_MILLISECONDS = 1_000.0
 SETTLED = 0.3
 """The first part of a run, in which a backlog comes to its level, is not looked at."""
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 _seeds = count(1)
 
