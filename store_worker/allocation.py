@@ -18,7 +18,11 @@ class Found(NamedTuple):
 
 
 def wants_of(reserve: ReservePackets) -> list[Want]:
-    return [Want((reserve.store_id, want.sku), want.quantity) for want in reserve.wants]
+    """One want a shelf, also if a sku is wanted in several lines."""
+    quantities: dict[str, int] = {}
+    for want in reserve.wants:
+        quantities[want.sku] = quantities.get(want.sku, 0) + want.quantity
+    return [Want((reserve.store_id, sku), quantity) for sku, quantity in quantities.items()]
 
 
 def pool_of(found: Found, *, waiting: bool) -> Pool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from messages.contracts.delivery import DeliveryCompleted
-from messages.contracts.message import Message
+from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import OrderPlaced
 from messages.contracts.store import (
     AssignPackets,
@@ -38,7 +38,7 @@ def handle_for(store: Participant) -> Handle:
     async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
         # Goods first: what has just come can be sold, and what is withdrawn is not assigned any more.
         goods = await _handle_goods(tx, documents)
-        about_orders = [document for document in documents if document.message.order_id is not None]
+        about_orders = [document for document in documents if isinstance(document.message, OrderMessage)]
         if not about_orders:
             return goods
         handled = await handling.handle(store, tx, about_orders, waiting)

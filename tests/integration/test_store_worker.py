@@ -361,6 +361,13 @@ async def test_stock_is_received_once(store: Worker, order: UUID) -> None:
     ]
 
 
+async def test_goods_may_mention_an_order(store: Worker, order: UUID) -> None:
+    received = stock("milk", "M-1").model_copy(update={"order_id": order})
+
+    assert await store.hear(received) == []
+    assert await store.stock() == {"M-1": "free"}
+
+
 async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID) -> None:
     await store.hear(stock("milk", "M-1"))
     await store.hear(stock("bread", "M-1"))

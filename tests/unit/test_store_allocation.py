@@ -23,6 +23,15 @@ def test_an_order_wants_every_line_from_its_own_store() -> None:
     assert wants_of(reserve) == [Want(("berlin-1", "milk"), 2), Want(("berlin-1", "bread"), 1)]
 
 
+def test_a_sku_in_two_lines_is_wanted_once_with_both_quantities() -> None:
+    milk = PacketWant(sku="milk", quantity=2)
+    reserve = ReservePackets(
+        order_id=uuid4(), store_id="berlin-1", wants=(milk, milk), lease_seconds=60, not_after=datetime.now(UTC)
+    )
+
+    assert wants_of(reserve) == [Want(("berlin-1", "milk"), 4)]
+
+
 @pytest.mark.parametrize(("known", "reason"), [(True, "out_of_stock"), (False, "unknown_sku")])
 def test_what_never_was_there_is_not_out_of_stock(known: bool, reason: str) -> None:
     assert pool_of(Found("berlin-1", "milk", known, (), 0), waiting=False).reason == reason
