@@ -8,9 +8,10 @@ from uuid import UUID
 from messages.contracts.participation import Reserve
 from messages.participant import queries
 from messages.participant.allocation import Offer, Pool, Shelf, needs, offer
+from messages.participant.answers import decide
 from messages.participant.participant import Moves, Participant
 from messages.participant.queries import Change
-from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State, decide
+from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
 from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
 from messages.transport.topology import ORCHESTRATOR
 

@@ -5,10 +5,11 @@ from datetime import datetime
 from functools import partial
 
 from messages.participant import queries
+from messages.participant.due import fall_due
 from messages.participant.handling import write
 from messages.participant.participant import Participant
 from messages.participant.queries import Change
-from messages.participant.reservation import Decision, Reservation, State, fall_due
+from messages.participant.reservation import Decision, Reservation, State
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
 from messages.transport.topology import ORCHESTRATOR

@@ -13,18 +13,16 @@ from messages.contracts.order import OrderPlaced
 from messages.contracts.participation import Reserve
 from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, Want
 from messages.participant.allocation import Offer
+from messages.participant.answers import HEADINGS, TABLE, decide
+from messages.participant.due import fall_due
 from messages.participant.reservation import (
-    HEADINGS,
     HOLDING,
-    TABLE,
     Decision,
     Heard,
     Reservation,
     Say,
     State,
     Terms,
-    decide,
-    fall_due,
 )
 
 ORDER = UUID("00000000-0000-4000-8000-000000000001")
