@@ -331,6 +331,11 @@ def a_confirmation_on_its_way(world: World) -> None:
     world.change_order(PLACED, decided_at=JUST_NOW)
 
 
+def a_confirmation_that_is_still_to_be_asked_for(world: World) -> None:
+    placed_and_never_confirmed(world)
+    world.change_order(PLACED, decided_at=NOW - timedelta(seconds=100))
+
+
 def an_order_younger_than_the_snapshot(world: World) -> None:
     a_reservation_without_an_order(world)
     world.change_holding(WAITING, changed_at=JUST_NOW)
@@ -343,6 +348,7 @@ def an_order_younger_than_the_snapshot(world: World) -> None:
         a_lease_that_just_expired,
         a_release_on_its_way,
         a_confirmation_on_its_way,
+        a_confirmation_that_is_still_to_be_asked_for,
         an_order_younger_than_the_snapshot,
     ],
 )
@@ -361,6 +367,19 @@ def test_a_reservation_may_be_gone_a_day_after_the_deadline_of_a_placed_order(wo
 
     world.change_order(PLACED, deadline=NOW - timedelta(hours=23))
     assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_a_reservation_that_is_there_is_held_to_the_promise_for_ever(world: World) -> None:
+    placed_and_released(world)
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
+
+    assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_an_order_of_which_only_the_outcome_is_remembered_is_not_counted(world: World) -> None:
+    world.change_order(PLACED, quantities={}, store_id=None, zone=None)
+
+    assert world.check() == []
 
 
 def test_a_participant_without_countable_units_is_held_to_its_word(world: World) -> None:
