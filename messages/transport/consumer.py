@@ -10,6 +10,7 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.document import Reader, documents_in
 from messages.transport.intake import Intake, Taken
+from messages.transport.parked import HANDLER_FAILED
 from messages.transport.postgres import Collision, is_infrastructure
 from messages.transport.service import Incoming, Malformed
 from messages.transport.transactor import Transactor
@@ -140,7 +141,7 @@ def _given_up(culprit: Incoming, error: Exception) -> Malformed:
     return Malformed(
         body=culprit.body,
         message_id=culprit.message_id,
-        reason="handler_failed",
+        reason=HANDLER_FAILED,
         detail=f"{type(error).__name__}: {error}",
         wire_type=culprit.message.wire_type(),
         order_id=culprit.message.order_id,

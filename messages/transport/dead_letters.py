@@ -12,6 +12,7 @@ from messages.transport.transactor import Transactor
 log = structlog.get_logger(__name__)
 
 PREFETCH = 50
+BATCH_DOCUMENTS = 500
 RETRY_SECONDS = 2.0
 
 
@@ -36,7 +37,8 @@ class DeadLetters:
         arrival = subscription.arrived[0]
         documents = self._documents(arrival)
         try:
-            await self._transactor.handle((), documents)
+            for start in range(0, len(documents), BATCH_DOCUMENTS):
+                await self._transactor.handle((), documents[start : start + BATCH_DOCUMENTS])
         except Exception as error:  # noqa: BLE001  whatever it was, there is nothing but parking that can be done
             log.warning("dead letter held", queue=self._queue, error=str(error) or type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)

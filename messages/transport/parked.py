@@ -7,6 +7,8 @@ from uuid import UUID
 
 from messages.transport.service import Malformed, Transaction
 
+HANDLER_FAILED = "handler_failed"
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
@@ -63,7 +65,8 @@ async def find(tx: Transaction, parked_id: int) -> Parked | None:
 async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
     """Mark rows (None: all) for the running service, which handles them again within seconds. Returns how many."""
     status = await tx.execute(
-        "UPDATE parked SET replay_requested_at = clock_timestamp() WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])",
+        "UPDATE parked SET replay_requested_at = clock_timestamp()"
+        " WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])",
         None if ids is None else list(ids),
     )
     return int(status.split()[-1])
@@ -78,11 +81,12 @@ async def take_for_replay(tx: Transaction) -> Parked | None:
     return Parked(**row) if row else None
 
 
-async def keep_parked(tx: Transaction, parked_id: int, detail: str) -> None:
-    """Its replay failed: it stays, with the new detail."""
+async def keep_parked(tx: Transaction, parked_id: int, reason: str, detail: str) -> None:
+    """Its replay failed: it stays, with the new reason."""
     await tx.execute(
-        "UPDATE parked SET times = times + 1, detail = $2, replay_requested_at = NULL WHERE id = $1",
+        "UPDATE parked SET times = times + 1, reason = $2, detail = $3, replay_requested_at = NULL WHERE id = $1",
         parked_id,
+        reason,
         _printable(detail),
     )
 

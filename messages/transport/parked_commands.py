@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -31,7 +31,7 @@ def parked_group() -> None:
 def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
     """List what is parked, the oldest first."""
     for row in _ask(read_settings, parked.parked):
-        click.echo(json.dumps(_fields(row)) if as_json else _line(row))
+        click.echo(json.dumps(_fields(row)) if as_json else _visible(_line(row)))
 
 
 @parked_group.command("show")
@@ -41,9 +41,9 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
     """Show one parked document whole, with its reason."""
     row = _ask(read_settings, lambda tx: parked.find(tx, parked_id))
     if row is None:
-        raise click.ClickException(f"nothing is parked under {parked_id}")
+        raise _unknown([parked_id])
     for name, value in _fields(row).items():
-        click.echo(f"{name:<20} {value}")
+        click.echo(_visible(f"{name:<20} {value}"))
 
 
 @parked_group.command("replay")
@@ -55,6 +55,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
     if bool(parked_ids) == everything:
         raise click.UsageError("name ids, or say --all")
     number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
+    _need(number, parked_ids)
     click.echo(f"{number} to be replayed by the running service")
 
 
@@ -64,6 +65,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
 def discard_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...]) -> None:
     """Delete parked documents for good."""
     number = _ask(read_settings, lambda tx: parked.discard(tx, parked_ids))
+    _need(number, parked_ids)
     click.echo(f"{number} discarded")
 
 
@@ -74,18 +76,32 @@ def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitabl
 async def _ask_database(settings: Settings, question: Callable[[Transaction], Awaitable[T]]) -> T:
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error}") from None
-    try:
-        async with connection.transaction():
-            return await question(connection)
-    finally:
-        await connection.close()
+        try:
+            async with connection.transaction():
+                return await question(connection)
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}") from None
+
+
+def _need(number: int, parked_ids: Sequence[int]) -> None:
+    if parked_ids and not number:
+        raise _unknown(parked_ids)
+
+
+def _unknown(parked_ids: Sequence[int]) -> click.ClickException:
+    return click.ClickException(f"nothing is parked under {', '.join(map(str, parked_ids))}")
 
 
 def _line(row: Parked) -> str:
     mark = " (to be replayed)" if row.replay_requested_at else ""
     return f"{row.id:>6}  {row.parked_at:%Y-%m-%d %H:%M:%S}  {row.type or '?':<24} {row.reason}: {row.detail}{mark}"
+
+
+def _visible(text: str) -> str:
+    """What somebody sent must not speak to the terminal of who looks at it."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _fields(row: Parked) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from messages.transport.parked import Parked
 from messages.transport.postgres import is_infrastructure, locking
 from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
 
+WAITING = True
+"""Nothing looks again after a replay."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -23,10 +26,11 @@ class Replay:
         if row is None:
             return Handled()
         document = self._reader.read(row.body, row.queue)
+        handled = Handled()
         if isinstance(document, Malformed):
-            await parked.park(tx, [document])
-            return Handled(more=True)
-        handled = await self._handle(tx, row, document)
+            await parked.keep_parked(tx, row.id, document.reason, document.detail)
+        else:
+            handled = await self._handle(tx, row, document)
         handled.more = True
         return handled
 
@@ -35,16 +39,16 @@ class Replay:
         try:
             if document.message.order_id is not None:
                 await tx.execute(locking(self._service.locks, [document.message.order_id]))
-            handled = await self._service.handle(tx, [document], True)
+            handled = await self._service.handle(tx, [document], WAITING)
+            await parked.discard(tx, [row.id])
         except Exception as error:
             if is_infrastructure(error):
                 raise
             await tx.execute("ROLLBACK TO SAVEPOINT replay")
-            await parked.keep_parked(tx, row.id, f"{type(error).__name__}: {error}")
+            await parked.keep_parked(tx, row.id, parked.HANDLER_FAILED, f"{type(error).__name__}: {error}")
             log.warning(
                 "replay failed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id, exc_info=error
             )
             return Handled()
-        await parked.discard(tx, [row.id])
         log.info("replayed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id)
         return handled

@@ -1,0 +1,239 @@
+"""Parked documents: one row a message id, kept whole, listed, shown, replayed and discarded from the command line."""
+
+import asyncio
+import json
+import os
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from click.testing import CliRunner, Result
+
+from messages.transport import parked
+from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.command_line import Program, command_line
+from messages.transport.in_process import InProcessBroker
+from messages.transport.service import Malformed
+from messages.transport.topology import Topology
+from tests.integration.toy.service import Toy, ToySettings, bought
+from tests.integration.toy.station import Station, document
+
+SECRET = "hunter2"
+
+
+def malformed(
+    message_id: UUID | None = None,
+    *,
+    body: bytes = b"{}",
+    reason: str = "invalid",
+    detail: str = "",
+    wire_type: str | None = None,
+) -> Malformed:
+    return Malformed(body, message_id or uuid4(), reason, detail, wire_type)
+
+
+async def test_a_message_id_is_parked_once_with_the_latest_reason(station: Station) -> None:
+    message_id = uuid4()
+    for reason in ("not_json", "handler_failed"):
+        await parked.park(station.connection, [malformed(message_id, reason=reason)])
+    (row,) = await parked.parked(station.connection)
+    assert (row.message_id, row.reason, row.times) == (message_id, "handler_failed", 2)
+
+
+async def test_a_message_id_twice_in_one_batch_is_parked_once(station: Station) -> None:
+    message_id = uuid4()
+    await parked.park(station.connection, [malformed(message_id), malformed(), malformed(message_id)])
+    assert [row.times for row in await parked.parked(station.connection)] == [1, 1]
+
+
+async def test_many_parkers_of_the_same_documents_do_not_get_in_each_others_way(station: Station) -> None:
+    documents = [malformed() for _ in range(50)]
+    first, second = await asyncpg.connect(station.url), await asyncpg.connect(station.url)
+    for _ in range(10):
+        await parked.park(first, documents)
+        await parked.park(second, documents[::-1])
+    assert await station.count("parked") == 50
+    for connection in (first, second):
+        await connection.close()
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800", "x" * 10_000])
+async def test_any_text_can_be_parked(station: Station, text: str) -> None:
+    await parked.park(station.connection, [malformed(detail=text, wire_type=text[:80])])
+    (row,) = await parked.parked(station.connection)
+    assert len(row.detail) <= 2_000
+
+
+async def test_any_body_is_kept_as_it_came(station: Station) -> None:
+    body = bytes(range(256)) * 300
+    await station.publish("bought", body)
+    async with station.running():
+        await station.until_count("parked", 1)
+    (row,) = await parked.parked(station.connection)
+    assert row.body == body
+
+
+async def test_what_the_broker_gave_up_is_parked_document_by_document(station: Station) -> None:
+    dead = [bought("a"), bought("b")]
+    lines = b"\n".join([*(document(message) for message in dead), b"\xff"])
+    await give_up(station, lines, MANY_DOCUMENTS)
+    async with station.running():
+        await station.until_count("parked", 3)
+        await station.until_told(1)
+    rows = {row.order_id: (row.reason, row.queue) for row in await parked.parked(station.connection)}
+    assert rows == {
+        dead[0].order_id: ("dead_lettered", "toy.dead"),
+        dead[1].order_id: ("dead_lettered", "toy.dead"),
+        None: ("not_json", "toy.dead"),
+    }
+    assert await station.left_in("toy.dead") == []
+
+
+async def test_a_dead_letter_is_held_while_it_cannot_be_parked(own_station: Station) -> None:
+    await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
+    await give_up(own_station, document(bought("a")))
+    async with own_station.running() as running:
+        await own_station.say(bought("b"))
+        await own_station.until_heard(1)
+        await own_station.rows("ALTER TABLE parked DROP CONSTRAINT full_house")
+        await own_station.until_count("parked", 1)
+        assert not running.task.done()
+    assert await own_station.left_in("toy.dead") == []
+
+
+async def test_a_dead_envelope_larger_than_a_batch_is_parked_in_parts(station: Station) -> None:
+    await give_up(station, b"\n".join(document(bought(str(number))) for number in range(1_201)), MANY_DOCUMENTS)
+    async with station.running(batch_documents=500):
+        await station.until_count("parked", 1_201)
+    ((transactions,),) = await station.rows("SELECT count(DISTINCT xmin::text) FROM parked")
+    assert transactions == 3
+
+
+async def give_up(station: Station, body: bytes, content_type: str = "application/json") -> None:
+    """Have a message lose its consumer until the broker gives it up."""
+    await station.publish("bought", body, content_type)
+    loser = InProcessBroker(Topology((), (), ()))
+    loser._exchanges = station.broker._exchanges
+    await loser.start()
+    await loser.subscribe("toy.bought", 10, lambda: None)
+    for _ in range(101):
+        loser.break_connection()
+    await loser.close()
+
+
+# -- from the command line
+
+
+def tell(station: Station, *arguments: str, environment: dict[str, str] | None = None) -> Result:
+    program = Program("toy", ToySettings, lambda _: Toy().service())
+    variables = {"TOY_DATABASE_URL": station.url} | (environment or {})
+    return CliRunner().invoke(command_line(program), ["parked", *arguments], env=os.environ | variables)
+
+
+async def ask(station: Station, *arguments: str) -> list[str]:
+    result = await asyncio.to_thread(tell, station, *arguments)
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+async def park(station: Station, *details: str) -> list[int]:
+    await parked.park(station.connection, [malformed(detail=detail, wire_type="Bought/1.0") for detail in details])
+    ids = {row.detail: row.id for row in await parked.parked(station.connection)}
+    return [ids[detail] for detail in details]
+
+
+async def test_the_list_has_a_line_for_each_in_the_order_of_parking(station: Station) -> None:
+    first, second = await park(station, "one"), await park(station, "two")
+    await parked.request_replay(station.connection, second)
+    lines = await ask(station, "list")
+    assert [line.split()[0] for line in lines] == [str(first[0]), str(second[0])]
+    assert "Bought/1.0" in lines[0]
+    assert lines[0].endswith("invalid: one")
+    assert lines[1].endswith("invalid: two (to be replayed)")
+
+
+async def test_the_list_for_machines_has_an_object_a_line(station: Station) -> None:
+    await parked.park(station.connection, [malformed(body=b"\xff{")])
+    (line,) = await ask(station, "list", "--json")
+    told = json.loads(line)
+    assert (told["reason"], told["body"], told["times"]) == ("invalid", "\\xff{", 1)
+
+
+async def test_nothing_parked_is_nothing_listed(station: Station) -> None:
+    assert await ask(station, "list") == []
+
+
+async def test_one_is_shown_whole(station: Station) -> None:
+    (number,) = await park(station, "one")
+    told = {line[:20].strip(): line[21:] for line in await ask(station, "show", str(number))}
+    assert (told["id"], told["reason"], told["detail"], told["body"]) == (str(number), "invalid", "one", "{}")
+
+
+async def test_what_is_shown_cannot_take_over_the_terminal(station: Station) -> None:
+    body = b"\x1b[2J\x07 \xc2\x9b31m caf\xc3\xa9"
+    await parked.park(station.connection, [malformed(body=body, detail="\x1b]0;title\x07")])
+    (row,) = await parked.parked(station.connection)
+    for lines in (await ask(station, "show", str(row.id)), await ask(station, "list")):
+        assert all(line.isprintable() for line in lines)
+    assert any("café" in line for line in await ask(station, "show", str(row.id)))
+
+
+async def test_replays_are_requested_by_id_or_for_all(station: Station) -> None:
+    ids = await park(station, "one", "two", "three")
+    assert await ask(station, "replay", str(ids[0]), str(ids[2])) == ["2 to be replayed by the running service"]
+    requested = {row.id for row in await parked.parked(station.connection) if row.replay_requested_at}
+    assert requested == {ids[0], ids[2]}
+    assert await ask(station, "replay", "--all") == ["3 to be replayed by the running service"]
+
+
+async def test_discarded_is_gone(station: Station) -> None:
+    ids = await park(station, "one", "two")
+    assert await ask(station, "discard", str(ids[0])) == ["1 discarded"]
+    assert [row.id for row in await parked.parked(station.connection)] == [ids[1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("show", "99999999"), 1, "Error: nothing is parked under 99999999"),
+        (("discard", "99999999"), 1, "Error: nothing is parked under 99999999"),
+        (("replay", "99999999"), 1, "Error: nothing is parked under 99999999"),
+        (("replay",), 2, "Error: name ids, or say --all"),
+        (("replay", "1", "--all"), 2, "Error: name ids, or say --all"),
+        (("show", "x"), 2, "is not a valid integer"),
+        (("discard",), 2, "Missing argument"),
+    ],
+)
+async def test_a_wrong_command_is_told_in_one_line(
+    station: Station, arguments: tuple[str, ...], code: int, told: str
+) -> None:
+    result = await asyncio.to_thread(tell, station, *arguments)
+    assert result.exit_code == code
+    assert told in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "url", [f"postgresql://toy:{SECRET}@127.0.0.1:1/toy", f"postgresql://toy:{SECRET}@no-such-host.invalid/toy"]
+)
+async def test_a_database_that_cannot_be_reached_is_one_line_that_names_the_setting(station: Station, url: str) -> None:
+    result = await asyncio.to_thread(tell, station, "list", environment={"TOY_DATABASE_URL": url})
+    assert result.exit_code == 3
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_DATABASE_URL: ")
+    assert SECRET not in line
+
+
+async def test_a_database_that_is_not_migrated_is_one_line_too(own_station: Station) -> None:
+    await own_station.rows("DROP TABLE parked CASCADE")
+    result = await asyncio.to_thread(tell, own_station, "list")
+    assert result.exit_code == 3
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_DATABASE_URL: ")
+    assert "parked" in line
+
+
+async def test_a_wrong_setting_is_one_line(station: Station) -> None:
+    result = await asyncio.to_thread(tell, station, "list", environment={"TOY_HTTP_PORT": "many"})
+    assert result.exit_code == 2
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_HTTP_PORT: ")

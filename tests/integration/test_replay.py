@@ -1,0 +1,153 @@
+"""A parked document is handled again on request: with success exactly once, and otherwise it stays, with the reason."""
+
+import asyncio
+from uuid import uuid4
+
+import asyncpg
+
+from messages.transport import parked
+from messages.transport.service import Malformed, Transaction
+from tests.integration.toy.service import BREAK_A_RULE, FAIL, HIDE_AN_ERROR, LOOK_AGAIN, TELL_ELSEWHERE, bought
+from tests.integration.toy.station import Station, document
+
+
+async def park(station: Station, *bodies: bytes, reason: str = "handler_failed") -> None:
+    """Park these bodies as a batch would have, and ask for their replay."""
+    await parked.park(
+        station.connection, [Malformed(body, uuid4(), reason, "before", queue="toy.bought") for body in bodies]
+    )
+    await parked.request_replay(station.connection, None)
+
+
+async def nothing_is_requested(station: Station) -> None:
+    async def none() -> bool:
+        return not await station.rows("SELECT FROM parked WHERE replay_requested_at IS NOT NULL")
+
+    await station.until(none)
+
+
+async def test_what_was_mended_is_handled_and_its_row_deleted_in_the_same_transaction(station: Station) -> None:
+    await park(station, document(bought("a", TELL_ELSEWHERE)))
+    seen: list[tuple[int, int]] = []
+
+    async def look_from_outside(_tx: Transaction) -> None:
+        seen.append((await station.count("parked"), await station.count("heard")))
+
+    station.toy.faults.append(look_from_outside)
+    async with station.running():
+        await station.until_count("parked", 0)
+        assert await station.count("heard") == 1
+        await station.until_told(1)
+    assert seen == [(1, 0)]
+    assert await station.heard() == ["a"]
+    assert len(await station.left_in("elsewhere")) == 1
+
+
+async def test_a_replay_is_handled_waiting_since_nothing_looks_again_after_it(station: Station) -> None:
+    await park(station, document(bought("a", LOOK_AGAIN)))
+    async with station.running():
+        await station.until_heard(1)
+    assert await station.count("parked") == 0
+
+
+async def test_what_fails_again_stays_with_the_new_reason_and_leaves_nothing(station: Station) -> None:
+    await park(station, document(bought("a", FAIL)), reason="dead_lettered")
+    async with station.running():
+        await nothing_is_requested(station)
+    (row,) = await parked.parked(station.connection)
+    assert (row.reason, row.detail, row.times) == ("handler_failed", "ValueError: cannot handle a", 2)
+    assert await station.count("heard") == 0
+
+
+async def test_what_the_database_refuses_again_stays_too(station: Station) -> None:
+    await park(station, document(bought("a", BREAK_A_RULE)), document(bought("b", HIDE_AN_ERROR)))
+    async with station.running():
+        await nothing_is_requested(station)
+    assert {row.reason for row in await parked.parked(station.connection)} == {"handler_failed"}
+    assert await station.count("parked") == 2
+
+
+async def test_what_still_cannot_be_read_stays_and_is_not_replayed_for_ever(station: Station) -> None:
+    await park(station, b"\xff", document(bought()).replace(b"/1.0", b"/2.0"), reason="handler_failed")
+    async with station.running() as running:
+        await nothing_is_requested(station)
+        done = running.counted("job_runs", job="replay", result="done")
+        await running.until_counted("job_runs", int(done) + 1, job="replay", result="done")
+    rows = await parked.parked(station.connection)
+    assert {row.reason for row in rows} == {"not_json", "unknown_version"}
+    assert {row.times for row in rows} == {2}
+
+
+async def test_a_hundred_replays_do_not_take_a_hundred_seconds(station: Station) -> None:
+    bodies = [document(bought(str(number), FAIL if number % 2 else "")) for number in range(100)]
+    await park(station, *bodies)
+    async with station.running():
+        async with asyncio.timeout(10):
+            await station.until_heard(50)
+        await nothing_is_requested(station)
+    assert await station.count("parked") == 50
+
+
+async def test_a_fault_of_the_database_leaves_the_row_to_be_replayed_again(station: Station) -> None:
+    async def terminate(tx: Transaction) -> None:
+        await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def collide(tx: Transaction) -> None:
+        await tx.execute("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40P01'; END $$")
+
+    station.toy.faults.extend([terminate, collide])
+    await park(station, document(bought("a")))
+    async with station.running():
+        await station.until_heard(1)
+    assert await station.count("parked") == 0
+
+
+async def test_two_processes_replay_a_row_once(station: Station) -> None:
+    await park(station, *(document(bought(str(number))) for number in range(20)))
+    async with station.running(), station.running():
+        await station.until_count("parked", 0)
+    assert sorted(map(int, await station.heard())) == list(range(20))
+
+
+async def test_a_replay_whose_commit_fails_keeps_the_row(own_station: Station) -> None:
+    await own_station.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'too late'; END $$"
+    )
+    await own_station.rows(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON heard DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    await park(own_station, document(bought("a")))
+    async with own_station.running() as running:
+        await running.until_counted("job_runs", 1, job="replay", result="failed")
+    assert await own_station.count("parked") == 1
+    assert await own_station.count("heard") == 0
+    assert own_station.texts() == []
+
+
+async def test_a_replay_locks_its_order_before_it_is_handled(station: Station) -> None:
+    message = bought("a")
+    await station.rows("INSERT INTO purchase VALUES ($1, 0)", message.order_id)
+    other = await asyncpg.connect(station.url)
+    await other.execute("BEGIN; UPDATE purchase SET times = 1")
+    await park(station, document(message))
+    async with station.running():
+        await station.until(lambda: _somebody_waits(station))
+        assert not station.toy.entered.is_set()
+        await other.execute("COMMIT")
+        await station.until_heard(1)
+    await other.close()
+
+
+async def _somebody_waits(station: Station) -> bool:
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await station.rows(waiting))
+
+
+async def test_a_discarded_document_is_not_replayed(station: Station) -> None:
+    await park(station, document(bought("a")))
+    (row,) = await parked.parked(station.connection)
+    assert await parked.discard(station.connection, [row.id]) == 1
+    async with station.running() as running:
+        await running.until_counted("job_runs", 2, job="replay", result="done")
+    assert await station.heard() == []
