@@ -158,9 +158,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Look for the servers now: what may have to be fetched first is not to be held against a test's time limit."""
-    if not session.config.option.collectonly:
-        for fixture in LOOK.keys() & set().union(*map(_fixtures, session.items)):
-            LOOK[fixture]()
+    needed = set().union(*map(_fixtures, session.items))
+    for fixture, look in LOOK.items():
+        if fixture in needed and not session.config.option.collectonly:
+            look()
 
 
 @pytest.hookimpl(wrapper=True)
