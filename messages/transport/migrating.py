@@ -17,7 +17,7 @@ class ChangedMigration(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """`messages.transport/0001_create_outbox.sql`"""
+    """`messages.transport/0001_create_outbox.sql`."""
 
     name: str
     sql: str
@@ -30,12 +30,16 @@ class Migration:
 def migrations_in(folders: Sequence[Path]) -> list[Migration]:
     """All migrations of the transport and of these folders, in the order in which they are applied."""
     return [
-        Migration(
-            f"{folder.parent.parent.name}.{folder.parent.name}/{file.name}".removeprefix("."), file.read_text("utf-8")
-        )
+        Migration(f"{_package(folder)}/{file.name}", file.read_text("utf-8"))
         for folder in (OWN_MIGRATIONS, *folders)
         for file in sorted(folder.glob("[0-9]*.sql"))
     ]
+
+
+def _package(folder: Path) -> str:
+    """`messages.transport`: wherever it is installed, or the same migration would have another name there."""
+    packages = [parent.name for parent in folder.parents if (parent / "__init__.py").exists()]
+    return ".".join(reversed(packages)) or folder.parent.name
 
 
 async def migrate(connection: Transaction, folders: Sequence[Path]) -> list[str]:

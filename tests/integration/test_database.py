@@ -1,0 +1,248 @@
+"""The database may be away at any time: what is opened waits, what is open recovers, and a COMMIT is never cut off."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from messages.transport.postgres import Aborted, Collision, Database, is_infrastructure, locking
+from tests.integration.network import Network
+from tests.integration.toy.station import Station, until
+
+
+@pytest.fixture
+async def database(station: Station) -> AsyncIterator[Database]:
+    database = Database(station.url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def write(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+
+
+async def test_what_was_done_in_a_transaction_is_committed_at_its_end(station: Station, database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+        assert await station.count("purchase") == 0
+    assert await station.count("purchase") == 1
+
+
+async def test_an_error_rolls_back_and_goes_on_its_way(station: Station, database: Database) -> None:
+    async def fail() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert await station.count("purchase") == 0
+    await write(database)
+
+
+async def test_an_error_of_the_first_statement_leaves_the_connection_usable(database: Database) -> None:
+    for _ in range(3):
+        with pytest.raises(asyncpg.UndefinedTableError):
+            async with database.transaction("SELECT FROM nowhere"):
+                pass
+    await write(database)
+
+
+async def test_the_rows_of_the_opening_statement_are_locked_for_the_whole_transaction(
+    station: Station, database: Database
+) -> None:
+    order_id = uuid4()
+    await station.rows("INSERT INTO purchase VALUES ($1, 1)", order_id)
+    async with database.transaction(locking("purchase", [order_id, uuid4()])):
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await station.rows("SELECT FROM purchase FOR UPDATE NOWAIT")
+    await station.rows("SELECT FROM purchase FOR UPDATE NOWAIT")
+
+
+async def test_transactions_that_lock_the_same_orders_do_not_deadlock(station: Station, database: Database) -> None:
+    order_ids = [uuid4() for _ in range(30)]
+    await station.rows("INSERT INTO purchase SELECT unnest($1::uuid[]), 1", order_ids)
+
+    async def lock(ids: list[UUID]) -> None:
+        for _ in range(20):
+            async with database.transaction(locking("purchase", ids)):
+                pass
+
+    await asyncio.wait_for(asyncio.gather(lock([*order_ids]), lock([*reversed(order_ids)]), lock(order_ids[10:20])), 20)
+
+
+def test_no_orders_need_no_lock() -> None:
+    assert locking("purchase", []) == ""
+
+
+async def test_a_transaction_that_failed_unnoticed_is_not_taken_for_committed(database: Database) -> None:
+    async def hide() -> None:
+        async with database.transaction() as tx:
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await tx.execute("SELECT 1 / 0")
+
+    with pytest.raises(Aborted):
+        await hide()
+    await write(database)
+
+
+async def test_a_cancelled_task_rolls_back(station: Station, database: Database) -> None:
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+            await tx.execute("SELECT pg_sleep(30)")
+
+    task = asyncio.create_task(work())
+    await until(lambda: _is_sleeping(station))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert await station.count("purchase") == 0
+    await write(database)
+
+
+async def test_a_commit_that_was_sent_is_not_cut_off_by_a_cancellation(
+    own_station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    await own_station.rows(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$"
+    )
+    await own_station.rows(
+        "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON purchase DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION dawdle()"
+    )
+    database = Database(own_station.url)
+    await database.open()
+    task = asyncio.create_task(write(database))
+    await until(lambda: _is_sleeping(own_station))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await own_station.count("purchase") == 1
+    async with database.transaction() as tx:
+        await tx.execute("SELECT 1")
+    await database.close()
+    assert caplog.text == ""
+
+
+async def _is_sleeping(station: Station) -> bool:
+    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    return bool(await station.rows(sleeping))
+
+
+async def test_opening_waits_for_the_server(station: Station) -> None:
+    async with Network(station.url) as network:
+        url = network.url
+    database = Database(url)
+    opening = asyncio.create_task(database.open())
+    await asyncio.sleep(0.3)
+    assert not opening.done()
+    assert not database.reachable
+    await network.plug_in()
+    await asyncio.wait_for(opening, 10)
+    assert database.reachable
+    await write(database)
+    await database.close()
+    await network.unplug()
+
+
+async def test_opening_waits_for_the_operator_where_the_password_is_wrong(station: Station) -> None:
+    database = Database(station.url.replace(":dev@", ":wrong@").replace("/test_", "/not_yet_test_"))
+    opening = asyncio.create_task(database.open())
+    await asyncio.sleep(0.3)
+    assert not opening.done()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await database.close()
+
+
+async def test_a_lost_server_is_noticed_and_used_again_when_it_is_back(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await write(database)
+        await network.unplug()
+        with pytest.raises(Exception, match=r".*") as lost:
+            await write(database)
+        assert is_infrastructure(lost.value)
+        with pytest.raises(OSError, match=r"refused|[Cc]onnect"):
+            await write(database)
+        assert not database.reachable
+        await network.plug_in()
+        await write(database)
+        assert database.reachable
+        await database.close()
+
+
+async def test_what_a_terminated_backend_had_done_is_gone_and_the_error_is_nobodys_fault(
+    station: Station, database: Database
+) -> None:
+    async def die() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+            await tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(Exception, match=r".*") as lost:
+        await die()
+    assert is_infrastructure(lost.value)
+    assert "terminating connection" in str(lost.value)
+    assert await station.count("purchase") == 0
+    await write(database)
+
+
+async def test_connections_that_all_died_are_replaced(station: Station, database: Database) -> None:
+    await asyncio.gather(*(write(database) for _ in range(20)))
+    await station.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'order-saga'"
+    )
+    tries = await asyncio.gather(*(write(database) for _ in range(10)), return_exceptions=True)
+    assert all(is_infrastructure(error) for error in tries if error is not None)
+    await write(database)
+
+
+async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station) -> None:
+    database = Database(station.url, size=2)
+    await database.open()
+    await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 20)
+    assert await station.count("purchase") == 30
+    await database.close()
+
+
+async def test_closing_does_not_wait_long_for_a_silent_server(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        stuck = asyncio.create_task(write(database))
+        network.freeze()
+        await asyncio.sleep(0)
+        await asyncio.wait_for(database.close(), 3)
+        network.thaw()
+        await asyncio.gather(stuck, return_exceptions=True)
+
+
+async def test_no_connection_is_left_behind(own_station: Station) -> None:
+    database = Database(own_station.url, application_name="toy")
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(10)))
+    await database.close()
+
+    async def none() -> bool:
+        return not await own_station.rows("SELECT FROM pg_stat_activity WHERE application_name = 'toy'")
+
+    await until(none)
+
+
+def test_a_mistake_in_a_handler_is_its_own_fault() -> None:
+    own: list[Exception] = [ValueError(), KeyError(), AssertionError(), ZeroDivisionError(), Aborted()]
+    own += [RecursionError(), asyncpg.UniqueViolationError(), asyncpg.CheckViolationError(), asyncpg.DataError()]
+    own += [asyncpg.InFailedSQLTransactionError()]
+    assert not any(is_infrastructure(error) for error in own)
+    assert is_infrastructure(Collision())
+    assert is_infrastructure(OSError())
