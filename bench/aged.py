@@ -16,41 +16,46 @@ from messages.contracts.delivery import DeliveryCompleted
 from messages.transport.topology import REQUESTS
 
 FULFILLED_SECONDS = 30.0
+# $1: the order that was placed for real; $2: how many copies; $3: how many of them, the first ones, are two days old,
+# and so due to be forgotten; the others are an hour old.
+COPIES = """
+    (SELECT number, md5('aged ' || number)::uuid AS order_id, 'aged-' || number AS packet_id,
+        make_interval(hours => CASE WHEN number <= $3::integer THEN 48 ELSE 1 END) AS age
+    FROM generate_series(1, $2::integer) AS number) AS copied
+"""
 # jsonb_populate_record copies a row and changes what is named: whatever columns a table has, the copy has them too.
-SAGA = """
-    INSERT INTO saga SELECT copy.* FROM saga AS original, generate_series(1, $2::integer) AS number,
+SAGA = f"""
+    INSERT INTO saga SELECT copy.* FROM saga AS original, {COPIES},
         jsonb_populate_record(original, jsonb_build_object(
-            'order_id', md5('aged ' || number)::uuid,
-            'granted', original.granted || jsonb_build_object('store', jsonb_build_array('aged-' || number))
+            'order_id', copied.order_id,
+            'granted', original.granted || jsonb_build_object('store', jsonb_build_array(packet_id)),
+            'accepted_at', original.accepted_at - age, 'asked_at', original.asked_at - age,
+            'due_at', original.due_at - age, 'deadline', original.deadline - age,
+            'decided_at', original.decided_at - age
         )) AS copy
     WHERE original.order_id = $1
-"""
-STORE_RESERVATION = """
-    INSERT INTO reservation SELECT copy.* FROM reservation AS original, generate_series(1, $2::integer) AS number,
+"""  # noqa: S608  our own words
+RESERVATION = f"""
+    INSERT INTO reservation SELECT copy.* FROM reservation AS original, {COPIES},
         jsonb_populate_record(original, jsonb_build_object(
-            'order_id', md5('aged ' || number)::uuid, 'unit_ids', jsonb_build_array('aged-' || number),
-            'forget_at', CASE WHEN number <= $3::integer THEN clock_timestamp() ELSE original.forget_at END
+            'order_id', copied.order_id, 'unit_ids', {{unit_ids}},
+            'not_after', original.not_after - age, 'forget_at', original.forget_at - age
         )) AS copy
     WHERE original.order_id = $1
-"""
-PACKET = """
-    INSERT INTO packet SELECT copy.* FROM packet AS original, generate_series(1, $2::integer) AS number,
+"""  # noqa: S608  our own words
+STORE_RESERVATION = RESERVATION.format(unit_ids="jsonb_build_array(packet_id)")
+DELIVERY_RESERVATION = RESERVATION.format(unit_ids="to_jsonb(original.unit_ids)")
+PACKET = f"""
+    INSERT INTO packet SELECT copy.* FROM packet AS original, {COPIES},
         jsonb_populate_record(original, jsonb_build_object(
-            'order_id', md5('aged ' || number)::uuid, 'packet_id', 'aged-' || number
+            'order_id', copied.order_id, 'packet_id', copied.packet_id
         )) AS copy
     WHERE original.order_id = $1
-"""
+"""  # noqa: S608  our own words
 RECEIVED = """
     UPDATE received SET received = received + $2::integer FROM packet
-    WHERE packet.order_id = $1 AND (received.store_id, received.sku) = (packet.store_id, packet.sku)
-"""
-DELIVERY_RESERVATION = """
-    INSERT INTO reservation SELECT copy.* FROM reservation AS original, generate_series(1, $2::integer) AS number,
-        jsonb_populate_record(original, jsonb_build_object(
-            'order_id', md5('aged ' || number)::uuid,
-            'forget_at', CASE WHEN number <= $3::integer THEN clock_timestamp() ELSE original.forget_at END
-        )) AS copy
-    WHERE original.order_id = $1
+    WHERE packet.order_id = $1 AND $3::integer IS NOT NULL
+        AND (received.store_id, received.sku) = (packet.store_id, packet.sku)
 """
 
 
@@ -58,16 +63,12 @@ async def age(system: System, orders: int, to_be_forgotten: float) -> None:
     """Place and deliver one order for real, stop the daemons, copy what it left, and start them again."""
     order_id = await _deliver_one(system)
     await system.stop()
-    due = round(orders * to_be_forgotten)
+    copies = (order_id, orders, round(orders * to_be_forgotten))
     await asyncio.gather(
-        _copy(system.urls["order_saga"], (SAGA, order_id, orders)),
-        _copy(
-            system.urls["store_worker"],
-            (RECEIVED, order_id, orders),
-            (STORE_RESERVATION, order_id, orders, due),
-            (PACKET, order_id, orders),
-        ),
-        _copy(system.urls["delivery_worker"], (DELIVERY_RESERVATION, order_id, orders, due)),
+        _copy(system.urls["order_saga"], copies, SAGA),
+        # The count first: it looks for the only packet that the order has.
+        _copy(system.urls["store_worker"], copies, RECEIVED, STORE_RESERVATION, PACKET),
+        _copy(system.urls["delivery_worker"], copies, DELIVERY_RESERVATION),
     )
     await system.start()
 
@@ -93,11 +94,11 @@ async def _say_delivered(broker_url: str, order_id: UUID) -> None:
         await exchange.publish(message, DeliveryCompleted.routing_key())
 
 
-async def _copy(url: str, *statements: tuple[object, ...]) -> None:
+async def _copy(url: str, copies: tuple[UUID, int, int], *statements: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        for sql, *arguments in statements:
-            await connection.execute(str(sql), *arguments)
+        for sql in statements:
+            await connection.execute(sql, *copies)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()

@@ -15,7 +15,7 @@ from tests.servers.server import free_port
 
 SERVICES = ("order_saga", "store_worker", "delivery_worker")
 ROOT = Path(__file__).parent.parent
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 COMMAND_SECONDS = 900.0
 # A daemon recovers from everything, so it would outlive a benchmark that is killed. setpriv becomes the daemon.
