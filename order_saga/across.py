@@ -1,12 +1,13 @@
 """Every statement that looks across the services: the published views, read into rows and put together by order."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
+from jiter import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.reading import Reader
@@ -159,16 +160,15 @@ def _order(row: Record, told: Sequence[str] = ()) -> Order:
 
 
 def _parsed(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
+    return None if text is None else from_json(text.encode())
 
 
 def _share(participant: str, row: Record) -> Share:
-    units = zip(row["carried"] or (), row["places"] or (), row["kinds"] or (), row["states"] or (), strict=True)
-    return Share(
-        participant,
-        _holding(row) if row["state"] is not None else None,
-        tuple(Unit(*unit, row["order_id"]) for unit in units),
-    )
+    units: tuple[Unit, ...] = ()
+    if row["carried"]:
+        order_ids = repeat(row["order_id"])
+        units = tuple(map(Unit, row["carried"], row["places"], row["kinds"], row["states"], order_ids))
+    return Share(participant, _holding(row) if row["state"] is not None else None, units)
 
 
 def _holding(row: Record) -> Holding:

@@ -19,9 +19,10 @@ PRUNED_AFTER = timedelta(days=1)
 HEARD_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: it asks if it is not told."""
 
+ONE_AGENT = {"agent": 1}
 WANTED: Mapping[str, Callable[[Order], Mapping[str, int]]] = {
     STORE: lambda order: order.quantities,
-    DELIVERY: lambda _: {"agent": 1},
+    DELIVERY: lambda _: ONE_AGENT,
 }
 """How many units of which kind an order is entitled to. Of a participant that is not here, none are counted."""
 
@@ -128,26 +129,26 @@ def _not_as_wanted(order: Order, share: Share) -> Wrong:
     wanted = _wanted(order, share)
     if wanted is None or share.holding is None:
         return
-    number = len(share.holding.unit_ids)
-    if number != wanted.total():
-        yield "I1", f"{number} units {share.state}, and {wanted.total()} wanted"
-    elif share.carried and wanted - share.kinds:
-        yield "I1", f"{_amounts(wanted - share.kinds)} wanting"
+    number, kinds = len(share.holding.unit_ids), share.kinds
+    if number != sum(wanted.values()):
+        yield "I1", f"{number} units {share.state}, and {sum(wanted.values())} wanted"
+    elif kinds and kinds != wanted and (missing := Counter(wanted) - Counter(kinds)):
+        yield "I1", f"{_amounts(missing)} wanting"
     if share.participant == STORE and any(unit.place != order.store_id for unit in share.units):
         yield "I1", f"packets of another store than {order.store_id}"
     yield from _more_than_wanted(order, share)
 
 
 def _more_than_wanted(order: Order, share: Share) -> Wrong:
-    wanted = _wanted(order, share)
-    if wanted is not None and share.kinds - wanted:
-        yield "I2", f"{_amounts(share.kinds - wanted)} more than was asked for"
+    wanted, kinds = _wanted(order, share), share.kinds
+    if wanted is not None and kinds != wanted and (more := Counter(kinds) - Counter(wanted)):
+        yield "I2", f"{_amounts(more)} more than was asked for"
 
 
-def _wanted(order: Order, share: Share) -> Counter[str] | None:
+def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:
     """None: nobody counts here, or what the order was about has been forgotten."""
     entitlement = WANTED.get(share.participant)
-    return Counter(entitlement(order)) if entitlement and order.quantities else None
+    return entitlement(order) if entitlement and order.quantities else None
 
 
 def _may_be_pruned(order: Order, moment: Moment) -> bool:

@@ -1,6 +1,5 @@
 """What an audit looks at, and what it says: rows of the published views, gathered by order and by service."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,9 +45,12 @@ class Share:
         return frozenset(unit.unit_id for unit in self.units if self._has(unit.state))
 
     @property
-    def kinds(self) -> Counter[str]:
+    def kinds(self) -> dict[str, int]:
         """How many units of which kind are the order's."""
-        return Counter(unit.kind for unit in self.units)
+        kinds: dict[str, int] = {}
+        for unit in self.units:
+            kinds[unit.kind] = kinds.get(unit.kind, 0) + 1
+        return kinds
 
     def _has(self, state: str) -> bool:
         """What is used up stays the order's, as long as anything is known of it; an agent works for the next one."""

@@ -1,7 +1,7 @@
 """The story of one order: what the orchestrator knows, what each participant holds, what happened when and where."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -81,10 +81,10 @@ def fields(story: Story) -> dict[str, Any]:
     told: dict[str, Any] = to_jsonable_python(
         {
             "order_id": story.order_id,
-            "order": asdict(story.order) if story.order else None,
-            "holdings": {name: asdict(holding) for name, holding in story.holdings.items()},
-            "timeline": [{"service": service} | asdict(happening) for service, happening in story.happenings],
-            "parked": [{"service": service} | asdict(document) for service, document in story.parked],
+            "order": story.order._asdict() if story.order else None,
+            "holdings": {name: holding._asdict() for name, holding in story.holdings.items()},
+            "timeline": [{"service": service} | happening._asdict() for service, happening in story.happenings],
+            "parked": [{"service": service} | document._asdict() for service, document in story.parked],
         }
     )
     return told

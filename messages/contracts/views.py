@@ -1,8 +1,11 @@
-"""What each service lets others read: a row type for each view in the schema `published` of its database."""
+"""What each service lets others read: a row type for each view in the schema `published` of its database.
+
+Tuples, because an audit reads millions of them.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 PLACED = "placed"
@@ -17,8 +20,7 @@ HELD = (RESERVED, ASSIGNED, CONFIRMED)
 """States in which units are the order's. Fulfilled ones were; refused, expired and released ones are not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """`published.orders`: an order the orchestrator has accepted, and what became of it."""
 
     order_id: UUID
@@ -42,8 +44,7 @@ class Order:
     """The outcomes that were told to the customer, by the orchestrator's own timeline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """`published.holdings`: what a participant's reservation row says about an order."""
 
     order_id: UUID
@@ -54,8 +55,7 @@ class Holding:
     changed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """`published.stock`: one packet or one agent."""
 
     unit_id: str
@@ -68,8 +68,7 @@ class Unit:
     order_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """`published.received`: how many units of a kind came to a place, and how many were pruned since."""
 
     place: str
@@ -78,8 +77,7 @@ class Received:
     pruned: int
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(NamedTuple):
     """`published.timeline`: one line of an order's story, as one service saw it."""
 
     order_id: UUID
@@ -89,8 +87,7 @@ class Happening:
     message_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(NamedTuple):
     """`published.parked`, without the body: a document that could not be handled."""
 
     message_id: UUID
@@ -100,14 +97,3 @@ class Parked:
     reason: str
     detail: str
     parked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaid:
-    """`published.outbox`: an envelope that is committed and not yet confirmed."""
-
-    id: int
-    exchange: str
-    key: str
-    documents: int
-    publish_after: datetime

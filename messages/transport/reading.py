@@ -33,8 +33,10 @@ class Reader:
     async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
         """Row by row, however many there are."""
         with _blaming(self._setting):
-            async for row in self._connection.cursor(query, *arguments, prefetch=ROWS_AHEAD):
-                yield row
+            cursor = await self._connection.cursor(query, *arguments)
+            while rows := await cursor.fetch(ROWS_AHEAD):
+                for row in rows:
+                    yield row
 
 
 @contextlib.asynccontextmanager

@@ -38,12 +38,12 @@ class World:
         return Account(order_id, self.orders.get(order_id), shares)
 
     def change_order(self, order_id: UUID, **changes: Any) -> None:
-        self.orders[order_id] = replace(self.orders[order_id], **changes)
+        self.orders[order_id] = self.orders[order_id]._replace(**changes)
 
     def change_holding(self, order_id: UUID, name: str = "store", **changes: Any) -> None:
         share = self.shares[order_id, name]
         assert share.holding is not None
-        self.shares[order_id, name] = replace(share, holding=replace(share.holding, **changes))
+        self.shares[order_id, name] = replace(share, holding=share.holding._replace(**changes))
 
     def change_store(self, **changes: Any) -> None:
         self.store = replace(self.store, **changes)
@@ -110,7 +110,7 @@ def world() -> World:
             (DELIVERED, "delivery"): Share("delivery", holding(DELIVERED, "fulfilled", "A-2")),
             (WAITING, "store"): Share(
                 "store",
-                replace(holding(WAITING, "reserved", "P-7", "P-8", "P-9"), expires_at=SOON),
+                holding(WAITING, "reserved", "P-7", "P-8", "P-9")._replace(expires_at=SOON),
                 packets(WAITING, "reserved", "P-7", "P-8", "P-9"),
             ),
         },
