@@ -44,7 +44,7 @@ class AgentRefused(Refused):
 
 
 class AgentAssigned(Assigned):
-    """This agent is the order's."""
+    """The named agent is the order's."""
 
     PARTICIPANT: ClassVar[str] = DELIVERY
 

@@ -57,7 +57,7 @@ class PacketsRefused(Refused):
 
 
 class PacketsAssigned(Assigned):
-    """These packets are the order's."""
+    """The named packets are the order's."""
 
     PARTICIPANT: ClassVar[str] = STORE
 

@@ -1,4 +1,4 @@
-"""What the transport asks of a broker. RabbitMQ and the in-process broker keep it; one conformance suite proves both."""
+"""What the transport asks of a broker. RabbitMQ and the in-process broker keep it; one suite holds both to it."""
 
 from collections import deque
 from collections.abc import Callable, Sequence

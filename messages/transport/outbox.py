@@ -1,4 +1,4 @@
-"""What a transaction wants said: kept as envelopes in the same transaction, published after it, deleted once confirmed."""
+"""What a transaction wants said: kept as envelopes with it, published after it, deleted once confirmed."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ KEEP = """
 async def keep(
     tx: Transaction, rows: Sequence[Row], story: Sequence[Note], confirmed: Collection[int], relay_after_seconds: float
 ) -> list[Row]:
-    """Keep what is to be said and told, and delete what was confirmed since, in one statement. Returns rows with ids."""
+    """Keep what is to be said and told, and delete what was confirmed; return the rows with their ids."""
     ids = await tx.fetch(
         KEEP,
         list(confirmed),
