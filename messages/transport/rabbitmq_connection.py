@@ -75,9 +75,10 @@ class Link:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AbstractConnection]:
-        with unasked_cancellation_is_a_failure():
-            connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+        connection = aio_pika.Connection(self._url)
         try:
+            with unasked_cancellation_is_a_failure():
+                await connection.connect(timeout=CONNECT_SECONDS)
             self._connection = connection
             self._opened.set()
             log.info("broker connection opened", link=self.name, at=self._place)

@@ -69,12 +69,15 @@ class RabbitSubscription:
         self._stopped = True
         if self._epoch is None:
             self._keeper.cancel()
-        else:
-            await self._cancel(self._epoch)
+            return
+        # Without waiting for the answer: what still arrives stays unacknowledged.
+        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._epoch.basic_cancel(CONSUMER, nowait=True)
 
     async def close(self) -> None:
         """Give back what is unacknowledged. Since RabbitMQ 4.3 that does not count as a failure; losing us would."""
-        self._stopped = True
+        await self.stop()
         if self._epoch is not None:
             with suppress(*BROKER_FAILURES):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -98,9 +101,9 @@ class RabbitSubscription:
         """Yields what will tell why it is over."""
         channel = await self._open_channel()
         try:
-            self._epoch = await channel.get_underlay_channel()
-            lost = self._watch(self._epoch)
-            await self._consume(self._epoch)
+            underlay = await channel.get_underlay_channel()
+            lost = self._watch(underlay)
+            await self._consume(underlay)
             self.served = True
             yield lost
         finally:
@@ -125,21 +128,14 @@ class RabbitSubscription:
     async def _consume(self, channel: UnderlayChannel) -> None:
         with unasked_cancellation_is_a_failure():
             await channel.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
+            self._epoch = channel  # from here on, `stop` finds a consumer to cancel: calls go out in order
             arrive = partial(self._arrive, channel)
             await channel.basic_consume(self.queue, arrive, consumer_tag=CONSUMER, timeout=CALL_SECONDS)
-        if self._stopped:
-            await self._cancel(channel)
-
-    async def _cancel(self, channel: UnderlayChannel) -> None:
-        """Without waiting for the answer: what still arrives stays unacknowledged."""
-        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
-            async with asyncio.timeout(CALL_SECONDS):
-                await channel.basic_cancel(CONSUMER, nowait=True)
 
     async def _arrive(self, epoch: UnderlayChannel, message: DeliveredMessage) -> None:
         """Only append: this runs in a task of the channel's, and dies with it."""
         tag = message.delivery_tag
-        if epoch is self._epoch and tag is not None and not self._stopped:
+        if epoch is self._epoch and tag is not None:
             content_type = message.header.properties.content_type
             self.arrived.append(Arrival(message.body, content_type, _failures(message), tag, epoch))
             self._on_arrival()

@@ -48,25 +48,23 @@ class RabbitPublisher:
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
             log.warning("no channel to publish on", error=type(error).__name__)
             return [False] * len(envelopes)
-        try:
-            confirms = await channel.publish(envelopes, deadline)
-        finally:
-            self._drop_if_useless(channel)
+        confirms = await channel.publish(envelopes, deadline)
         _report(confirms)
         return [_failure(confirm) is None for confirm in confirms]
 
     async def _usable_channel(self) -> ConfirmingChannel:
         async with self._opening:
-            if self._channel is None or not self._channel.usable:
+            if self._channel is not None and not self._channel.usable:
+                self._drop(self._channel)
+                self._channel = None
+            if self._channel is None:
                 self._channel = await ConfirmingChannel.over(await self._open_channel())
             return self._channel
 
-    def _drop_if_useless(self, channel: ConfirmingChannel) -> None:
-        if self._channel is channel and not channel.usable:
-            self._channel = None
-            dropping = asyncio.create_task(close_quietly(channel.channel))
-            self._dropping.add(dropping)
-            dropping.add_done_callback(self._dropping.discard)
+    def _drop(self, channel: ConfirmingChannel) -> None:
+        dropping = asyncio.create_task(close_quietly(channel.channel))
+        self._dropping.add(dropping)
+        dropping.add_done_callback(self._dropping.discard)
 
 
 def _report(confirms: Iterable[Confirm]) -> None:

@@ -144,7 +144,7 @@ async def test_an_acknowledgement_covers_all_before_it_and_nothing_after(carrier
     await reader.acknowledge(arrivals[2])
     await _settle(broker)
     await carrier.break_connections(broker)
-    assert bodies(await reader.take(2)) == ["3", "4"]
+    assert sorted(bodies(await reader.take(2))) == ["3", "4"]
     await _settle(broker)
     assert not reader.waiting
 
@@ -152,10 +152,10 @@ async def test_an_acknowledgement_covers_all_before_it_and_nothing_after(carrier
 async def test_what_a_lost_consumer_held_comes_again_and_says_so(carrier: Carrier, broker: Broker) -> None:
     reader = await Reader.of(broker, "work")
     await broker.publish([envelope("a"), envelope("b")])
-    assert [arrival.failures for arrival in await reader.take(1)] == [0]
+    assert [arrival.failures for arrival in await reader.take(2)] == [0, 0]
     await carrier.break_connections(broker)
     again = await reader.take(2)
-    assert bodies(again) == ["a", "b"]
+    assert sorted(bodies(again)) == ["a", "b"]
     assert all(arrival.failures == 1 for arrival in again)
 
 
@@ -178,6 +178,7 @@ async def test_an_acknowledgement_for_a_lost_channel_acknowledges_nothing(carrie
     fresh = await reader.take(2)
     assert {arrival.tag for arrival in fresh} == {arrival.tag for arrival in stale}
     await reader.acknowledge(stale[1])
+    await _settle(broker)
     await carrier.break_connections(broker)
     assert [arrival.failures for arrival in await reader.take(2)] == [2, 2]
 
@@ -210,7 +211,7 @@ async def test_what_a_lost_consumer_held_goes_to_another(carrier: Carrier, broke
     heir = await Reader.of(broker, "work")
     await doomed.close()
     inherited = await heir.take(2)
-    assert bodies(inherited) == ["a", "b"]
+    assert sorted(bodies(inherited)) == ["a", "b"]
 
 
 async def test_a_stopped_subscription_takes_no_more_and_can_still_acknowledge(carrier: Carrier, broker: Broker) -> None:
@@ -218,14 +219,16 @@ async def test_a_stopped_subscription_takes_no_more_and_can_still_acknowledge(ca
     await broker.publish([envelope("handled"), envelope("left")])
     arrivals = await reader.take(2)
     await reader.subscription.stop()
-    await broker.publish([envelope("late")])
-    await _settle(broker)
+    other = await carrier.broker()
+    rest = await Reader.of(other, "work")
+    await until(lambda: other.connected)
+    await broker.publish([envelope("late"), envelope("later")])
+    assert bodies(await rest.take(2)) == ["late", "later"]
     assert not reader.waiting
     await reader.acknowledge(arrivals[0])
     assert broker.connected
     await broker.close()
-    rest = await Reader.of(await carrier.broker(), "work")
-    assert sorted(bodies(await rest.take(2))) == ["late", "left"]
+    assert bodies(await rest.take(1)) == ["left"]
 
 
 async def test_a_subscription_that_was_stopped_does_not_begin_again(carrier: Carrier, broker: Broker) -> None:
@@ -233,9 +236,12 @@ async def test_a_subscription_that_was_stopped_does_not_begin_again(carrier: Car
     await until(lambda: broker.connected)
     await reader.subscription.stop()
     await carrier.break_connections(broker)
-    await until(lambda: broker.connected)
-    await broker.publish([envelope()])
+    other = await carrier.broker()
+    rest = await Reader.of(other, "work")
+    await until(lambda: broker.connected and other.connected)
     await _settle(broker)
+    await broker.publish([envelope("a"), envelope("b")])
+    assert bodies(await rest.take(2)) == ["a", "b"]
     assert not reader.waiting
 
 
@@ -247,7 +253,7 @@ async def test_what_was_not_acknowledged_when_a_broker_is_closed_comes_again(car
     await broker.close()
     assert not broker.connected
     again = await Reader.of(await carrier.broker(), "work")
-    assert bodies(await again.take(2)) == ["b", "c"]
+    assert sorted(bodies(await again.take(2))) == ["b", "c"]
 
 
 async def test_what_comes_back_too_often_becomes_a_dead_letter(carrier: Carrier, broker: Broker) -> None:

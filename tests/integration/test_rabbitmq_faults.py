@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit
 
@@ -10,6 +11,7 @@ import aio_pika
 import pytest
 from pamqp.common import FieldValue
 
+from messages.transport import rabbitmq_connection
 from messages.transport.rabbitmq import RabbitBroker
 from messages.transport.topology import ANSWERS, Address
 from tests.conftest import NewVhost
@@ -98,13 +100,43 @@ async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
     await _until_published(broker)
 
 
-async def test_a_late_confirm_is_not_taken_for_that_of_the_next_publish(broker: RabbitBroker, network: Network) -> None:
+async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
+    broker: RabbitBroker, network: Network, management_url: str
+) -> None:
+    """Otherwise the return of what was said in vain would be taken for that of what is said under its id again."""
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
     assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
+    again = asyncio.create_task(broker.publish([envelope(message_id="same")]))
+    await asyncio.sleep(0.1)
     network.thaw()
-    assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
-    await _until_published(broker)
+    assert await again == [True]
+    management, path = Management(management_url), f"vhosts/{urlsplit(network.url).path[1:]}/channels"
+
+    async def one_each() -> bool:
+        return len(await management.call("GET", path)) == 2
+
+    await eventually(one_each)
+
+
+async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for it then sees a CancelledError that nobody asked for, and must not die of it."""
+    monkeypatch.setattr(rabbitmq_connection, "HEARTBEAT_SECONDS", 1)
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=30)
+    await broker.start()
+    await Reader.of(broker, "other")
+    assert await broker.publish([envelope()]) == [True]
+    await until(lambda: broker.connected)
+    network.freeze()
+    publishing = asyncio.create_task(broker.publish([envelope()]))
+    reader = await Reader.of(broker, "work")
+    assert await publishing == [False]
+    network.thaw()
+    await until(lambda: broker.connected)
+    assert await reader.take(1)
+    await broker.close()
 
 
 async def test_a_publisher_that_is_cancelled_leaves_nothing_in_flight(broker: RabbitBroker, network: Network) -> None:
@@ -178,21 +210,51 @@ async def test_an_existing_queue_with_other_arguments_is_named_and_waited_for(
     await broker.close()
 
 
+@pytest.mark.parametrize("known", [True, False])
 async def test_no_log_line_tells_user_or_password(
-    new_vhost: NewVhost, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    new_vhost: NewVhost,
+    management_url: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    known: bool,
 ) -> None:
+    """RabbitMQ itself names a user that it knows and refuses."""
     caplog.set_level(logging.INFO)
+    management, user = Management(management_url), f"user-{uuid.uuid4().hex}"
     parts = urlsplit(await new_vhost())
-    url = parts._replace(netloc=f"some-user:some-secret@{parts.hostname}:{parts.port}").geturl()
+    if known:
+        await management.call("PUT", f"users/{user}", {"password": "some-secret", "tags": ""})
+    url = parts._replace(netloc=f"{user}:some-secret@{parts.hostname}:{parts.port}").geturl()
     broker = RabbitBroker(url, publish_timeout_seconds=TIMEOUT_SECONDS)
     await broker.start()
     await Reader.of(broker, "work")
     assert await broker.publish([envelope()]) == [False]
     await broker.close()
+    if known:
+        await management.call("DELETE", f"users/{user}")
     written = capsys.readouterr().out + caplog.text
     assert "broker connection failed" in written
-    assert "some-user" not in written
+    assert user not in written
     assert "some-secret" not in written
+
+
+async def test_closing_is_no_failure_of_what_is_given_back(new_vhost: NewVhost, management_url: str) -> None:
+    """Before RabbitMQ 4.3, which tells giving back from failing, it counts like the loss of a consumer."""
+    carrier = Rabbit(await new_vhost())
+    await carrier.declare()
+    closing, other = await carrier.broker(), await carrier.broker()
+    held = await Reader.of(closing, "work")
+    await closing.publish([envelope()])
+    await held.take(1)
+    await closing.close()
+    version = (await Management(management_url).call("GET", "overview"))["rabbitmq_version"]
+    again = await (await Reader.of(other, "work")).take(1)
+    assert again[0].failures == (0 if _number(version) >= (4, 3) else 1)
+    await carrier.close()
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 async def test_a_server_that_is_killed_and_started_again_finds_everything_working(own_rabbitmq: Server) -> None:
