@@ -42,7 +42,7 @@ async def shop(_shop: Cell, request: pytest.FixtureRequest) -> AsyncIterator[Cel
 
 @pytest.fixture
 async def new_cell(shared_servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[NewCell]:
-    """Cells of the test's own, on servers that are shared with others."""
+    """Cells of the test's own. Who brings servers of its own asks for them first, or they would be gone too early."""
     cells = request.node.stash[CELLS] = []
     async with AsyncExitStack() as stack:
 

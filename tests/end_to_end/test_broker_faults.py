@@ -1,0 +1,85 @@
+"""RabbitMQ is restarted, and forgets what it was given: that costs time, and no accepted order."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from itertools import cycle
+
+import pytest
+
+from tests.end_to_end.cell import QUEUES, Cell
+from tests.end_to_end.load import PATIENT, load
+from tests.end_to_end.wire import Wire, wire
+
+# What waits in a daemon's own memory is out of a purge's reach: let it wait in the queue.
+NEARLY_NOTHING_AHEAD = {
+    f"{service}_{queue}_PREFETCH": "2"
+    for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")
+    for queue in ("INTAKE", "FIRST")
+}
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_rabbitmq_may_be_restarted_under_load(own_rabbitmq, shared_servers, new_cell, end):
+    servers = shared_servers._replace(broker_url=own_rabbitmq.url, management_url=own_rabbitmq.management_url)
+    cell = await new_cell(servers=servers, **PATIENT)
+    async with load(cell) as orders:
+        await orders.until_placed(20)
+        await getattr(own_rabbitmq, end)()
+        for daemon in cell.daemons:
+            await daemon.until_told("broker connection lost")
+        await own_rabbitmq.start()
+        await orders.until_placed(100)
+    orders.assert_useful(share=0.5, number=100)
+    assert all(daemon.running for daemon in cell.daemons)
+
+
+async def test_every_queue_may_be_purged_under_load(new_cell):
+    cell = await new_cell(**NEARLY_NOTHING_AHEAD, **PATIENT)
+    purged = dict.fromkeys(QUEUES, 0)
+    async with load(cell) as orders, wire(cell.broker_url) as hand:
+        for queue in cycle(QUEUES):
+            async with filled(queue, cell, hand):
+                purged[queue] += await hand.purge(queue)
+            if min(purged.values()) >= 5:
+                break
+        await orders.until_placed(100)
+    orders.assert_useful(share=0.5, number=100)
+
+
+async def test_a_queue_may_vanish_under_load_and_is_declared_anew(new_cell):
+    cell = await new_cell(**PATIENT)
+    async with load(cell) as orders:
+        for queue in random.sample(QUEUES, k=len(QUEUES)):
+            await orders.until_placed(10)
+            daemon = cell.daemon(queue.partition(".")[0])
+            before = len(daemon.told("consumer lost"))
+            async with wire(cell.broker_url) as hand:
+                await hand.delete(queue)
+            await daemon.until_told("consumer lost", times=before + 1)
+        await orders.until_placed(50)
+    orders.assert_useful(share=0.5, number=100)
+
+
+FEEDERS = {
+    "order_saga.answers": "store_worker",
+    "store_worker.reserve": "order_saga",
+    "store_worker.settle": "delivery_worker",
+    "delivery_worker.reserve": "order_saga",
+    "delivery_worker.settle": "store_worker",
+}
+"""queue -> the service that has to do something before anything is put there."""
+
+
+@asynccontextmanager
+async def filled(queue: str, cell: Cell, hand: Wire) -> AsyncIterator[None]:
+    """Something waits in the queue: who feeds it had work piled up, and who reads it stands still."""
+    with ExitStack() as standstill:
+        if feeder := FEEDERS.get(queue):
+            with cell.daemon(feeder).paused():
+                await hand.until_waiting("order_saga.orders" if feeder == "order_saga" else f"{feeder}.reserve")
+                standstill.enter_context(cell.daemon(queue.partition(".")[0]).paused())
+        else:
+            standstill.enter_context(cell.daemon("order_saga").paused())
+        await hand.until_waiting(queue)
+        yield

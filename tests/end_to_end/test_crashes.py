@@ -1,0 +1,67 @@
+"""Daemons die, stand still and are told to stop while orders keep coming: nothing is lost, nothing promised twice."""
+
+import asyncio
+import random
+
+from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
+from tests.end_to_end.load import PATIENT, load
+
+A_SECOND_OR_SO = (0.2, 1.5)
+
+
+async def test_daemons_killed_at_random_times_under_load_lose_nothing(new_cell):
+    cell = await new_cell(**PATIENT)
+    async with load(cell) as orders:
+        for _ in range(3):
+            for daemon in random.sample(cell.daemons, k=3):
+                await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
+                await daemon.kill()
+                await daemon.start()
+    orders.assert_useful(share=0.5, number=100)
+
+
+async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
+    cell = await new_cell(**PATIENT)
+    async with load(cell) as orders:
+        for _ in range(3):
+            await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
+            await asyncio.gather(*(daemon.kill() for daemon in cell.daemons))
+            await cell.start()
+    orders.assert_useful(share=0.5, number=50)
+
+
+async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell):
+    cell = await new_cell(of_each=2, **PATIENT)
+    async with load(cell) as orders:
+        for daemon in random.sample(cell.daemons, k=len(cell.daemons)):
+            await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
+            await daemon.kill()
+            await daemon.start()
+    orders.assert_useful(share=0.5, number=50)
+
+
+async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_harm_when_it_wakes_up(new_cell):
+    cell = await new_cell(of_each=2, **PATIENT)
+    async with load(cell) as orders:
+        for service in SERVICES:
+            sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)
+            with sleeper.paused():
+                await cell.close_connections_of(service)
+                await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
+            await sleeper.ready()
+    orders.assert_useful(share=0.5, number=50)
+
+
+async def test_a_daemon_told_to_stop_under_load_finishes_in_time_and_loses_nothing(new_cell):
+    cell = await new_cell(**PATIENT)
+    async with load(cell) as orders:
+        for _ in range(2):
+            for daemon in random.sample(cell.daemons, k=3):
+                await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
+                code, seconds = await daemon.terminate()
+                assert code == 0
+                assert seconds < DRAIN_SECONDS
+                await daemon.start()
+    orders.assert_useful(share=0.5, number=100)
+    for daemon in cell.daemons:
+        assert len(daemon.told("draining")) == len(daemon.told("stopped")) == 2
