@@ -83,7 +83,12 @@ async def _run(service: Service, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Process(service, settings, _broker(service, settings)).run(stop)
+    try:
+        await Process(service, settings, _broker(service, settings)).run(stop)
+    except WrongSetting as error:
+        raise WrongUsage(str(error)) from None
+    except ChangedMigration as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _broker(service: Service, settings: Settings) -> Broker:

@@ -15,7 +15,7 @@ from messages.transport.service import Transaction
 
 log = structlog.get_logger(__name__)
 
-LAST_WORD_SECONDS = 2.0
+LAST_WORD_SECONDS = 1.0
 """How long a connection on its way out of a transaction may take."""
 
 # Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D

@@ -20,7 +20,7 @@ from messages.transport.postgres import Database, is_infrastructure
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
 from messages.transport.service import Service
-from messages.transport.settings import Settings
+from messages.transport.settings import Settings, WrongSetting
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -61,19 +61,25 @@ class Process:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then drain. Raises only what no retry can heal."""
-        if self._settings.http_port:
-            self._health.start(self._settings.http_host, self._settings.http_port)
+        self._start_health()
         beat = asyncio.create_task(self._beat())
         try:
             if await self._opened(stop):
                 await self._work(stop)
         finally:
             beat.cancel()
-            await self._broker.close()
-            await self._database.close()
-            if self._settings.http_port:
-                self._health.stop()
+            await asyncio.gather(self._broker.close(), self._database.close())
+            self._health.stop()
         log.info("stopped")
+
+    def _start_health(self) -> None:
+        settings = self._settings
+        if not settings.http_port:
+            return
+        try:
+            self._health.start(settings.http_host, settings.http_port)
+        except OSError as error:
+            raise WrongSetting(f"{settings.prefix()}HTTP_PORT: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
         """Wait for database, migrations and the first word to the broker; False if told to stop meanwhile."""

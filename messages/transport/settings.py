@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     undecided_limit: Annotated[int, Field(ge=1)] = 2_000
     """New orders are taken only while fewer than this many are undecided. Only the orchestrator counts."""
     pool_size: Annotated[int, Field(ge=2, le=50)] = 5
-    drain_seconds: Seconds = 8.0
+    drain_seconds: Seconds = 5.0
+    """For the batch in hand and its confirms after a SIGTERM. Closing takes four more where servers are silent."""
     timeline_days: Annotated[int, Field(ge=1, le=3_650)] = 7
 
     http_host: str = "127.0.0.1"

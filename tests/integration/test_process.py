@@ -1,0 +1,245 @@
+"""A process waits for its servers, survives their absence, says how it is, and leaves nothing half done."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from messages.transport.migrating import ChangedMigration, migrate
+from messages.transport.service import Transaction
+from tests.integration.network import Network
+from tests.integration.toy.service import MIGRATIONS, TELL_ELSEWHERE, bought, paid
+from tests.integration.toy.station import Station, until
+from tests.servers.server import Server, free_port
+
+
+@pytest.fixture
+async def network(station: Station) -> AsyncIterator[Network]:
+    """Between the process and its database."""
+    async with Network(station.url) as network:
+        yield network
+
+
+@pytest.fixture(autouse=True)
+async def _no_task_is_left_behind() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = {task for task in asyncio.all_tasks() - before if "messages/transport" in repr(task)}
+    assert not left
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def says(port: int, path: str) -> tuple[int, Any]:
+    status, body = await asyncio.to_thread(get, port, path)
+    return status, json.loads(body)
+
+
+async def until_says(port: int, path: str, expected: tuple[int, Any]) -> None:
+    async def so() -> bool:
+        try:
+            return await says(port, path) == expected
+        except OSError:  # not yet
+            return False
+
+    await until(so)
+
+
+QUICK_RELAY: dict[str, Any] = {
+    "publish_timeout_seconds": 0.5,
+    "relay_after_seconds": 1.0,
+    "relay_interval_seconds": 0.2,
+}
+READY = {"migrations": True, "postgresql": True, "broker": True}
+
+
+# -- starting
+
+
+async def test_a_process_says_when_it_is_ready_and_what_it_counts(station: Station) -> None:
+    port = free_port()
+    async with station.running(http_port=port):
+        await until_says(port, "/readyz", (200, READY))
+        await station.say(bought("a"))
+        await station.until_told(1)
+        assert await says(port, "/livez") == (200, {"event_loop": True})
+        _, metrics = await asyncio.to_thread(get, port, "/metrics")
+        assert 'ordersaga_messages_heard_total{type="Bought"} 1.0' in metrics
+        assert 'ordersaga_messages_said_total{type="Counted"} 1.0' in metrics
+        assert 'ordersaga_connected{server="postgresql"}' in metrics
+
+
+async def test_a_database_that_is_down_at_the_start_is_waited_for(station: Station, network: Network) -> None:
+    port = free_port()
+    await network.unplug()
+    await station.say(bought("a"))
+    async with station.running(database_url=network.url, http_port=port):
+        await until_says(port, "/readyz", (503, {"migrations": False, "postgresql": False, "broker": False}))
+        assert (await says(port, "/livez"))[0] == 200
+        await network.plug_in()
+        await station.until_heard(1)
+        await until_says(port, "/readyz", (200, READY))
+
+
+async def test_a_process_that_waits_for_its_database_stops_at_once(station: Station, network: Network) -> None:
+    await network.unplug()
+    async with station.running(database_url=network.url) as running:
+        await asyncio.sleep(0.1)
+        running.stop.set()
+        await asyncio.wait_for(running.task, 2)
+
+
+async def test_missing_migrations_are_waited_for(postgres_url: str) -> None:
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    station = await Station.open(postgres_url.rpartition("/")[0] + f"/{name}")
+    port = free_port()
+    await station.say(bought("a"))
+    async with station.running(http_port=port):
+        await until_says(port, "/readyz", (503, {"migrations": False, "postgresql": True, "broker": False}))
+        await migrate(station.connection, [MIGRATIONS])
+        await station.until_heard(1)
+        await until_says(port, "/readyz", (200, READY))
+    await station.close()
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+async def test_a_changed_migration_ends_the_process_with_its_name(own_station: Station) -> None:
+    await own_station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
+    running = own_station.running()
+    with pytest.raises(ChangedMigration, match=r"0001_create_purchase\.sql"):
+        async with running as process:
+            await process.task
+
+
+# -- while it runs
+
+
+async def test_a_database_that_vanishes_parks_nothing_and_loses_nothing(station: Station, network: Network) -> None:
+    port = free_port()
+    async with station.running(database_url=network.url, http_port=port, batch_documents=5, **QUICK_RELAY) as running:
+        await running.ready()
+        for number in range(100):
+            await station.say(bought(f"{number}", TELL_ELSEWHERE), paid(f"{number} paid"))
+            if number == 30:
+                await network.unplug()
+                await until_says(port, "/readyz", (503, READY | {"postgresql": False}))
+                assert (await says(port, "/livez"))[0] == 200
+                await network.plug_in()
+            if number % 20 == 10:
+                network.flicker()
+                await asyncio.sleep(0.05)
+        await until(lambda: _all_heard(station, 200))
+        await until_says(port, "/readyz", (200, READY))
+        await station.until_count("outbox", 0)
+    assert await station.parked() == []
+    assert set(station.texts()) == set(await station.heard())
+    assert await station.left_in("toy.bought") == await station.left_in("toy.paid") == []
+
+
+async def _all_heard(station: Station, number: int) -> bool:
+    ((heard,),) = await station.rows("SELECT count(DISTINCT text) FROM heard")
+    return bool(heard == number)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_restarted_postgres_parks_nothing_and_loses_nothing(own_postgres: Server, how: str) -> None:
+    connection = await asyncpg.connect(own_postgres.url)
+    await migrate(connection, [MIGRATIONS])
+    await connection.close()
+    station = await Station.open(own_postgres.url)
+    async with station.running(batch_documents=5):
+        await station.say(*(bought(str(number)) for number in range(50)))
+        await station.until_heard(50)
+        stopping = asyncio.create_task(getattr(own_postgres, how)())
+        for number in range(50, 100):
+            await station.say(bought(str(number)))
+            await asyncio.sleep(0)
+        await stopping
+        await station.say(*(bought(str(number)) for number in range(100, 120)))
+        await own_postgres.start()
+        station.connection = await asyncpg.connect(own_postgres.url)
+        await until(lambda: _all_heard(station, 120))
+        await station.until_count("outbox", 0)
+    assert await station.parked() == []
+    assert {int(text) for text in station.texts()} == set(range(120))
+    await station.close()
+
+
+async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Station) -> None:
+    async def count(_tx: Transaction) -> int:
+        raise KeyError("a bug")
+
+    station.toy.undecided = count
+    await station.say(bought("a"), paid("b"))
+    with pytest.raises(KeyError, match="a bug"):
+        async with station.running() as running:
+            await running.task
+    assert len(await station.left_in("toy.paid")) == 1
+
+
+# -- stopping
+
+
+async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station) -> None:
+    async with own_station.running() as running:
+        await own_station.say(*(bought(str(number)) for number in range(50)))
+        await own_station.until_heard(50)
+        running.stop.set()
+        await asyncio.wait_for(running.task, 5)
+    assert len(own_station.texts()) == 50
+    assert await own_station.count("outbox") == 0
+    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
+    assert await own_station.rows(others) == []
+
+
+async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
+    station: Station, network: Network
+) -> None:
+    async with station.running(database_url=network.url, drain_seconds=1.0) as running:
+        await running.ready()
+        network.freeze()
+        await station.say(bought("a"))
+        await asyncio.sleep(0.1)
+        running.stop.set()
+        await asyncio.wait_for(running.task, 6)
+        network.thaw()
+    assert await station.heard() == []
+    assert len(await station.left_in("toy.bought")) == 1
+
+
+async def test_a_cancelled_process_drains_too(station: Station) -> None:
+    async with own_task(station) as running:
+        await running.ready()
+        await station.say(bought("a"))
+        await station.until_heard(1)
+        running.task.cancel()
+        await asyncio.gather(running.task, return_exceptions=True)
+    assert station.texts() == ["a"]
+
+
+@asynccontextmanager
+async def own_task(station: Station) -> AsyncIterator[Any]:
+    with_cancelled = station.running()
+    running = await with_cancelled.__aenter__()
+    try:
+        yield running
+    finally:
+        with pytest.raises(asyncio.CancelledError):
+            await with_cancelled.__aexit__(None, None, None)
