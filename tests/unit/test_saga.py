@@ -616,6 +616,8 @@ def test_an_order_goes_on_with_those_who_were_asked_when_somebody_else_is_regist
     for phase in UNDECIDED:
         saga = all_phases()[phase]
         assert tell(saga, stray, terms=now_three).saga == saga
+    releasing = all_phases()[Phase.RELEASING]
+    assert tell(releasing, PaymentReleased(order_id=ORDER), terms=now_three).saga == releasing
 
 
 # The table of contents, settings, and what is said about what cannot be read

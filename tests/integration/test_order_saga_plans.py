@@ -1,0 +1,81 @@
+"""How PostgreSQL goes about the saga's statements: plans are kept, so they must suit a table that has grown."""
+
+from uuid import UUID, uuid4
+
+from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleased, AgentReserved
+from messages.contracts.message import Message
+from messages.contracts.order import Line, OrderRequested
+from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved
+from order_saga.service import service
+from order_saga.settings import Settings
+from tests.conftest import NewDatabase
+from tests.integration.workers import Worker
+
+SERVICE = service(Settings(database_url="postgresql://elsewhere/"))
+TIMES_UNTIL_A_PLAN_IS_KEPT = 8
+
+
+def requested(order_id: UUID) -> Message:
+    lines = (Line(sku="milk", quantity=1, price_cents=99),)
+    return OrderRequested(order_id=order_id, customer_id="C", store_id="S", zone="Z", lines=lines)
+
+
+def lives() -> list[Message]:
+    """One order that is placed, one that is not, one that stays undecided."""
+    placed, refused, undecided = (uuid4() for _ in range(3))
+    return [
+        requested(undecided),
+        requested(placed),
+        PacketsReserved(order_id=placed),
+        AgentReserved(order_id=placed),
+        PacketsAssigned(order_id=placed, packet_ids=(f"P-{placed}",)),
+        AgentAssigned(order_id=placed, agent_id=f"A-{placed}"),
+        requested(refused),
+        AgentRefused(order_id=refused, reason="no_agent"),
+        PacketsReleased(order_id=refused),
+        AgentReleased(order_id=refused),
+    ]
+
+
+async def test_no_plan_that_is_kept_reads_the_whole_table(new_database: NewDatabase) -> None:
+    saga = await Worker.start(SERVICE, await new_database(*SERVICE.migrations))
+    for _ in range(TIMES_UNTIL_A_PLAN_IS_KEPT):
+        for message in lives():
+            await saga.hear(message)
+        for job in SERVICE.jobs:
+            await saga.run(job.name)
+        await count_undecided(saga)
+
+    plans = await kept_plans(saga)
+
+    assert len(plans) == 8, "one for each statement that is run as a routine"
+    assert [plan for plan in plans if "Seq Scan on saga" in plan] == []
+    assert [plan for plan in plans if "Scan using saga" in plan and "Index Cond" not in plan] == [counting(plans)]
+    await saga.stop()
+
+
+def counting(plans: list[str]) -> str:
+    """The one that reads its index from the start: it holds the undecided and nobody else."""
+    (plan,) = (plan for plan in plans if "Aggregate" in plan)
+    assert "Index Only Scan using saga_undecided" in plan
+    return plan
+
+
+async def count_undecided(saga: Worker) -> None:
+    assert SERVICE.undecided is not None
+    async with saga.database.transaction() as tx:
+        assert await SERVICE.undecided(tx) > 0
+
+
+async def kept_plans(saga: Worker) -> list[str]:
+    """How the statements that were prepared so far will be executed from now on."""
+    async with saga.database.transaction() as tx:
+        statements = await tx.fetch(
+            "SELECT name, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
+            " WHERE statement ~ 'saga' AND cardinality(parameter_types) > 0"
+        )
+        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        explained = [
+            f'EXPLAIN EXECUTE "{each["name"]}" ({", ".join(["NULL"] * each["parameters"])})' for each in statements
+        ]
+        return ["\n".join(line[0] for line in await tx.fetch(explain)) for explain in explained]
