@@ -270,6 +270,12 @@ CORRUPTIONS = {
                 'x', '')""",
         ("I6", "{placed}", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x"),
     ),
+    "a good order could not be handled": (
+        "order_saga",
+        """INSERT INTO parked (message_id, type, queue, reason, detail, body)
+            VALUES (gen_random_uuid(), 'OrderRequested/1.0', 'order_saga.orders', 'handler_failed', 'x', '')""",
+        ("I6", None, "parked: OrderRequested/1.0 from order_saga.orders: handler_failed, x"),
+    ),
     "an answer could not be read": (
         "order_saga",
         """INSERT INTO parked (message_id, type, queue, reason, detail, body)
@@ -323,6 +329,20 @@ async def test_a_suspect_that_has_mended_itself_meanwhile_is_not_accused(
 
     assert await audit(world.urls, 7.0) == []
     assert graces == [7.0]
+
+
+async def test_what_is_suspicious_for_the_first_time_is_not_accused_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go_on(_: float) -> None:
+        await world.corrupt("order_saga", "UPDATE saga SET cleaned_at = now() WHERE order_id = '{refused}'")
+        await world.corrupt("store_worker", "UPDATE packet SET order_id = '{refused}' WHERE order_id IS NULL")
+
+    monkeypatch.setattr(auditing, "sleep", go_on)
+    unclean = "UPDATE saga SET cleaned_at = NULL, decided_at = now() - interval '1 hour'"
+    await world.corrupt("order_saga", f"ALTER TABLE saga DROP CONSTRAINT closed_only_if_all_released; {unclean}")
+
+    assert {finding.invariant for finding in await audit(world.urls, 7.0)} == {"I4"}
 
 
 async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,15 +197,30 @@ def test_a_second_request_about_an_order_waits_for_the_first() -> None:
     assert awaiting.to_say(1) == [second.request]
 
 
-def test_a_late_word_about_the_first_request_does_not_answer_the_second() -> None:
-    awaiting = Awaiting(timeout_seconds=10)
-    first, second = an_order(), an_order(zone="south")
-    awaiting.add(first, now=0)
+@pytest.fixture
+def awaiting_second() -> tuple[Awaiting, Asked]:
+    """The first of two requests about an order was answered after a second."""
+    awaiting, second = Awaiting(timeout_seconds=10), an_order(zone="south")
+    awaiting.add(an_order(), now=0)
     awaiting.add(second, now=0)
     awaiting.hear(told(PLACED), 1)
+    return awaiting, second
 
-    assert awaiting.hear(told(PLACED, causation_id=first.request.message_id), 2) == []
+
+def test_a_late_word_about_the_first_request_does_not_answer_the_second(
+    awaiting_second: tuple[Awaiting, Asked],
+) -> None:
+    awaiting, second = awaiting_second
+
+    assert awaiting.hear(told(PLACED, causation_id=uuid4()), 2) == []
     assert awaiting.hear(told(PLACED, causation_id=second.request.message_id), 3) == [Answer(second, PLACED, 2)]
+
+
+def test_a_second_request_is_answered_by_its_own_rejection(awaiting_second: tuple[Awaiting, Asked]) -> None:
+    awaiting, second = awaiting_second
+    conflict = RequestRejected(order_id=ORDER, request_message_id=second.request.message_id, reason="conflict")
+
+    assert awaiting.hear(told(conflict), 3) == [Answer(second, conflict, 2)]
 
 
 @pytest.mark.parametrize(
