@@ -10,7 +10,7 @@ from asyncpg import Record
 from jiter import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
-from messages.transport.reading import Reader
+from messages.transport.reading import Published
 from order_saga.audit_snapshot import Share
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
@@ -28,12 +28,12 @@ TOLD = """
 """Each change of the row that was told to a customer, by what the saga noted when it happened."""
 
 
-async def clock(reader: Reader) -> datetime:
+async def clock(reader: Published) -> datetime:
     now: datetime = await reader.value("SELECT clock_timestamp()")
     return now
 
 
-async def orders(reader: Reader, only: Sequence[UUID] | None = None) -> AsyncIterator[tuple[UUID, Order]]:
+async def orders(reader: Published, only: Sequence[UUID] | None = None) -> AsyncIterator[tuple[UUID, Order]]:
     """All orders, or these, in the order of their ids."""
     rows = reader.stream(
         f"""
@@ -47,13 +47,13 @@ async def orders(reader: Reader, only: Sequence[UUID] | None = None) -> AsyncIte
         yield row["order_id"], _order(row, row["told"] or ())
 
 
-async def order(reader: Reader, order_id: UUID) -> Order | None:
+async def order(reader: Published, order_id: UUID) -> Order | None:
     rows = await reader.rows(f"SELECT {ORDER} FROM published.orders WHERE order_id = $1", order_id)  # noqa: S608
     return _order(rows[0]) if rows else None
 
 
 async def shares(
-    reader: Reader, participant: str, only: Sequence[UUID] | None = None
+    reader: Published, participant: str, only: Sequence[UUID] | None = None
 ) -> AsyncIterator[tuple[UUID, Share]]:
     """What a participant has for each order, or for these, in the order of their ids."""
     rows = reader.stream(
@@ -75,7 +75,7 @@ async def shares(
         yield row["order_id"], _share(participant, row)
 
 
-async def holding(reader: Reader, order_id: UUID) -> Holding | None:
+async def holding(reader: Published, order_id: UUID) -> Holding | None:
     rows = await reader.rows(
         """
         SELECT order_id, state, reason, unit_ids, expires_at, changed_at FROM published.holdings WHERE order_id = $1
@@ -85,7 +85,7 @@ async def holding(reader: Reader, order_id: UUID) -> Holding | None:
     return _holding(rows[0]) if rows else None
 
 
-async def stock(reader: Reader) -> list[tuple[Received, int]]:
+async def stock(reader: Published) -> list[tuple[Received, int]]:
     """What was received of each kind in each place, and how many units there are; nothing where nobody counts."""
     if await reader.value("SELECT to_regclass('published.received') IS NULL"):
         return []
@@ -100,13 +100,13 @@ async def stock(reader: Reader) -> list[tuple[Received, int]]:
     return [(Received(*row[:4]), row[4]) for row in rows]
 
 
-async def parked(reader: Reader, limit: int) -> list[Parked]:
+async def parked(reader: Published, limit: int) -> list[Parked]:
     """The oldest first."""
     rows = await reader.rows(f"SELECT {PARKED} FROM published.parked ORDER BY parked_at LIMIT $1", limit)  # noqa: S608
     return [Parked(**row) for row in rows]
 
 
-async def parked_about(reader: Reader, order_id: UUID) -> list[Parked]:
+async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
     rows = await reader.rows(
         f"SELECT {PARKED} FROM published.parked WHERE order_id = $1 ORDER BY parked_at",  # noqa: S608
         order_id,
@@ -114,7 +114,7 @@ async def parked_about(reader: Reader, order_id: UUID) -> list[Parked]:
     return [Parked(**row) for row in rows]
 
 
-async def unsaid(reader: Reader, overdue_seconds: float | None) -> int:
+async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
     """Envelopes that nobody has said, though somebody should have so long ago; None: however fresh they are."""
     number: int = await reader.value(
         """
@@ -126,7 +126,7 @@ async def unsaid(reader: Reader, overdue_seconds: float | None) -> int:
     return number
 
 
-async def timeline(reader: Reader, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
+async def timeline(reader: Published, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
     """What one service noted about an order. Bounded in time, because days are found by block ranges of `at`."""
     rows = await reader.rows(
         """

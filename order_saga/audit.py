@@ -8,7 +8,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.views import Parked
-from messages.transport.reading import Reader
+from messages.transport.reading import Published
 from order_saga import across
 from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service
@@ -86,7 +86,7 @@ async def _look_at_orders(
     return orders, findings
 
 
-async def _census(service: str, reader: Reader, patience: Patience, parked: Sequence[Parked]) -> Census:
+async def _census(service: str, reader: Published, patience: Patience, parked: Sequence[Parked]) -> Census:
     overdue_seconds = None if patience.at_rest else patience.grace_seconds
     return Census(service, await across.stock(reader), parked, await across.unsaid(reader, overdue_seconds))
 

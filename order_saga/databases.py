@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messages.transport.failures import WrongUsage
-from messages.transport.reading import Reader, reading
+from messages.transport.reading import Published, reading
 from order_saga.participants import PARTICIPANTS
 
 ORCHESTRATOR = "order_saga"
@@ -27,12 +27,12 @@ class Setting(BaseSettings):
 class Snapshots:
     """All the databases, as they were at nearly the same time."""
 
-    orchestrator: Reader
-    participants: Mapping[str, Reader]
+    orchestrator: Published
+    participants: Mapping[str, Published]
     """By participant."""
 
     @property
-    def by_service(self) -> dict[str, Reader]:
+    def by_service(self) -> dict[str, Published]:
         workers = _workers()
         return {
             ORCHESTRATOR: self.orchestrator,
@@ -53,7 +53,7 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
     """
     async with contextlib.AsyncExitStack() as stack:
 
-        async def look(service: str) -> Reader:
+        async def look(service: str) -> Published:
             setting = f"{service.upper()}_DATABASE_URL or _READER_URL"
             reader = await stack.enter_async_context(reading(url_of[service], setting))
             await reader.value("SELECT 1")

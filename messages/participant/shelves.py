@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from messages.contracts.views import Unit
-from messages.transport.reading import Reader, reading
+from messages.transport.reading import Published, reading
 from messages.transport.settings import Settings
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Shelf:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def ask(settings: Settings, question: Callable[[Reader], Awaitable[T]]) -> T:
+def ask(settings: Settings, question: Callable[[Published], Awaitable[T]]) -> T:
     """Ask the service's database, from the command line. Raises Unreachable, one line, naming the setting."""
 
     async def answer() -> T:
@@ -33,7 +33,7 @@ def ask(settings: Settings, question: Callable[[Reader], Awaitable[T]]) -> T:
     return asyncio.run(answer())
 
 
-async def shelves(reader: Reader) -> list[Shelf]:
+async def shelves(reader: Published) -> list[Shelf]:
     rows = await reader.rows(
         """
         SELECT place, kind, array_agg(state), array_agg(units)
@@ -44,7 +44,7 @@ async def shelves(reader: Reader) -> list[Shelf]:
     return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
 
 
-async def units(reader: Reader) -> list[Unit]:
+async def units(reader: Published) -> list[Unit]:
     rows = await reader.rows(
         "SELECT unit_id, place, kind, state, order_id FROM published.stock ORDER BY place, unit_id"
     )

@@ -15,8 +15,8 @@ STATEMENT_SECONDS = 600.0
 ROWS_AHEAD = 2_000
 
 
-class Reader:
-    """One snapshot of a database. Every method raises Unreachable, one line that begins with the setting."""
+class Published:
+    """A database's published views, as of one moment. Every method raises Unreachable, one line that begins with the setting."""
 
     def __init__(self, connection: Transaction, setting: str) -> None:
         self._connection = connection
@@ -40,13 +40,13 @@ class Reader:
 
 
 @contextlib.asynccontextmanager
-async def reading(url: str, setting: str) -> AsyncIterator[Reader]:
+async def reading(url: str, setting: str) -> AsyncIterator[Published]:
     """Open a snapshot, as of the first statement. An error names `setting`, and never tells the URL."""
     connection = await _connect(url, setting)
     try:
         with _blaming(setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield Reader(connection, setting)
+        yield Published(connection, setting)
     finally:
         connection.terminate()
 
