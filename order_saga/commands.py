@@ -24,7 +24,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     """Tell the story of an order, in order of time, across the services.
 
     Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
-    Exits with 1 if nobody knows the order.
+    Exits with 1 if nobody knows the order, 3 if a database cannot be reached.
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
@@ -47,7 +47,7 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """Prove the invariants over the databases of all services, and tell what is wrong.
 
     Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
-    Exits with 1 if something is wrong.
+    Exits with 1 if something is wrong, 3 if a database cannot be reached.
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:

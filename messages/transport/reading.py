@@ -16,7 +16,10 @@ ROWS_AHEAD = 2_000
 
 
 class Published:
-    """A database's published views, as of one moment. Every method raises Unreachable, one line that begins with the setting."""
+    """A database's published views, as of one moment.
+
+    Every method raises Unreachable, one line that begins with the setting.
+    """
 
     def __init__(self, connection: Transaction, setting: str) -> None:
         self._connection = connection
