@@ -279,8 +279,8 @@ async def test_a_queue_that_appears_later_is_served_as_soon_as_it_does(carrier: 
 
 async def test_a_queue_that_is_deleted_and_made_again_is_served_again(carrier: Carrier, broker: Broker) -> None:
     reader = await Reader.of(broker, "work")
-    await broker.publish([envelope("lost with the queue")])
-    stale = await reader.take(1)
+    await broker.publish([envelope("lost"), envelope("with the queue")])
+    stale = await reader.take(2)
     await carrier.delete("work")
     await until(lambda: not broker.connected)
     assert await broker.publish([envelope()]) == [False]
@@ -292,6 +292,8 @@ async def test_a_queue_that_is_deleted_and_made_again_is_served_again(carrier: C
     assert [(arrival.body, arrival.failures) for arrival in fresh] == [(b"new", 0)]
     await carrier.break_connections(broker)
     assert bodies(await reader.take(1)) == ["new"]
+    await _settle(broker)
+    assert not reader.waiting
 
 
 async def test_after_close_publishing_fails_instead_of_raising(broker: Broker) -> None:

@@ -9,10 +9,13 @@ from urllib.parse import quote, urlsplit
 
 import aio_pika
 import pytest
+from aiormq.abc import ChannelFrame
 from pamqp.common import FieldValue
 
 from messages.transport import rabbitmq_connection
 from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq_confirms import ConfirmingChannel
+from messages.transport.rabbitmq_connection import open_channel
 from messages.transport.topology import ANSWERS, Address
 from tests.conftest import NewVhost
 from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
@@ -119,6 +122,24 @@ async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
     await eventually(one_each)
 
 
+async def test_nothing_is_said_after_a_write_that_was_cut_short(network: Network) -> None:
+    """The broker never saw it, so it counts differently from then on, and would confirm the wrong envelopes."""
+    async with await aio_pika.connect(network.url) as connection:
+        channel = await ConfirmingChannel.over(await open_channel(connection, confirms=True))
+        stuck: asyncio.Queue[ChannelFrame] = asyncio.Queue(maxsize=1)
+        stuck.put_nowait(ChannelFrame.marshall(0, []))
+        writing, channel._underlay.write_queue = channel._underlay.write_queue, stuck
+        now = asyncio.get_running_loop().time()
+        cut_short = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + 0.1))
+        behind = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + TIMEOUT_SECONDS))
+        (late,) = await cut_short
+        assert late is not None
+        assert late.cancelled()
+        assert await behind == [None]
+        assert not channel.usable
+        channel._underlay.write_queue = writing
+
+
 async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,22 +239,31 @@ async def test_no_log_line_tells_user_or_password(
     caplog: pytest.LogCaptureFixture,
     known: bool,
 ) -> None:
-    """RabbitMQ itself names a user that it knows and refuses."""
+    """RabbitMQ itself names a user that it knows and keeps from a queue."""
     caplog.set_level(logging.INFO)
     management, user = Management(management_url), f"user-{uuid.uuid4().hex}"
     parts = urlsplit(await new_vhost())
     if known:
         await management.call("PUT", f"users/{user}", {"password": "some-secret", "tags": ""})
+        nothing = {"configure": "^$", "write": "^$", "read": "^$"}
+        await management.call("PUT", f"permissions/{parts.path[1:]}/{user}", nothing)
     url = parts._replace(netloc=f"{user}:some-secret@{parts.hostname}:{parts.port}").geturl()
     broker = RabbitBroker(url, publish_timeout_seconds=TIMEOUT_SECONDS)
     await broker.start()
     await Reader.of(broker, "work")
+    written = ""
+
+    def refused() -> bool:
+        nonlocal written
+        written += capsys.readouterr().out
+        return ("access to queue 'work'" if known else "broker connection failed") in written
+
+    await until(refused)
     assert await broker.publish([envelope()]) == [False]
     await broker.close()
     if known:
         await management.call("DELETE", f"users/{user}")
-    written = capsys.readouterr().out + caplog.text
-    assert "broker connection failed" in written
+    written += capsys.readouterr().out + caplog.text
     assert user not in written
     assert "some-secret" not in written
 
