@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from http.client import HTTPException
 
 import aio_pika
 import asyncpg
+from yarl import URL
 
 from messages.transport.management import Management
 from messages.transport.migrating import ChangedMigration, pending
@@ -26,16 +28,16 @@ async def check(service: Service, settings: Settings) -> list[str]:
 async def _database_problems(service: Service, settings: Settings) -> list[str]:
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_SECONDS)
-    except (OSError, asyncpg.PostgresError) as error:
-        return [f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}"]
-    try:
-        missing = await pending(connection, service.migrations)
-        problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
-        return problems + await _clock_problems(connection)
+        try:
+            missing = await pending(connection, service.migrations)
+            problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
+            return problems + await _clock_problems(connection)
+        finally:
+            await connection.close()
     except ChangedMigration as error:
         return [str(error)]
-    finally:
-        await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return [f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}"]
 
 
 async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
@@ -53,13 +55,12 @@ async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> l
 
 async def _broker_problems(service: Service, settings: Settings) -> list[str]:
     expected = topology_of([service])
-    try:
-        connection = await aio_pika.connect(settings.broker_url.get_secret_value(), timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-        return [
-            f"{settings.prefix()}BROKER_URL: {type(error).__name__}: the broker cannot be reached or refuses the user"
-        ]
-    async with connection:
+    async with aio_pika.Connection(URL(settings.broker_url.get_secret_value())) as connection:
+        try:
+            await connection.connect(timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
+            what = f"{type(error).__name__}: the broker cannot be reached or refuses the user"
+            return [f"{settings.prefix()}BROKER_URL: {what}"]
         if settings.topology == "declare":
             return await _declared_problems(connection, expected)
     if settings.management_url is None:
@@ -67,8 +68,8 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
     management = Management(settings.management_url.get_secret_value(), settings.broker_url.get_secret_value())
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
-    except OSError as error:
-        return [f"{settings.prefix()}MANAGEMENT_URL: {error}"]
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: something answers, and not with JSON
+        return [f"{settings.prefix()}MANAGEMENT_URL: {type(error).__name__}: {error}".strip()]
 
 
 async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:

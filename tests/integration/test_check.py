@@ -1,0 +1,217 @@
+"""`check` proves settings, database and broker, and says in one sentence each what does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+
+from messages.transport.checking import check
+from messages.transport.management import _policy_arguments
+from messages.transport.rabbitmq_topology import declare
+from messages.transport.topology import DEAD_LETTERS, DELIVERY_LIMIT, topology_of
+from tests.conftest import NewVhost
+from tests.integration.toy.service import Toy, ToySettings
+from tests.integration.toy.station import Station
+from tests.servers.management import Management
+from tests.servers.server import free_port
+
+SECRET = "hunter2"
+
+
+@dataclass
+class Checked:
+    """A toy whose servers are as they should be, until a test changes one."""
+
+    station: Station
+    broker_url: str
+    management_url: str
+
+    async def problems(self, **settings: Any) -> list[str]:
+        values = {
+            "database_url": self.station.url,
+            "broker_url": self.broker_url,
+            "management_url": self.management_url,
+            "topology": "expect",
+        }
+        found = await check(Toy().service(), ToySettings(**values | settings))
+        assert all(len(problem.splitlines()) == 1 for problem in found)
+        assert not any(SECRET in problem for problem in found)
+        return found
+
+    @property
+    def vhost(self) -> str:
+        return urlsplit(self.broker_url).path[1:]
+
+    async def manage(self, method: str, path: str, body: Any = None) -> None:
+        await Management(self.management_url).call(method, path, body)
+
+    async def declare_again(self, queue: str, arguments: Mapping[str, Any], *, durable: bool = True) -> None:
+        path = f"queues/{self.vhost}/{queue}"
+        await self.manage("DELETE", path)
+        await self.manage("PUT", path, {"durable": durable, "arguments": dict(arguments)})
+
+
+@pytest.fixture
+async def checked(own_station: Station, new_vhost: NewVhost, management_url: str) -> Checked:
+    checked = Checked(own_station, await new_vhost(), management_url)
+    async with await aio_pika.connect(checked.broker_url) as connection:
+        await declare(connection, topology_of([Toy().service()]))
+    return checked
+
+
+async def test_where_all_is_well_there_is_nothing_to_say(checked: Checked) -> None:
+    assert await checked.problems() == []
+    assert await checked.problems(topology="declare", management_url=None) == []
+
+
+# -- the database
+
+
+async def test_a_database_that_cannot_be_reached_is_named_by_its_setting(checked: Checked) -> None:
+    url = f"postgresql://toy:{SECRET}@127.0.0.1:{free_port()}/toy"
+    (problem,) = await checked.problems(database_url=url)
+    assert problem.startswith("TOY_DATABASE_URL: ")
+
+
+async def test_a_database_that_is_not_there_is_named_by_its_setting(checked: Checked) -> None:
+    (problem,) = await checked.problems(database_url=checked.station.url + "_not")
+    assert problem.startswith("TOY_DATABASE_URL: ")
+    assert "does not exist" in problem
+
+
+async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> None:
+    role = f"role_{checked.vhost.replace('-', '_')}"
+    await checked.station.rows(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
+    try:
+        parts = urlsplit(checked.station.url)
+        url = parts._replace(netloc=f"{role}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        (problem,) = await checked.problems(database_url=url)
+    finally:
+        await checked.station.rows(f"DROP ROLE {role}")
+    assert problem.startswith("TOY_DATABASE_URL: permission denied")
+
+
+async def test_each_missing_migration_is_named(checked: Checked) -> None:
+    await checked.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
+    assert await checked.problems() == [
+        "migration tests.integration.toy/0001_create_purchase.sql is not applied: run migrate"
+    ]
+
+
+async def test_an_empty_database_misses_all(checked: Checked) -> None:
+    await checked.station.rows("DROP TABLE schema_migrations")
+    assert len(await checked.problems()) == 2
+
+
+async def test_a_changed_migration_is_named(checked: Checked) -> None:
+    await checked.station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
+    (problem,) = await checked.problems()
+    assert "0001_create_purchase.sql was changed" in problem
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
+async def test_a_clock_that_is_off_is_told(checked: Checked, seconds: float, wrong: bool) -> None:
+    database = checked.station.url.rpartition("/")[2]
+    await checked.station.rows("CREATE SCHEMA skewed")
+    await checked.station.rows(
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+        f" $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$"
+    )
+    await checked.station.rows(f"ALTER DATABASE {database} SET search_path = skewed, pg_catalog, public")
+    problems = await checked.problems()
+    assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
+
+
+# -- the broker
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(f"amqp://toy:{SECRET}@127.0.0.1:{free_port()}/", id="nobody there"),
+        pytest.param(f"amqp://toy:{SECRET}@no-such-host.invalid/", id="no such host"),
+    ],
+)
+async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: Checked, url: str) -> None:
+    (problem,) = await checked.problems(broker_url=url)
+    assert problem.startswith("TOY_BROKER_URL: ")
+
+
+async def test_a_broker_that_refuses_the_user_or_lacks_the_vhost_is_named_by_its_setting(checked: Checked) -> None:
+    parts = urlsplit(checked.broker_url)
+    stranger = parts._replace(netloc=f"toy:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+    for url in (stranger, checked.broker_url + "-not"):
+        (problem,) = await checked.problems(broker_url=url)
+        assert problem.startswith("TOY_BROKER_URL: ")
+
+
+async def test_queues_cannot_be_proven_without_the_management_api(checked: Checked) -> None:
+    (problem,) = await checked.problems(management_url=None)
+    assert problem.startswith("TOY_MANAGEMENT_URL: ")
+
+
+async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_setting(checked: Checked) -> None:
+    parts, broker = urlsplit(checked.management_url), urlsplit(checked.broker_url)
+    wrong = {
+        "nobody there": parts._replace(netloc=f"toy:{SECRET}@127.0.0.1:{free_port()}"),
+        "stranger": parts._replace(netloc=f"toy:{SECRET}@{parts.hostname}:{parts.port}"),
+        "AMQP": parts._replace(netloc=f"toy:{SECRET}@{broker.hostname}:{broker.port}"),
+    }
+    for url in wrong.values():
+        (problem,) = await checked.problems(management_url=url.geturl())
+        assert problem.startswith("TOY_MANAGEMENT_URL: ")
+
+
+async def test_a_missing_queue_is_named_with_what_no_longer_reaches_it(checked: Checked) -> None:
+    await checked.manage("DELETE", f"queues/{checked.vhost}/toy.bought")
+    assert await checked.problems() == [
+        "queue toy.bought is missing",
+        "requests/bought does not reach queue toy.bought: the binding is missing",
+    ]
+
+
+async def test_dead_letters_that_lead_nowhere_are_told(checked: Checked) -> None:
+    await checked.manage("DELETE", f"bindings/{checked.vhost}/e/{DEAD_LETTERS}/q/toy.dead/toy.dead")
+    assert await checked.problems() == ["dead_letters/toy.dead does not reach queue toy.dead: the binding is missing"]
+
+
+async def test_a_queue_that_is_not_as_it_must_be_is_told_argument_by_argument(checked: Checked) -> None:
+    expected = next(queue for queue in topology_of([Toy().service()]).queues if queue.name == "toy.paid")
+    arguments = dict(expected.arguments) | {"x-delivery-limit": 20}
+    del arguments["x-overflow"]
+    await checked.declare_again("toy.paid", arguments)
+    await checked.manage("POST", f"bindings/{checked.vhost}/e/requests/q/toy.paid", {"routing_key": "paid"})
+    assert await checked.problems() == [
+        f"queue toy.paid: x-delivery-limit is 20 and must be {DELIVERY_LIMIT}",
+        "queue toy.paid: x-overflow is None and must be 'reject-publish'",
+    ]
+
+
+async def test_a_classic_queue_that_does_not_outlive_the_broker_is_told(checked: Checked) -> None:
+    await checked.declare_again("toy.dead", {"x-queue-type": "classic"}, durable=False)
+    problems = await checked.problems()
+    assert "queue toy.dead is not durable" in problems
+    assert "queue toy.dead: x-queue-type is 'classic' and must be 'quorum'" in problems
+
+
+def test_what_a_policy_gives_counts_like_what_was_declared() -> None:
+    told = {"effective_policy_definition": {"delivery-limit": 100, "overflow": "reject-publish"}}
+    assert _policy_arguments(told) == {"x-delivery-limit": 100, "x-overflow": "reject-publish"}
+    assert _policy_arguments({"effective_policy_definition": None}) == {}
+
+
+async def test_a_topology_that_differs_cannot_be_declared(checked: Checked) -> None:
+    await checked.declare_again("toy.paid", {"x-queue-type": "quorum"})
+    (problem,) = await checked.problems(topology="declare")
+    assert "toy.paid" in problem
+    assert "refuses the topology" in problem
+
+
+async def test_database_and_broker_are_both_told(checked: Checked) -> None:
+    problems = await checked.problems(
+        database_url=f"postgresql://127.0.0.1:{free_port()}/", broker_url=f"amqp://127.0.0.1:{free_port()}/"
+    )
+    assert [problem.partition(":")[0] for problem in problems] == ["TOY_DATABASE_URL", "TOY_BROKER_URL"]
