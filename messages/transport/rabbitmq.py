@@ -33,7 +33,7 @@ class RabbitBroker:
         # An alarm of the broker's stops it from reading a connection that publishes: acks must not be stuck in it.
         self._publishing = Link(url, f"{connection_name}: publishing")
         self._consuming = Link(url, f"{connection_name}: consuming")
-        self._publisher = RabbitPublisher(self._channel_to_publish, publish_timeout_seconds)
+        self._publisher = RabbitPublisher(self._publishing, self._channel_to_publish, publish_timeout_seconds)
         self._subscriptions: list[RabbitSubscription] = []
 
     @property

@@ -9,7 +9,7 @@ from aio_pika.abc import AbstractChannel
 
 from messages.transport.broker import Envelope
 from messages.transport.rabbitmq_confirms import Confirm, ConfirmingChannel
-from messages.transport.rabbitmq_connection import close_quietly
+from messages.transport.rabbitmq_connection import Link, close_quietly
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,10 @@ IN_FLIGHT = 500
 class RabbitPublisher:
     """Publishes on one channel. When that owes a confirm for too long, it is dropped for a fresh one."""
 
-    def __init__(self, open_channel: Callable[[], Awaitable[AbstractChannel]], timeout_seconds: float) -> None:
+    def __init__(
+        self, link: Link, open_channel: Callable[[], Awaitable[AbstractChannel]], timeout_seconds: float
+    ) -> None:
+        self._link = link
         self._open_channel = open_channel
         self._timeout_seconds = timeout_seconds
         self._opening = asyncio.Lock()
@@ -46,7 +49,7 @@ class RabbitPublisher:
             async with asyncio.timeout_at(deadline):
                 channel = await self._usable_channel()
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
-            log.warning("no channel to publish on", error=type(error).__name__)
+            log.warning("no channel to publish on", error=self._link.tell(error))
             return [False] * len(envelopes)
         confirms = await channel.publish(envelopes, deadline)
         _report(confirms)
