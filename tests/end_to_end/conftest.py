@@ -58,9 +58,7 @@ async def new_cell(shared_servers: Servers, tmp_path: Path, request: pytest.Fixt
 
 
 @pytest.fixture(scope="session", autouse=True)
-async def _outage(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Background | None]:
+def _outage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background | None]:
     """Begins with the first test here, if one of those to come asks for it."""
     postgres, rabbitmq = choice.choose_postgres(own=True), choice.choose_rabbitmq()
     if not (postgres.make and rabbitmq.make and any(map(_asks_for_the_outage, request.session.items))):
@@ -69,7 +67,7 @@ async def _outage(
     servers = request.getfixturevalue("shared_servers")
     background = Background(outage(servers, postgres.make(), tmp_path_factory.mktemp("outage")))
     yield background
-    await background.close()
+    background.close()
 
 
 @pytest.fixture

@@ -75,11 +75,11 @@ class Background:
     async def result(self) -> Outage:
         return await asyncio.shield(asyncio.wrap_future(self._done))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Give up what is not done, and clean up."""
         if not self._done.done():
             self._loop.call_soon_threadsafe(self._task.cancel)
-        await asyncio.to_thread(self._thread.join)
+        self._thread.join()
 
     def _run(self, work: Coroutine[Any, Any, Outage]) -> None:
         try:
