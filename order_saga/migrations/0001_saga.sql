@@ -28,7 +28,12 @@ CREATE TABLE saga (
     CONSTRAINT not_placed_has_a_reason CHECK ((outcome = 'not_placed') IS TRUE = (reason IS NOT NULL)),
     CONSTRAINT placed_only_if_all_assigned CHECK (
         outcome IS DISTINCT FROM 'placed'
-        OR (standing <> '{}' AND NOT standing @? '$.* ? (@ <> "assigned")' AND NOT granted @? '$.* ? (@.size() == 0)')
+        OR (standing <> '{}' AND NOT standing @? '$.* ? (@ <> "assigned")')
+    ),
+    CONSTRAINT placed_only_if_all_granted CHECK (
+        outcome IS DISTINCT FROM 'placed'
+        OR (jsonb_path_query_array(granted, '$.keyvalue().key') = jsonb_path_query_array(standing, '$.keyvalue().key')
+            AND NOT granted @? 'strict $.* ? (@.size() == 0)')
     ),
     CONSTRAINT nothing_granted_if_not_placed CHECK (outcome IS DISTINCT FROM 'not_placed' OR granted = '{}'),
     CONSTRAINT closed_only_if_all_released CHECK (

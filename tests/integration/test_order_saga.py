@@ -31,6 +31,7 @@ TERMS = SETTINGS.terms()
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 A_PACKET = ("P-1",)
+NOT_PLACED = "outcome = 'not_placed', reason = 'cancelled', decided_at = now()"
 
 
 @pytest.fixture
@@ -71,6 +72,16 @@ async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: D
         "assigning -> placed",
     ]
     assert (await published(database, order))["outcome"] == "placed"
+
+
+async def test_what_changes_nothing_is_not_written(database: Database) -> None:
+    order = requested()
+    reserved = PacketsReserved(order_id=order.order_id)
+    await hear(database, order, reserved)
+    version = await fetchval(database, "SELECT version FROM saga")
+    handled = await hear(database, order, reserved)
+    assert [note.detail for note in handled.story] == ["no effect", "no effect"]
+    assert await fetchval(database, "SELECT version FROM saga") == version
 
 
 async def test_many_orders_in_one_batch_do_not_mix(database: Database) -> None:
@@ -188,19 +199,35 @@ async def test_no_order_is_placed_unless_everybody_has_assigned(database: Databa
         )
 
 
+@pytest.mark.parametrize("granted", ["{}", '{"store": ["P-1"]}', '{"store": ["P-1"], "delivery": []}'])
+async def test_no_order_is_placed_unless_everybody_has_granted_something(database: Database, granted: str) -> None:
+    await hear(database, requested())
+    with pytest.raises(asyncpg.CheckViolationError, match="placed_only_if_all_granted"):
+        await execute(
+            database,
+            f"""UPDATE saga SET standing = '{{"store": "assigned", "delivery": "assigned"}}', granted = '{granted}',
+                                phase = 'placed', outcome = 'placed', decided_at = now()""",
+        )
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("constraint", "change"),
     [
-        "phase = 'placed'",
-        "outcome = 'placed'",
-        "phase = 'releasing', outcome = 'not_placed', decided_at = now()",
-        "phase = 'closed', outcome = 'not_placed', reason = 'cancelled', decided_at = now(), cleaned_at = now()",
-        "phase = 'done'",
+        ("outcome_follows_phase", "phase = 'placed'"),
+        ("outcome_follows_phase", "outcome = 'placed', decided_at = now()"),
+        ("decided_has_a_time", "decided_at = now()"),
+        ("not_placed_has_a_reason", "reason = 'cancelled'"),
+        ("not_placed_has_a_reason", "phase = 'releasing', outcome = 'not_placed', decided_at = now()"),
+        ("nothing_granted_if_not_placed", f"""phase = 'releasing', {NOT_PLACED}, granted = '{{"store": ["P-1"]}}'"""),
+        ("closed_only_if_all_released", f"phase = 'releasing', {NOT_PLACED}, cleaned_at = now()"),
+        ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}"),
+        ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}, cleaned_at = now()"),
+        ("saga_phase_check", "phase = 'done'"),
     ],
 )
-async def test_a_row_that_contradicts_itself_is_refused(database: Database, change: str) -> None:
+async def test_a_row_that_contradicts_itself_is_refused(database: Database, constraint: str, change: str) -> None:
     await hear(database, requested())
-    with pytest.raises(asyncpg.CheckViolationError):
+    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
         await execute(database, f"UPDATE saga SET {change}")
 
 
