@@ -43,6 +43,11 @@ async def toy_url(postgres_url: str) -> AsyncIterator[str]:
 async def station(toy_url: str) -> AsyncIterator[Station]:
     """A station on an empty database."""
     station = await Station.open(toy_url)
+    # A test that failed may have left a transaction open.
+    await station.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
     await station.rows("TRUNCATE purchase, heard, outbox, parked, timeline")
     yield station
     await station.close()

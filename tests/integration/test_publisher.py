@@ -82,7 +82,7 @@ async def test_what_is_to_be_said_is_kept_in_the_transaction_that_decided_it(sta
 
 async def test_nothing_is_said_before_the_commit(station: Station, moody: Moody) -> None:
     blocker = await asyncpg.connect(station.url)
-    await blocker.execute("BEGIN; LOCK TABLE timeline_otherwise IN EXCLUSIVE MODE")
+    await blocker.execute("BEGIN; LOCK TABLE timeline IN EXCLUSIVE MODE")
     async with station.running(moody):
         await station.say(bought("a"))
         await until(lambda: _is_waiting_for_a_lock(station))
