@@ -25,6 +25,9 @@ def main() -> int:
     arguments = _arguments()
     try:
         return asyncio.run(_until_told_to_stop(arguments.scenarios or list(SCENARIOS), arguments))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("stopped, and everything removed", file=sys.stderr)
+        return 130
     except Unavailable as reason:
         print(f"no benchmark without real servers: {reason}", file=sys.stderr)
         return 1
