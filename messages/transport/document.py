@@ -17,6 +17,8 @@ from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.service import Incoming, Malformed, Said
 
 DOCUMENT_BYTES = 65_536
+OWN_DOCUMENT_BYTES = 524_288
+"""Of what our own services say: an order may be of 5,000 packets, and its answers name each of them."""
 DEPTH = 8
 
 CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -52,11 +54,10 @@ class Reader:
         fields: Mapping[str, Any] = {}
         try:
             fields = _parse(body)
-            wire_type = fields.get("type")
-            kind = self._known.get(wire_type) if isinstance(wire_type, str) else None
-            if kind is None or kind.FROM_OUTSIDE:
+            kind = self._kind(fields.get("type"))
+            if kind.FROM_OUTSIDE:
+                _refuse_length(body, DOCUMENT_BYTES)
                 _refuse_extremes(body, fields)
-                kind = kind or self._model(wire_type)
             message_id = _uuid_field(fields, "message_id")
             message = kind.__pydantic_validator__.validate_json(body, strict=True)
         except Unreadable as error:
@@ -65,8 +66,13 @@ class Reader:
             return _malformed(body, queue, fields, "invalid", _first_problem(error))
         return Incoming(message, message_id, _traceparent(fields, message_id), body, queue)
 
-    def _model(self, wire_type: object) -> type[Message]:
-        known = WIRE_TYPE.fullmatch(wire_type) if isinstance(wire_type, str) else None
+    def _kind(self, wire_type: object) -> type[Message]:
+        if not isinstance(wire_type, str):
+            raise Unreadable("no_type", "the field type must be a string that reads Name/major.minor")
+        return self._known.get(wire_type) or self._kind_of_other_version(wire_type)
+
+    def _kind_of_other_version(self, wire_type: str) -> type[Message]:
+        known = WIRE_TYPE.fullmatch(wire_type)
         if known is None:
             raise Unreadable("no_type", "the field type must read Name/major.minor")
         name, major, _ = known.groups()
@@ -75,13 +81,6 @@ class Reader:
         if name in self._names:
             raise Unreadable("unknown_version", f"{wire_type} is of a major version that is not known here")
         raise Unreadable("unknown_type", f"{wire_type} is not handled here")
-
-
-def read_object(body: bytes) -> Mapping[str, Any]:
-    """One JSON object, strictly: size, UTF-8, depth, no duplicate keys, NaN, Infinity, NUL or lone surrogates."""
-    fields = _parse(body)
-    _refuse_extremes(body, fields)
-    return fields
 
 
 def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
@@ -115,8 +114,8 @@ def _wire_type(kind: type[Message]) -> str:
 
 
 def _parse(body: bytes) -> Mapping[str, Any]:
-    if len(body) > DOCUMENT_BYTES:
-        raise Unreadable("too_large", f"{len(body)} bytes, where {DOCUMENT_BYTES} are allowed")
+    """One JSON object in UTF-8, without duplicate keys, NaN, Infinity or lone surrogates."""
+    _refuse_length(body, OWN_DOCUMENT_BYTES)
     try:
         parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError as error:
@@ -126,8 +125,13 @@ def _parse(body: bytes) -> Mapping[str, Any]:
     return parsed
 
 
+def _refuse_length(body: bytes, allowed_bytes: int) -> None:
+    if len(body) > allowed_bytes:
+        raise Unreadable("too_large", f"{len(body)} bytes, where {allowed_bytes} are allowed")
+
+
 def _refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
-    """What the parser lets through. A cheap look spares nearly every honest document the walk."""
+    """What the parser lets through: depth, NUL, infinite numbers. A cheap look spares honest documents the walk."""
     if body.count(b"{") + body.count(b"[") > DEPTH or b"\\u0000" in body or LARGE_NUMBER.search(body) is not None:
         _walk(fields, depth=1)
 
