@@ -270,7 +270,9 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
         assert [each.to.key for each in handled.said] == ["store_worker.settle"]
     assert [alarm.name for alarm in handled.alarms] == ["unanswered"]
     await hear(database, PacketsReleased(order_id=order.order_id))
-    assert (await look(database, queries.lock_unclean)).said == []
+    await execute(database, "UPDATE saga SET due_at = now()")
+    async with database.transaction() as tx:
+        assert await queries.lock_unclean(tx, 1) == (None, [])
 
 
 async def test_two_processes_share_what_is_due(database: Database) -> None:
@@ -307,6 +309,26 @@ async def test_one_bad_row_keeps_no_other_order_waiting(database: Database) -> N
     assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert (await look(database, queries.lock_unanswered)).alarms == []
+
+
+async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(database: Database) -> None:
+    bad, *good = [requested() for _ in range(5)]
+    await hear(database, bad, *good)
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await execute(database, f"ALTER TABLE saga ADD CHECK (repeats = 0 OR order_id <> '{bad.order_id}')")
+    handled = await look(database, queries.lock_unanswered)
+    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
+    assert await fetchval(database, "SELECT sum(repeats) FROM saga") == 4
+
+
+async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(database: Database) -> None:
+    late, due = requested(), requested()
+    await hear(database, late, due)
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await execute(database, f"UPDATE saga SET deadline = now() WHERE order_id = '{late.order_id}'")
+    handled = await look(database, queries.lock_overdue)
+    assert {each.message.order_id for each in handled.said} == {late.order_id}
 
 
 async def test_counting_the_undecided_stops_at_the_limit(database: Database) -> None:

@@ -445,6 +445,11 @@ def test_what_is_asked_again_is_what_was_asked_first() -> None:
     assert again.said[1] == first.said[1]
 
 
+def test_nobody_is_asked_to_reserve_for_an_order_of_which_nothing_is_known() -> None:
+    with pytest.raises(ValueError, match="forgotten"):
+        expire(begun()._replace(request=None), NOW + timedelta(seconds=2), 0.5, TERMS)
+
+
 def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline() -> None:
     saga = after(AGENT_REFUSED)
     now = NOW + timedelta(minutes=1)
@@ -695,6 +700,12 @@ def test_an_unreadable_request_is_rejected_as_malformed(document: Malformed) -> 
     assert said.message == RequestRejected(
         order_id=ORDER, request_message_id=REQUEST, reason="malformed", detail="invalid: zone: too long"
     )
+
+
+def test_of_what_is_wrong_with_a_request_only_so_much_is_said() -> None:
+    (said,) = answer_malformed(malformed(wire_type="OrderRequested/1.0", detail="x" * 60_000))
+    assert isinstance(said.message, RequestRejected)
+    assert len(said.message.detail) == 500
 
 
 @pytest.mark.parametrize(
