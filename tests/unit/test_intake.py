@@ -151,6 +151,14 @@ async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place)
     assert bodies(await intake.take()) == ["o3"]
 
 
+async def test_nothing_new_is_taken_beside_an_answer_that_is_taken_alone(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1")
+    place.lose_consumer(3)
+    await place.say(ORDERS, "o1")
+    assert [bodies(await intake.take()) for _ in range(2)] == [["a1"], ["o1"]]
+
+
 async def test_new_work_waits_while_too_many_orders_are_undecided_and_answers_do_not(place: Place) -> None:
     intake = await place.open(limit=10)
     place.undecided = 10
