@@ -322,6 +322,28 @@ async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(datab
     assert await fetchval(database, "SELECT sum(repeats) FROM saga") == 4
 
 
+async def test_a_failing_database_makes_no_order_a_culprit(database: Database) -> None:
+    await hear(database, requested())
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await execute(
+        database,
+        """CREATE FUNCTION run_out() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION 'no memory' USING ERRCODE = 'out_of_memory'; END $$;
+           CREATE TRIGGER runs_out BEFORE UPDATE ON saga EXECUTE FUNCTION run_out()""",
+    )
+    with pytest.raises(asyncpg.OutOfMemoryError):
+        await look(database, queries.lock_unanswered)
+
+
+async def test_a_job_asks_to_be_run_again_while_it_may_not_have_seen_all(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    await hear(database, *(requested() for _ in range(3)))
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    assert [(await look(database, queries.lock_unanswered)).more for _ in range(2)] == [True, False]
+
+
 async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(database: Database) -> None:
     late, due = requested(), requested()
     await hear(database, late, due)
