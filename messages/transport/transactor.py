@@ -34,6 +34,8 @@ class Transactor:
 
         async def work(tx: Transaction) -> Handled:
             handled = await self._service.handle(tx, documents, waiting) if documents else Handled()
+            if waiting and handled.look_again:
+                raise RuntimeError("a handler that was allowed to wait has not decided")
             if malformed:
                 await parked.park(tx, malformed)
                 for document in malformed:

@@ -15,6 +15,7 @@ from tests.integration.toy.service import (
     FAIL,
     HIDE_AN_ERROR,
     LOOK_AGAIN,
+    NEVER_DECIDE,
     SHOUT,
     Bought,
     Fault,
@@ -520,6 +521,15 @@ async def test_a_second_look_is_held_and_split_like_a_first(station: Station) ->
         await station.until_heard(4)
     assert await station.batches() == [["0", "1"], ["2", "3"]]
     assert all(row["waiting"] for row in await station.rows("SELECT waiting FROM heard"))
+
+
+async def test_what_is_not_decided_when_looked_at_again_is_parked_and_not_looked_at_for_ever(station: Station) -> None:
+    await station.say(bought("a", NEVER_DECIDE), bought("b", LOOK_AGAIN))
+    async with station.running():
+        await station.until_count("parked", 1)
+        await station.until_heard(1)
+    assert await station.heard() == ["b"]
+    assert await station.left_in("toy.bought") == []
 
 
 # -- new work pauses while too many orders are undecided

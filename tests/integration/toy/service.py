@@ -29,6 +29,7 @@ FAIL = "fail"
 BREAK_A_RULE = "break a rule"
 HIDE_AN_ERROR = "hide an error"
 LOOK_AGAIN = "look again"
+NEVER_DECIDE = "never decide"
 TELL_ELSEWHERE = "tell elsewhere"
 SHOUT = "shout"
 
@@ -130,7 +131,7 @@ async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handle
         with contextlib.suppress(DivisionByZeroError):
             await tx.execute("SELECT 1 / 0")
         return
-    if message.wish == LOOK_AGAIN and not waiting:
+    if message.wish == NEVER_DECIDE or (message.wish == LOOK_AGAIN and not waiting):
         handled.look_again.append(document)
         return
     await tx.execute(
