@@ -25,6 +25,7 @@ from bench.servers import Servers
 from messages.transport.rabbitmq_topology import declare
 from messages.transport.service import Service
 from messages.transport.topology import topology_of
+from tests.servers.remains import remains
 
 AUDIT_GRACE_SECONDS = 5
 
@@ -122,7 +123,7 @@ class System:
 @asynccontextmanager
 async def system(servers: Servers, *, of_each: int = 1) -> AsyncIterator[System]:
     """Made, but neither filled nor started; removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="order-saga-bench-"))
+    folder = Path(tempfile.mkdtemp(dir=remains().folder))
     made = System(servers, folder, of_each)
     try:
         await made.make()
