@@ -13,7 +13,7 @@ from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport import document
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
-from messages.transport.document import DOCUMENT_BYTES, Reader, Unreadable
+from messages.transport.document import OWN_DOCUMENT_BYTES, Reader, Unreadable
 from messages.transport.failures import WrongUsage
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.topology import REQUESTS, Address
@@ -73,7 +73,7 @@ def read_lines(reader: RequestReader, stream: BinaryIO) -> Iterator[tuple[int, R
     Raises WrongUsage, one line, which names the line and its mistake.
     """
     number = 0
-    while line := stream.readline(DOCUMENT_BYTES + 2):
+    while line := stream.readline(OWN_DOCUMENT_BYTES + 2):
         number += 1
         if not line.strip():
             continue
