@@ -338,7 +338,8 @@ async def test_a_failing_database_makes_no_order_a_culprit(database: Database) -
         database,
         """CREATE FUNCTION run_out() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN RAISE EXCEPTION 'no memory' USING ERRCODE = 'out_of_memory'; END $$;
-           CREATE TRIGGER runs_out BEFORE UPDATE ON saga FOR EACH ROW WHEN (NEW.repeats > 0) EXECUTE FUNCTION run_out()""",
+           CREATE TRIGGER runs_out BEFORE UPDATE ON saga FOR EACH ROW WHEN (NEW.repeats > 0)
+               EXECUTE FUNCTION run_out()""",
     )
     with pytest.raises(asyncpg.OutOfMemoryError):
         await look(database, queries.lock_unanswered)
