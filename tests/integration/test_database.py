@@ -75,6 +75,24 @@ async def test_transactions_that_lock_the_same_orders_do_not_deadlock(station: S
     await asyncio.wait_for(asyncio.gather(lock([*order_ids]), lock([*reversed(order_ids)]), lock(order_ids[10:20])), 20)
 
 
+async def test_rows_are_locked_in_the_order_of_their_ids_wherever_they_stand(
+    station: Station, database: Database
+) -> None:
+    low, high = sorted([uuid4(), uuid4()])
+    await station.rows("INSERT INTO purchase VALUES ($1, 1), ($2, 1)", high, low)
+
+    async def lock_both() -> None:
+        async with database.transaction(locking("purchase", [high, low])):
+            pass
+
+    async with station.connection.transaction():
+        await station.rows("SELECT FROM purchase WHERE order_id = $1 FOR UPDATE", low)
+        locking_both = asyncio.create_task(lock_both())
+        await until(station.somebody_waits)
+        await station.rows("SELECT FROM purchase WHERE order_id = $1 FOR UPDATE NOWAIT", high)
+    await locking_both
+
+
 def test_no_orders_need_no_lock() -> None:
     assert locking("purchase", []) == ""
 

@@ -85,16 +85,11 @@ async def test_nothing_is_said_before_the_commit(station: Station, moody: Moody)
     await blocker.execute("BEGIN; LOCK TABLE timeline IN EXCLUSIVE MODE")
     async with station.running(moody):
         await station.say(bought("a"))
-        await until(lambda: _is_waiting_for_a_lock(station))
+        await until(station.somebody_waits)
         assert moody.calls == []
         await blocker.execute("COMMIT")
         await station.until_told(1)
     await blocker.close()
-
-
-async def _is_waiting_for_a_lock(station: Station) -> bool:
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return bool(await station.rows(waiting))
 
 
 async def test_what_fails_at_the_commit_is_never_said(own_station: Station) -> None:

@@ -132,16 +132,11 @@ async def test_a_replay_locks_its_order_before_it_is_handled(station: Station) -
     await other.execute("BEGIN; UPDATE purchase SET times = 1")
     await park(station, document(message))
     async with station.running():
-        await station.until(lambda: _somebody_waits(station))
+        await station.until(station.somebody_waits)
         assert not station.toy.entered.is_set()
         await other.execute("COMMIT")
         await station.until_heard(1)
     await other.close()
-
-
-async def _somebody_waits(station: Station) -> bool:
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return bool(await station.rows(waiting))
 
 
 async def test_a_discarded_document_is_not_replayed(station: Station) -> None:

@@ -142,15 +142,10 @@ async def test_a_line_told_while_its_day_is_being_prepared_is_not_refused(
     async with tx.transaction():
         await timeline.turn_days(tx, DAYS_KEPT)
         telling = asyncio.create_task(tell(other, datetime.now(UTC)))
-        await own_station.until(lambda: _somebody_waits(own_station))
+        await own_station.until(own_station.somebody_waits)
     await telling
     await other.close()
     assert (await tables(tx))[table(await today(tx))] == 1
-
-
-async def _somebody_waits(station: Station) -> bool:
-    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return bool(await station.rows(waiting))
 
 
 async def test_a_long_transaction_is_not_waited_for_and_nobody_is_made_to_wait(

@@ -85,6 +85,8 @@ class Toy:
         self.gate = asyncio.Event()
         self.gate.set()
         self.entered = asyncio.Event()
+        self.calls: list[tuple[int, bool]] = []
+        """For each call: how many documents, and whether it may wait."""
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
@@ -105,6 +107,7 @@ class Toy:
         )
 
     async def handle(self, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        self.calls.append((len(documents), waiting))
         self.entered.set()
         await self.gate.wait()
         if self.faults:

@@ -125,6 +125,11 @@ class Station:
         async with self.asking:
             return await self.connection.fetch(statement, *arguments)
 
+    async def somebody_waits(self) -> bool:
+        """Whether a session of this database waits for a lock."""
+        waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await self.rows(waiting))
+
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         await until(condition)
 
