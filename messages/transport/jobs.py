@@ -63,8 +63,6 @@ class Jobs:
         """Whether there was more to do than one batch."""
         try:
             await self._transactor.publisher.room()
-            if self._stopping.is_set():
-                return False
             handled = await self._transactor.run(job.run)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._transactor.metrics.jobs.labels(job.name, "failed").inc()

@@ -141,8 +141,8 @@ class Process:
     async def _drain(self, consuming: "asyncio.Task[None]", working: "set[asyncio.Task[None]]") -> None:
         """Finish the batch in hand, acknowledge it, and wait for the confirms, all within the time allowed."""
         log.info("draining")
-        for each in (self._consumer, self._jobs, self._publisher):
-            each.stop()
+        self._consumer.stop()
+        self._jobs.stop()
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await self._intake.stop()

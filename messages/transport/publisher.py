@@ -23,7 +23,6 @@ class Publisher:
         self._unconfirmed: dict[int, asyncio.Task[None]] = {}
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
-        self._stopping = False
 
     @property
     def unconfirmed(self) -> int:
@@ -39,14 +38,9 @@ class Publisher:
 
     async def room(self) -> None:
         """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
-        while len(self._unconfirmed) >= self._limit and not self._stopping:
+        while len(self._unconfirmed) >= self._limit:
             self._progress.clear()
             await self._progress.wait()
-
-    def stop(self) -> None:
-        """Keep nobody waiting for room any more."""
-        self._stopping = True
-        self._progress.set()
 
     def take_confirmed(self) -> list[int]:
         """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""

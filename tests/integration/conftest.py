@@ -1,5 +1,6 @@
 """The toy's fixtures: one database for all its tests, emptied before each, and readable logs beside a failure."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -37,6 +38,14 @@ async def toy_url(postgres_url: str) -> AsyncIterator[str]:
     yield url
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await connection.close()
+
+
+@pytest.fixture(autouse=True)
+async def _no_task_is_left_behind(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    if {"station", "own_station"} & set(request.fixturenames):
+        assert not [task for task in asyncio.all_tasks() - before if "messages/transport" in repr(task)]
 
 
 @pytest.fixture
