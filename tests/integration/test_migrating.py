@@ -103,6 +103,14 @@ async def test_a_file_that_fails_leaves_nothing_of_itself_and_can_be_mended(
     assert await migrate(connection, [folder]) == ["shop/0003_mistake.sql"]
 
 
+async def test_a_file_that_cannot_be_noted_down_is_not_applied(connection: Transaction, folder: Path) -> None:
+    await migrate(connection, [folder])
+    (folder / "0003_mistake.sql").write_text("DROP TABLE schema_migrations")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await migrate(connection, [folder])
+    assert len(await applied(connection)) == 3
+
+
 async def test_who_fails_leaves_the_way_free_for_others(connection: Transaction, empty_url: str, folder: Path) -> None:
     bad = folder / "0003_mistake.sql"
     bad.write_text("SELECT 1 / 0")

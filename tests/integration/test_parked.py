@@ -46,15 +46,17 @@ async def test_a_message_id_twice_in_one_batch_is_parked_once(station: Station) 
     assert [row.times for row in await parked.parked(station.connection)] == [1, 1]
 
 
-async def test_many_parkers_of_the_same_documents_do_not_get_in_each_others_way(station: Station) -> None:
-    documents = [malformed() for _ in range(50)]
-    first, second = await asyncpg.connect(station.url), await asyncpg.connect(station.url)
-    for _ in range(10):
-        await parked.park(first, documents)
-        await parked.park(second, documents[::-1])
-    assert await station.count("parked") == 50
-    for connection in (first, second):
-        await connection.close()
+async def test_documents_are_parked_in_the_order_of_their_ids_so_that_nobody_waits_crosswise(station: Station) -> None:
+    low, high = sorted([uuid4(), uuid4()])
+    await parked.park(station.connection, [malformed(high), malformed(low)])
+    other = await asyncpg.connect(station.url)
+    async with station.connection.transaction():
+        await station.rows("SELECT FROM parked WHERE message_id = $1 FOR UPDATE", low)
+        parking = asyncio.create_task(parked.park(other, [malformed(high), malformed(low)]))
+        await station.until(station.somebody_waits)
+        await station.rows("SELECT FROM parked WHERE message_id = $1 FOR UPDATE NOWAIT", high)
+    await parking
+    await other.close()
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ud800", "x" * 10_000])

@@ -102,11 +102,18 @@ async def test_a_fault_of_the_database_leaves_the_row_to_be_replayed_again(stati
     assert await station.count("parked") == 0
 
 
-async def test_two_processes_replay_a_row_once(station: Station) -> None:
-    await park(station, *(document(bought(str(number))) for number in range(20)))
-    async with station.running(), station.running():
-        await station.until_count("parked", 0)
-    assert sorted(map(int, await station.heard())) == list(range(20))
+async def test_a_row_that_one_process_replays_is_left_alone_by_another(station: Station) -> None:
+    await park(station, document(bought("a")), document(bought("b")))
+    first, second = await asyncpg.connect(station.url), await asyncpg.connect(station.url)
+    async with first.transaction(), second.transaction():
+        rows = [await parked.take_for_replay(each) for each in (first, second, first)]
+        assert await parked.take_for_replay(station.connection) is None
+    assert rows[0] is not None
+    assert rows[1] is not None
+    assert rows[0].id != rows[1].id
+    assert rows[2] == rows[0]
+    for connection in (first, second):
+        await connection.close()
 
 
 async def test_a_replay_whose_commit_fails_keeps_the_row(own_station: Station) -> None:
