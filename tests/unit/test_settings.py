@@ -4,7 +4,7 @@ import os
 from typing import Annotated
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from messages.transport.settings import Settings, WrongSetting
@@ -144,6 +144,12 @@ def test_secrets_are_neither_shown_nor_told_in_a_complaint(environment: pytest.M
     environment.setenv("TOY_BROKER_URL", BROKER_URL)
     environment.setenv("TOY_SPOONS", "10")
     assert SECRET not in complaint()
+
+
+def test_a_secret_given_by_a_program_is_not_told_either() -> None:
+    with pytest.raises(ValidationError) as raised:
+        ToySettings(database_url=f"mysql://toy:{SECRET}@db.example/toy")
+    assert SECRET not in f"{raised.value} {raised.value!r}"
 
 
 def test_settings_do_not_change() -> None:
