@@ -140,11 +140,14 @@ class Cell:
         sql = "SELECT FROM published.holdings WHERE order_id = $1 AND state = $2"
         await self.until_rows(service, sql, uuid.UUID(order_id), state)
 
-    async def close_connections_of(self, service: str) -> None:
-        """What waits in a daemon's sockets is given to another one; those who run connect again."""
-        for connection in await self.management.call("GET", f"vhosts/{self.name}/connections"):
-            if connection["user_provided_name"].startswith(service):
-                await self.management.call("DELETE", f"connections/{quote(connection['name'], safe='')}")
+    async def connections_of(self, service: str) -> list[str]:
+        """What the broker calls them. A new one is not listed at once."""
+        connections = await self.management.call("GET", f"vhosts/{self.name}/connections")
+        return [each["name"] for each in connections if each.get("user_provided_name", "").startswith(service)]
+
+    async def close_connection(self, name: str) -> None:
+        """As an operator does: the broker ends it, whatever its other end is doing."""
+        await self.management.call("DELETE", f"connections/{quote(name, safe='')}")
 
     async def command(self, *arguments: str) -> tuple[int, str]:
         """`order_saga audit`, say: the exit code, and everything printed."""

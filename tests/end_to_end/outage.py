@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.end_to_end.cell import Cell, Servers, cell
 from tests.end_to_end.client import Document
+from tests.end_to_end.market import Market
 from tests.end_to_end.verdict import judge
 from tests.servers.server import Server
 
@@ -50,6 +51,9 @@ async def _through_an_outage(made: Cell, postgres: Server) -> Outage:
     under_way = [asyncio.create_task(made.client.place(market.order(milk=1), PATIENCE_SECONDS)) for _ in range(40)]
     await postgres.kill()
     began = time.monotonic()
+    # Every daemon has something in hand that it cannot get rid of.
+    made.markets.append(Market.of(1, {"milk": 1}))
+    await asyncio.gather(*map(made.client.say, made.markets[-1].stocking()))
     during = [asyncio.create_task(made.client.place(market.order(milk=1), PATIENCE_SECONDS)) for _ in range(60)]
     await asyncio.sleep(OUTAGE_SECONDS)
     await postgres.start()
