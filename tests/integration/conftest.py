@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 import structlog
 
+from messages.transport import housekeeping
 from messages.transport.migrating import migrate
 from tests.conftest import NewDatabase
 from tests.integration.toy.service import MIGRATIONS
@@ -24,6 +25,14 @@ def _plain_logs() -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ]
     )
+
+
+@pytest.fixture(autouse=True)
+def _quick_housekeeping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done once a second is done more often, where a test of the toy waits for it."""
+    if {"station", "own_station"} & set(request.fixturenames):
+        for name in ("REPLAY_SECONDS", "CONFIRMED_SECONDS"):
+            monkeypatch.setattr(housekeeping, name, 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """`check` proves settings, database and broker, and says in one sentence each what does not fit."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aio_pika
 import pytest
@@ -54,12 +55,40 @@ class Checked:
         await self.manage("PUT", path, {"durable": durable, "arguments": dict(arguments)})
 
 
+@pytest.fixture(scope="module")
+async def declared_url(amqp_url: str, management_url: str) -> AsyncIterator[str]:
+    """A vhost with all that the toy needs, for tests that change nothing in it."""
+    name = f"test-{uuid4().hex}"
+    management = Management(management_url)
+    await management.create_vhost(name)
+    url = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+    await declare_all(url)
+    yield url
+    await management.delete_vhost(name)
+
+
 @pytest.fixture
-async def checked(own_station: Station, new_vhost: NewVhost, management_url: str) -> Checked:
-    checked = Checked(own_station, await new_vhost(), management_url)
-    async with await aio_pika.connect(checked.broker_url) as connection:
+def checked(station: Station, declared_url: str, management_url: str) -> Checked:
+    return Checked(station, declared_url, management_url)
+
+
+@pytest.fixture
+def own_database(own_station: Station, declared_url: str, management_url: str) -> Checked:
+    """With a database that the test may change."""
+    return Checked(own_station, declared_url, management_url)
+
+
+@pytest.fixture
+async def own_vhost(station: Station, new_vhost: NewVhost, management_url: str) -> Checked:
+    """With a vhost that the test may change."""
+    own = Checked(station, await new_vhost(), management_url)
+    await declare_all(own.broker_url)
+    return own
+
+
+async def declare_all(broker_url: str) -> None:
+    async with await aio_pika.connect(broker_url) as connection:
         await declare(connection, topology_of([Toy().service()]))
-    return checked
 
 
 async def test_where_all_is_well_there_is_nothing_to_say(checked: Checked) -> None:
@@ -94,34 +123,34 @@ async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> N
     assert problem.startswith("TOY_DATABASE_URL: permission denied")
 
 
-async def test_each_missing_migration_is_named(checked: Checked) -> None:
-    await checked.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
-    assert await checked.problems() == [
+async def test_each_missing_migration_is_named(own_database: Checked) -> None:
+    await own_database.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
+    assert await own_database.problems() == [
         "migration tests.integration.toy/0001_create_purchase.sql is not applied: run migrate"
     ]
 
 
-async def test_an_empty_database_misses_all(checked: Checked) -> None:
-    await checked.station.rows("DROP TABLE schema_migrations")
-    assert len(await checked.problems()) == 2
+async def test_an_empty_database_misses_all(own_database: Checked) -> None:
+    await own_database.station.rows("DROP TABLE schema_migrations")
+    assert len(await own_database.problems()) == 2
 
 
-async def test_a_changed_migration_is_named(checked: Checked) -> None:
-    await checked.station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
-    (problem,) = await checked.problems()
+async def test_a_changed_migration_is_named(own_database: Checked) -> None:
+    await own_database.station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
+    (problem,) = await own_database.problems()
     assert "0001_create_purchase.sql was changed" in problem
 
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
-async def test_a_clock_that_is_off_is_told(checked: Checked, seconds: float, wrong: bool) -> None:
-    database = checked.station.url.rpartition("/")[2]
-    await checked.station.rows("CREATE SCHEMA skewed")
-    await checked.station.rows(
+async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float, wrong: bool) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows("CREATE SCHEMA skewed")
+    await own_database.station.rows(
         "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
         f" $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$"
     )
-    await checked.station.rows(f"ALTER DATABASE {database} SET search_path = skewed, pg_catalog, public")
-    problems = await checked.problems()
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = skewed, pg_catalog, public")
+    problems = await own_database.problems()
     assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
 
 
@@ -165,34 +194,34 @@ async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_sett
         assert problem.startswith("TOY_MANAGEMENT_URL: ")
 
 
-async def test_a_missing_queue_is_named_with_what_no_longer_reaches_it(checked: Checked) -> None:
-    await checked.manage("DELETE", f"queues/{checked.vhost}/toy.bought")
-    assert await checked.problems() == [
+async def test_a_missing_queue_is_named_with_what_no_longer_reaches_it(own_vhost: Checked) -> None:
+    await own_vhost.manage("DELETE", f"queues/{own_vhost.vhost}/toy.bought")
+    assert await own_vhost.problems() == [
         "queue toy.bought is missing",
         "requests/bought does not reach queue toy.bought: the binding is missing",
     ]
 
 
-async def test_dead_letters_that_lead_nowhere_are_told(checked: Checked) -> None:
-    await checked.manage("DELETE", f"bindings/{checked.vhost}/e/{DEAD_LETTERS}/q/toy.dead/toy.dead")
-    assert await checked.problems() == ["dead_letters/toy.dead does not reach queue toy.dead: the binding is missing"]
+async def test_dead_letters_that_lead_nowhere_are_told(own_vhost: Checked) -> None:
+    await own_vhost.manage("DELETE", f"bindings/{own_vhost.vhost}/e/{DEAD_LETTERS}/q/toy.dead/toy.dead")
+    assert await own_vhost.problems() == ["dead_letters/toy.dead does not reach queue toy.dead: the binding is missing"]
 
 
-async def test_a_queue_that_is_not_as_it_must_be_is_told_argument_by_argument(checked: Checked) -> None:
+async def test_a_queue_that_is_not_as_it_must_be_is_told_argument_by_argument(own_vhost: Checked) -> None:
     expected = next(queue for queue in topology_of([Toy().service()]).queues if queue.name == "toy.paid")
     arguments = dict(expected.arguments) | {"x-delivery-limit": 20}
     del arguments["x-overflow"]
-    await checked.declare_again("toy.paid", arguments)
-    await checked.manage("POST", f"bindings/{checked.vhost}/e/requests/q/toy.paid", {"routing_key": "paid"})
-    assert await checked.problems() == [
+    await own_vhost.declare_again("toy.paid", arguments)
+    await own_vhost.manage("POST", f"bindings/{own_vhost.vhost}/e/requests/q/toy.paid", {"routing_key": "paid"})
+    assert await own_vhost.problems() == [
         f"queue toy.paid: x-delivery-limit is 20 and must be {DELIVERY_LIMIT}",
         "queue toy.paid: x-overflow is None and must be 'reject-publish'",
     ]
 
 
-async def test_a_classic_queue_that_does_not_outlive_the_broker_is_told(checked: Checked) -> None:
-    await checked.declare_again("toy.dead", {"x-queue-type": "classic"}, durable=False)
-    problems = await checked.problems()
+async def test_a_classic_queue_that_does_not_outlive_the_broker_is_told(own_vhost: Checked) -> None:
+    await own_vhost.declare_again("toy.dead", {"x-queue-type": "classic"}, durable=False)
+    problems = await own_vhost.problems()
     assert "queue toy.dead is not durable" in problems
     assert "queue toy.dead: x-queue-type is 'classic' and must be 'quorum'" in problems
 
@@ -203,9 +232,9 @@ def test_what_a_policy_gives_counts_like_what_was_declared() -> None:
     assert _policy_arguments({"effective_policy_definition": None}) == {}
 
 
-async def test_a_topology_that_differs_cannot_be_declared(checked: Checked) -> None:
-    await checked.declare_again("toy.paid", {"x-queue-type": "quorum"})
-    (problem,) = await checked.problems(topology="declare")
+async def test_a_topology_that_differs_cannot_be_declared(own_vhost: Checked) -> None:
+    await own_vhost.declare_again("toy.paid", {"x-queue-type": "quorum"})
+    (problem,) = await own_vhost.problems(topology="declare")
     assert "toy.paid" in problem
     assert "refuses the topology" in problem
 

@@ -150,27 +150,26 @@ async def _all_heard(station: Station, number: int) -> bool:
     return bool(heard == number)
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_a_restarted_postgres_parks_nothing_and_loses_nothing(own_postgres: Server, how: str) -> None:
+async def test_a_restarted_postgres_parks_nothing_and_loses_nothing(own_postgres: Server) -> None:
     connection = await asyncpg.connect(own_postgres.url)
     await migrate(connection, [MIGRATIONS])
     await connection.close()
     station = await Station.open(own_postgres.url)
-    async with station.running(batch_documents=5):
+    async with station.running(batch_documents=5, **QUICK_RELAY):
         await station.say(*(bought(str(number)) for number in range(50)))
         await station.until_heard(50)
-        stopping = asyncio.create_task(getattr(own_postgres, how)())
-        for number in range(50, 100):
-            await station.say(bought(str(number)))
-            await asyncio.sleep(0)
-        await stopping
-        await station.say(*(bought(str(number)) for number in range(100, 120)))
-        await own_postgres.start()
-        station.connection = await asyncpg.connect(own_postgres.url)
-        await until(lambda: _all_heard(station, 120))
+        for number, end in ((50, own_postgres.stop), (100, own_postgres.kill)):
+            ending = asyncio.create_task(end())
+            for text in range(number, number + 50):
+                await station.say(bought(str(text)))
+                await asyncio.sleep(0)
+            await ending
+            await own_postgres.start()
+            station.connection = await asyncpg.connect(own_postgres.url)
+            await until(lambda: _all_heard(station, number + 50))  # noqa: B023  awaited within the round
         await station.until_count("outbox", 0)
     assert await station.parked() == []
-    assert {int(text) for text in station.texts()} == set(range(120))
+    assert {int(text) for text in station.texts()} == set(range(150))
     await station.close()
 
 
