@@ -8,6 +8,7 @@ from uuid import uuid4
 import aio_pika
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from yarl import URL
 
 from messages.transport.broker import Broker
 from messages.transport.edge import Listener, Request
@@ -21,6 +22,7 @@ SAY_SECONDS = 20.0
 LOOK_SECONDS = 0.02
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
+NO_URL = "BROKER_URL: not an AMQP URL"
 
 
 class Settings(BaseSettings):
@@ -38,8 +40,8 @@ class Settings(BaseSettings):
 async def connected(name: str) -> AsyncIterator[Broker]:
     """A broker to publish to. Raises Unreachable, one line, naming the setting."""
     url = Settings().broker_url.get_secret_value()
-    await (await _first_connection(url)).close()
-    broker = RabbitBroker(url, connection_name=name)
+    async with _first_connection(url):
+        broker = RabbitBroker(url, connection_name=name)
     await broker.start()
     try:
         yield broker
@@ -54,7 +56,7 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
     queue = topology.queues[0].name
     broker = RabbitBroker(url, topology=topology, connection_name=name)
-    async with await _first_connection(url) as connection:
+    async with _first_connection(url) as connection:
         await broker.start()
         try:
             heard = Listener(broker, queue)
@@ -92,12 +94,26 @@ async def _until_served(broker: Broker) -> None:
         raise Unreachable(f"BROKER_URL: nobody can listen to `{OUTCOMES}` there: {question}") from None
 
 
-async def _first_connection(url: str) -> aio_pika.abc.AbstractConnection:
+@asynccontextmanager
+async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
+    async with _unopened(url) as connection:
+        await _open(connection)
+        yield connection
+
+
+def _unopened(url: str) -> aio_pika.Connection:
     try:
-        return await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+        return aio_pika.Connection(URL(url))
+    except ValueError:
+        raise WrongUsage(NO_URL) from None
+
+
+async def _open(connection: aio_pika.Connection) -> None:
+    try:
+        await connection.connect(timeout=CONNECT_SECONDS)
     except BROKER_FAILURES as error:
         reason = type(error).__name__
         raise Unreachable(f"BROKER_URL: the broker cannot be reached, or refuses the user ({reason})") from None
     except ValueError:
-        raise WrongUsage("BROKER_URL: not an AMQP URL") from None
+        raise WrongUsage(NO_URL) from None

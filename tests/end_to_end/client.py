@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from yarl import URL
 
 Document: TypeAlias = dict[str, Any]
 
@@ -137,7 +138,9 @@ class Client:
     async def _stay_connected(self) -> None:
         while True:
             try:
-                async with await aio_pika.connect(self._url, timeout=CALL_SECONDS) as connection:
+                # Closed on every path: one that never opened warns when it is collected, wherever that happens.
+                async with aio_pika.Connection(URL(self._url)) as connection:
+                    await connection.connect(timeout=CALL_SECONDS)
                     await self._listen(connection)
             except TROUBLE:
                 await asyncio.sleep(WATCH_SECONDS)

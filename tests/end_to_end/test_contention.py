@@ -20,7 +20,9 @@ async def test_five_hundred_orders_at_once_for_fifty_packets_and_forty_agents_pl
     outcomes = await asyncio.gather(*(shop.client.place(market.order(milk=1)) for _ in range(500)))
     counted = reasons(outcomes)
     assert counted["placed"] == 40
-    assert counted.keys() == {"placed", "out_of_stock", "no_agent"}
+    # Whom both refuse hears of the one who was faster; ten had their packets, and no agent.
+    assert counted.keys() <= {"placed", "out_of_stock", "no_agent"}
+    assert counted["no_agent"] >= 10
     free = "SELECT unit_id FROM published.stock WHERE place = $1 AND state = 'free'"
     await shop.until_rows("store_worker", free, market.store_id, number=10)
 
