@@ -13,7 +13,7 @@ from bench.run import expect_all_placed, planned
 from bench.stock import fill, plenty
 from bench.system import System
 from messages.contracts.delivery import DeliveryCompleted
-from messages.transport.topology import REQUESTS
+from messages.transport.addresses import REQUESTS
 
 FULFILLED_SECONDS = 30.0
 # $1: the order that was placed for real; $2: how many copies; $3: how many of them, the first ones, are two days old,

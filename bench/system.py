@@ -22,7 +22,7 @@ from bench.daemons import SERVICES, Daemon, command, inherited
 from bench.meter import Meter
 from bench.processes import peak_rss_megabytes
 from bench.servers import Servers
-from messages.transport.rabbitmq_topology import declare
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.topology import topology_of
 from tests.servers.remains import remains

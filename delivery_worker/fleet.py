@@ -10,9 +10,9 @@ import click
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.views import Unit
 from messages.participant.shelves import ask, units
-from messages.transport.edge import Request, RequestReader, read_lines, write
-from messages.transport.edge_connection import connected, say
-from messages.transport.logs import configure_logs
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.edge.connection import connected, say
+from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.settings import Settings
 
 

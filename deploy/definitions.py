@@ -21,8 +21,9 @@ import order_saga.service
 import order_saga.settings
 import store_worker.service
 import store_worker.settings
+from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS
 from messages.transport.service import Service
-from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Topology, topology_of
+from messages.transport.topology import Topology, topology_of
 
 VHOST = "saga"
 DEVELOPMENT_PASSWORD = "development"  # noqa: S105  everybody knows it

@@ -1,6 +1,6 @@
 """`order-saga`, or `python -m order_saga`."""
 
-from messages.transport.command_line import Program, command_line
+from messages.transport.command_line.commands import Program, command_line
 from order_saga.commands import audit_command, show_command
 from order_saga.place_command import place_command
 from order_saga.service import NAME, service

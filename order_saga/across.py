@@ -10,7 +10,7 @@ from asyncpg import Record
 from jiter import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
-from messages.transport.reading import Published
+from messages.transport.command_line.reading import Published
 from order_saga.audit_snapshot import Share
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,

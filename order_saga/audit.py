@@ -8,7 +8,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.views import Parked
-from messages.transport.reading import Published
+from messages.transport.command_line.reading import Published
 from order_saga import across
 from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service

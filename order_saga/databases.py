@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from messages.transport.failures import WrongUsage
-from messages.transport.reading import Published, reading
+from messages.transport.command_line.failures import WrongUsage
+from messages.transport.command_line.reading import Published, reading
 from order_saga.participants import PARTICIPANTS
 
 ORCHESTRATOR = "order_saga"

@@ -30,7 +30,7 @@ from messages.contracts.store import (
     ReservePackets,
     Want,
 )
-from messages.transport.topology import COMMANDS, Address
+from messages.transport.addresses import COMMANDS, Address
 
 Granted: TypeAlias = Mapping[str, tuple[str, ...]]
 """Participant -> the units that are the order's."""

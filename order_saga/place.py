@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from messages.transport.broker import Broker
-from messages.transport.edge import Listener
+from messages.transport.edge.requests import Listener
 from order_saga.awaiting import Answer, Awaiting
 from order_saga.request_lines import Lines
 

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import click
 
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
-from messages.transport.edge_connection import listening
-from messages.transport.logs import configure_logs
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.edge.connection import listening
 from order_saga.awaiting import Answer
 from order_saga.place import Terms, place
 from order_saga.progress import Progress

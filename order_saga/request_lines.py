@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from messages.contracts.order import CancelOrder, OrderRequested
-from messages.transport.edge import RequestReader, read_lines
-from messages.transport.failures import WrongUsage
+from messages.transport.command_line.failures import WrongUsage
+from messages.transport.edge.requests import RequestReader, read_lines
 from order_saga.awaiting import Asked
 
 AHEAD = 1_000

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
-from messages.transport.topology import Address
+from messages.transport.addresses import Address
 from order_saga.participants import PARTICIPANTS, Granted, Participant, placed
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderRequested, RequestRejected
-from messages.transport.topology import OUTCOMES, Address
+from messages.transport.addresses import OUTCOMES, Address
 from order_saga.content import remembered
 from order_saga.state import Phase, Saga, Terms
 

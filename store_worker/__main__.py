@@ -1,6 +1,6 @@
 """`store-worker`, or `python -m store_worker`."""
 
-from messages.transport.command_line import Program, command_line
+from messages.transport.command_line.commands import Program, command_line
 from store_worker.service import service
 from store_worker.settings import Settings
 from store_worker.stock import stock_group

@@ -11,9 +11,9 @@ import click
 
 from messages.contracts.store import StockReceived
 from messages.participant.shelves import Shelf, ask, shelves
-from messages.transport.edge import Request, RequestReader, read_lines, write
-from messages.transport.edge_connection import connected, say
-from messages.transport.logs import configure_logs
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.edge.connection import connected, say
+from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.settings import Settings
 
 STATES = ("free", "reserved", "assigned", "confirmed", "fulfilled", "retired")

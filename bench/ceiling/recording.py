@@ -11,10 +11,10 @@ import asyncpg
 from bench.workload import Ask, Workload, sku, store_id, zone
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
+from messages.transport.addresses import OUTCOMES
 from messages.transport.outbox import keep, pack
 from messages.transport.postgres import locking
 from messages.transport.service import Incoming, Said, Service
-from messages.transport.topology import OUTCOMES
 
 BATCH = 500
 RELAY_AFTER_SECONDS = 15.0

@@ -10,7 +10,8 @@ from bench.generator.amqp import Listener, Publisher
 from bench.generator.documents import Documents, Outcome
 from bench.generator.plan import Plan, Report, percentile
 from messages.contracts.order import OrderRequested
-from messages.transport.topology import OUTCOMES, REQUESTS, listener
+from messages.transport.addresses import OUTCOMES, REQUESTS
+from messages.transport.topology import listener
 
 SAMPLE_SECONDS = 0.1
 AT_ONCE = 500

@@ -20,9 +20,9 @@ from deploy.demo.system import System, running
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
-from messages.transport.edge import Request, write
-from messages.transport.failures import Unreachable
-from messages.transport.logs import configure_logs
+from messages.transport.command_line.failures import Unreachable
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.edge.requests import Request, write
 from order_saga.audit import Report
 from order_saga.commands import verdict
 

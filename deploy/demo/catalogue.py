@@ -10,7 +10,7 @@ from pydantic import Field
 from messages.contracts.delivery import AgentCameOnline
 from messages.contracts.message import Contract, Identifier
 from messages.contracts.store import StockReceived
-from messages.transport.edge import Request, write
+from messages.transport.edge.requests import Request, write
 
 FILE = Path(__file__).parent / "catalogue.json"
 PACKETS_A_MESSAGE = 1_000

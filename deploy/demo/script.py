@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
+from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
+from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import Reader
-from messages.transport.failures import WrongUsage
 from messages.transport.service import Incoming
-from messages.transport.topology import REQUESTS, Address
 
 SAMPLE = Path(__file__).parent / "orders.jsonl"
 READER = Reader((OrderRequested, CancelOrder))

@@ -14,10 +14,10 @@ from delivery_worker.settings import Settings as DeliverySettings
 from deploy.demo import queries
 from deploy.demo.stalling import StallingBroker
 from messages.transport.broker import Broker
-from messages.transport.edge import Listener
-from messages.transport.in_process import InProcessBroker
+from messages.transport.daemon.process import Process
+from messages.transport.edge.requests import Listener
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.migrating import migrate
-from messages.transport.process import Process
 from messages.transport.service import Service
 from messages.transport.settings import Settings
 from messages.transport.topology import listener, queue_name, topology_of

@@ -12,8 +12,8 @@ from messages.participant.answers import decide
 from messages.participant.participant import Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
+from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
-from messages.transport.topology import ORCHESTRATOR
 
 
 async def handle(participant: Participant, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from messages.contracts.views import Unit
-from messages.transport.reading import Published, reading
+from messages.transport.command_line.reading import Published, reading
 from messages.transport.settings import Settings
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from messages.participant.handling import write
 from messages.participant.participant import Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, Reservation, State
+from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
-from messages.transport.topology import ORCHESTRATOR
 
 SWEEP_BATCH = 200
 PRUNE_BATCH = 2_000

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from messages.transport.topology import Address
+from messages.transport.addresses import Address
 
 ONE_DOCUMENT = "application/json"
 MANY_DOCUMENTS = "application/x-ndjson"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import jiter
 
+from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.document import write
 from messages.transport.service import Note, Said, Transaction
-from messages.transport.topology import OUTCOMES, Address
 
 ENVELOPE_DOCUMENTS = 500
 ENVELOPE_BYTES = 1_048_576

@@ -9,7 +9,7 @@ from uuid import UUID
 from asyncpg import Connection
 
 from messages.contracts.message import Message
-from messages.transport.topology import Address
+from messages.transport.addresses import Address
 
 Transaction: TypeAlias = "Connection[Any]"
 

@@ -2,41 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from messages.contracts.message import Message
 from messages.contracts.participation import Command
-
-if TYPE_CHECKING:
-    from messages.transport.service import Service
-
-REQUESTS = "requests"
-"""Topic exchange, written by clients: one document a message."""
-OUTCOMES = "outcomes"
-"""Topic exchange, read by clients: one document a message."""
-COMMANDS = "commands"
-"""Direct exchange from the orchestrator to the participants; the key is the queue."""
-ANSWERS = "answers"
-"""Direct exchange from the participants to the orchestrator; the key is the queue."""
-DEAD_LETTERS = "dead_letters"
-"""Direct exchange, written by the broker."""
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS
+from messages.transport.service import Service
 
 DELIVERY_LIMIT = 100
 MAX_MESSAGES = 1_000_000
 LISTENER_EXPIRES_SECONDS = 600
 
 Arguments: TypeAlias = Mapping[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a message goes. What goes to `outcomes` travels one document a message, the rest in envelopes."""
-
-    exchange: str
-    key: str
-
-
-ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +63,7 @@ EXCHANGES = (
 )
 
 
-def topology_of(services: Sequence["Service"]) -> Topology:
+def topology_of(services: Sequence[Service]) -> Topology:
     """All exchanges, and of each service its two queues, its dead letters and their bindings."""
     queues = [queue for service in services for queue in _queues(service)]
     bindings = [binding for service in services for binding in _bindings(service)]
@@ -113,7 +90,7 @@ def dead_queue(service_name: str) -> str:
     return queue_name(service_name, "dead")
 
 
-def _queues(service: "Service") -> Iterator[Queue]:
+def _queues(service: Service) -> Iterator[Queue]:
     dead = dead_queue(service.name)
     for queue in (service.first, service.intake):
         yield Queue(queue_name(service.name, queue), _working(dead))
@@ -141,7 +118,7 @@ _LAST_RESORT: Arguments = {
 }
 
 
-def _bindings(service: "Service") -> Iterator[Binding]:
+def _bindings(service: Service) -> Iterator[Binding]:
     for message, short_name in service.handlers.items():
         queue = queue_name(service.name, short_name)
         exchange = _exchange(message)

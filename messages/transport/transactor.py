@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from messages.transport import outbox, parked
-from messages.transport.metrics import Metrics
+from messages.transport.daemon.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database, locking
 from messages.transport.publisher import Publisher

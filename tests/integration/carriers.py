@@ -9,22 +9,12 @@ from typing import Protocol
 
 import aio_pika
 
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, Address
 from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
-from messages.transport.in_process import InProcessBroker
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_topology import declare
-from messages.transport.topology import (
-    ANSWERS,
-    COMMANDS,
-    DEAD_LETTERS,
-    EXCHANGES,
-    OUTCOMES,
-    Address,
-    Arguments,
-    Binding,
-    Queue,
-    Topology,
-)
+from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.topology import declare
+from messages.transport.topology import EXCHANGES, Arguments, Binding, Queue, Topology
 from tests.integration.network import Network
 
 PATIENCE_SECONDS = 20.0

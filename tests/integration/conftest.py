@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import structlog
 
-from messages.transport import housekeeping
+from messages.transport.daemon import housekeeping
 from messages.transport.migrating import migrate
 from tests.conftest import NewDatabase
 from tests.integration.toy.service import MIGRATIONS

@@ -18,9 +18,9 @@ import order_saga.settings
 import store_worker.service
 import store_worker.settings
 from messages.transport.broker import Broker
-from messages.transport.edge import Listener
+from messages.transport.daemon.process import Process
+from messages.transport.edge.requests import Listener
 from messages.transport.migrating import migrate
-from messages.transport.process import Process
 from messages.transport.service import Service
 from order_saga.awaiting import Answer
 from order_saga.place import Terms, place

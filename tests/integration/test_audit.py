@@ -15,10 +15,10 @@ import pytest
 from messages.contracts.delivery import AgentCameOnline, DeliveryCompleted
 from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
-from messages.transport.edge import write
-from messages.transport.edge_connection import say
-from messages.transport.failures import Unreachable
-from messages.transport.in_process import InProcessBroker
+from messages.transport.command_line.failures import Unreachable
+from messages.transport.edge.connection import say
+from messages.transport.edge.requests import write
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import listener, topology_of
 from order_saga import audit as auditing
 from order_saga.audit import audit, examine

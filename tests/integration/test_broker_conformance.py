@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, Broker, Envelope
-from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, Address
 from tests.conftest import NewVhost
 from tests.integration.carriers import (
     DELIVERY_LIMIT,

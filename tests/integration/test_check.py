@@ -9,10 +9,11 @@ from uuid import uuid4
 import aio_pika
 import pytest
 
-from messages.transport.checking import check
-from messages.transport.management import _policy_arguments
-from messages.transport.rabbitmq_topology import declare
-from messages.transport.topology import DEAD_LETTERS, DELIVERY_LIMIT, topology_of
+from messages.transport.addresses import DEAD_LETTERS
+from messages.transport.command_line.check import check
+from messages.transport.rabbitmq.management import _policy_arguments
+from messages.transport.rabbitmq.topology import declare
+from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
 from tests.integration.toy.service import Toy, ToySettings
 from tests.integration.toy.station import Station

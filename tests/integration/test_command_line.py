@@ -23,9 +23,9 @@ from messages.contracts.delivery import AgentCameOnline
 from messages.contracts.order import CancelOrder
 from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
-from messages.transport.edge import write
-from messages.transport.edge_connection import say
-from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.edge.connection import say
+from messages.transport.edge.requests import write
+from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.topology import topology_of
 from tests.integration.small_system import Urls, all_services, databases, running, until
 from tests.servers.management import Management

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from messages.transport import jobs
+from messages.transport.daemon import jobs
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from tests.integration.toy.service import COUNTED, Counted, bought, paid
 from tests.integration.toy.station import Station

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from messages.transport import parked
 from messages.transport.broker import MANY_DOCUMENTS
-from messages.transport.command_line import Program, command_line
-from messages.transport.in_process import InProcessBroker
+from messages.transport.command_line.commands import Program, command_line
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.service import Malformed
 from messages.transport.topology import Topology
 from tests.integration.toy.service import Toy, ToySettings, bought

@@ -16,8 +16,8 @@ import aio_pika
 import pytest
 
 from messages.transport.document import Reader
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_topology import declare
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Incoming
 from tests.conftest import NewVhost
 from tests.integration.network import Network

@@ -12,11 +12,11 @@ import pytest
 from aiormq.abc import ChannelFrame
 from pamqp.common import FieldValue
 
-from messages.transport import rabbitmq_connection
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_confirms import ConfirmingChannel
-from messages.transport.rabbitmq_connection import open_channel
-from messages.transport.topology import ANSWERS, Address
+from messages.transport.addresses import ANSWERS, Address
+from messages.transport.rabbitmq import connection as rabbitmq_connection
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.confirms import ConfirmingChannel
+from messages.transport.rabbitmq.connection import open_channel
 from tests.conftest import NewVhost
 from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network

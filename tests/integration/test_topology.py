@@ -15,9 +15,10 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelClosed
 
 from deploy.definitions import DEVELOPMENT_PASSWORD, all_services
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_topology import declare
-from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address, listener, topology_of
+from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.topology import declare
+from messages.transport.topology import listener, topology_of
 from tests.conftest import NewVhost
 from tests.integration.carriers import Reader, bodies, envelope, until
 from tests.servers.management import Management

@@ -26,7 +26,7 @@ from messages.participant import answers, due, reservation
 from messages.participant.allocation import Offer
 from messages.participant.participant import Participant
 from messages.participant.reservation import Reservation, State
-from messages.transport.topology import OUTCOMES, Address
+from messages.transport.addresses import OUTCOMES, Address
 from order_saga import saga as sagas
 from order_saga.state import Decision, Phase, Saga, Standing, Terms
 

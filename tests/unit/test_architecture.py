@@ -32,6 +32,8 @@ def test_every_service_folder_stands_inside_the_walls() -> None:
         ("messages/transport/backoff.py", "import order_saga.saga", "services over participant"),
         ("messages/contracts/order.py", "import messages.transport.outbox", "services over participant"),
         ("messages/transport/backoff.py", "import messages.participant.queries", "services over participant"),
+        ("messages/transport/rabbitmq/broker.py", "import messages.transport.daemon.jobs", "over its carriers"),
+        ("messages/transport/in_process/queues.py", "import messages.transport.rabbitmq.broker", "over its carriers"),
         ("store_worker/handlers.py", "import order_saga.saga", "services do not know each other"),
         ("order_saga/saga.py", "import asyncio", "reaches no I/O"),
         ("order_saga/saga.py", "import random", "reaches no I/O"),

@@ -10,8 +10,8 @@ import pytest
 
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
-from messages.transport.edge import Outcome
-from messages.transport.failures import WrongUsage
+from messages.transport.command_line.failures import WrongUsage
+from messages.transport.edge.requests import Outcome
 from order_saga.awaiting import Answer, Asked, Awaiting
 from order_saga.place_command import Telling, fields, line
 from order_saga.progress import Progress, bar

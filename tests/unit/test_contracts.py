@@ -18,9 +18,9 @@ from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import OrderRequested
 from messages.contracts.participation import Answer, Assigned, Command
 from messages.contracts.store import PacketsAssigned
+from messages.transport.addresses import Address
 from messages.transport.document import Reader, write
 from messages.transport.service import Incoming, Malformed, Said
-from messages.transport.topology import Address
 
 EXAMPLES = Path(__file__).parent / "examples"
 METADATA = ("type", "message_id", "causation_id", "traceparent")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.store import PacketsAssigned, ReservePackets
+from messages.transport.addresses import Address
 from messages.transport.document import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Reader, documents_in, write
 from messages.transport.service import Incoming, Malformed, Said
-from messages.transport.topology import Address
 
 ORDER_ID = "7f0c5c7e-51a9-4fb6-9a52-0a7a4c1f9c01"
 MESSAGE_ID = "0e0e4a3c-97f6-4d2e-8c3d-51e4a0f4f002"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from messages.transport import health
-from messages.transport.health import Health
-from messages.transport.metrics import Metrics
+from messages.transport.daemon import health
+from messages.transport.daemon.health import Health
+from messages.transport.daemon.metrics import Metrics
 
 
 class Pages:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from messages.transport.addresses import COMMANDS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
-from messages.transport.in_process import InProcessBroker
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.intake import Intake, Taken
-from messages.transport.topology import COMMANDS, Address, Binding, Exchange, Queue, Topology
+from messages.transport.topology import Binding, Exchange, Queue, Topology
 
 ANSWERS, ORDERS = "answers", "orders"
 TOPOLOGY = Topology(

@@ -10,8 +10,8 @@ import pytest
 SECRET = "hunter2"
 SCRIPT = """
 import logging, sys, uuid
-import messages.transport.rabbitmq  # whose client libraries log users' names
-from messages.transport.logs import configure_logs
+import messages.transport.rabbitmq.broker  # whose client libraries log users' names
+from messages.transport.daemon.logs import configure_logs
 import structlog
 
 configure_logs("toy", *sys.argv[1:])

@@ -9,11 +9,11 @@ import pytest
 
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import CancelOrder, OrderNotPlaced, RequestRejected
+from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, Address
 from messages.transport.broker import Envelope
 from messages.transport.document import Reader, documents_in
 from messages.transport.outbox import ENVELOPE_BYTES, ENVELOPE_DOCUMENTS, Row, envelopes, pack
 from messages.transport.service import Incoming, Said
-from messages.transport.topology import ANSWERS, COMMANDS, OUTCOMES, Address
 
 INSIDE = Address(COMMANDS, "store_worker.reserve")
 ELSEWHERE = Address(ANSWERS, "order_saga.answers")

@@ -40,9 +40,9 @@ from messages.contracts.store import (
     ReservePackets,
     Want,
 )
+from messages.transport.addresses import Address
 from messages.transport.service import Malformed
 from messages.transport.settings import WrongSetting
-from messages.transport.topology import Address
 from order_saga.content import canonical, remembered
 from order_saga.handlers import HANDLERS
 from order_saga.participants import PARTICIPANTS, Granted, Participant

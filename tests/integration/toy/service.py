@@ -13,9 +13,9 @@ from pydantic_settings import SettingsConfigDict
 
 from messages.contracts.message import OrderMessage
 from messages.contracts.order import RequestRejected
+from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.service import Alarm, Handled, Incoming, Job, Malformed, Note, Said, Service, Transaction
 from messages.transport.settings import Settings
-from messages.transport.topology import COMMANDS, OUTCOMES, Address
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ELSEWHERE = Address(COMMANDS, "elsewhere")

@@ -11,21 +11,13 @@ from uuid import uuid4
 import asyncpg
 
 from messages.contracts.message import Message
+from messages.transport.addresses import OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
+from messages.transport.daemon.process import Process
 from messages.transport.document import write
-from messages.transport.in_process import InProcessBroker, InProcessSubscription
-from messages.transport.process import Process
+from messages.transport.in_process.broker import InProcessBroker, InProcessSubscription
 from messages.transport.service import Said
-from messages.transport.topology import (
-    OUTCOMES,
-    REQUESTS,
-    Address,
-    Binding,
-    Queue,
-    Topology,
-    listener,
-    topology_of,
-)
+from messages.transport.topology import Binding, Queue, Topology, listener, topology_of
 from tests.integration.toy.service import ELSEWHERE, Toy, ToySettings
 
 PATIENCE_SECONDS = 20.0

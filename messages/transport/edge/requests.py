@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport import document
+from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
+from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import OWN_DOCUMENT_BYTES, Reader, Unreadable
-from messages.transport.failures import WrongUsage
 from messages.transport.service import Incoming, Malformed, Said
-from messages.transport.topology import REQUESTS, Address
 
 OUTCOMES_AHEAD = 1_000
 

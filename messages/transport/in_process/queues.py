@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from messages.transport.addresses import Address
 from messages.transport.broker import Arrival, Envelope
-from messages.transport.topology import Address, Queue
+from messages.transport.topology import Queue
 
 DELIVERY_LIMIT = 20
 """Where a queue says nothing, as in RabbitMQ 4."""

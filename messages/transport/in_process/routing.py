@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from messages.transport.addresses import Address
 from messages.transport.broker import Envelope
-from messages.transport.in_process_queues import Consumer, KeptQueue
-from messages.transport.topology import Address, Binding, Topology
+from messages.transport.in_process.queues import Consumer, KeptQueue
+from messages.transport.topology import Binding, Topology
 
 
 class Exchanges:

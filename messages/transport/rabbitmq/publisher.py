@@ -8,8 +8,8 @@ import structlog
 from aio_pika.abc import AbstractChannel
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq_confirms import Confirm, ConfirmingChannel
-from messages.transport.rabbitmq_connection import Link, close_quietly
+from messages.transport.rabbitmq.confirms import Confirm, ConfirmingChannel
+from messages.transport.rabbitmq.connection import Link, close_quietly
 
 log = structlog.get_logger(__name__)
 

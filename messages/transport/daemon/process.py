@@ -8,13 +8,13 @@ import structlog
 from messages.transport import outbox
 from messages.transport.broker import Broker
 from messages.transport.consumer import Consumer
+from messages.transport.daemon.health import Health
+from messages.transport.daemon.housekeeping import housekeeping
+from messages.transport.daemon.jobs import Jobs
+from messages.transport.daemon.metrics import Metrics
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
-from messages.transport.health import Health
-from messages.transport.housekeeping import housekeeping
 from messages.transport.intake import Intake
-from messages.transport.jobs import Jobs
-from messages.transport.metrics import Metrics
 from messages.transport.migrating import pending
 from messages.transport.postgres import Database, is_infrastructure
 from messages.transport.publisher import Publisher

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from aio_pika.abc import AbstractChannel
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq_connection import Link, open_channel
-from messages.transport.rabbitmq_consumer import RabbitSubscription
-from messages.transport.rabbitmq_publisher import RabbitPublisher
-from messages.transport.rabbitmq_topology import declare
+from messages.transport.rabbitmq.connection import Link, open_channel
+from messages.transport.rabbitmq.consumer import RabbitSubscription
+from messages.transport.rabbitmq.publisher import RabbitPublisher
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import Topology
 
 for name in ("aiormq", "aio_pika"):

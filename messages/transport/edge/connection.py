@@ -10,12 +10,13 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
+from messages.transport.addresses import OUTCOMES, REQUESTS
 from messages.transport.broker import Broker
-from messages.transport.edge import Listener, Request
-from messages.transport.failures import Unreachable, WrongUsage
-from messages.transport.rabbitmq import RabbitBroker
-from messages.transport.rabbitmq_connection import BROKER_FAILURES
-from messages.transport.topology import OUTCOMES, REQUESTS, listener
+from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.edge.requests import Listener, Request
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.connection import BROKER_FAILURES
+from messages.transport.topology import listener
 
 CONNECT_SECONDS = 10.0
 SAY_SECONDS = 20.0

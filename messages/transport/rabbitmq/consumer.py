@@ -12,7 +12,7 @@ from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
 from messages.transport.broker import Arrival
-from messages.transport.rabbitmq_connection import (
+from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     CALL_SECONDS,
     CLOSE_SECONDS,

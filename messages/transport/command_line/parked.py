@@ -9,7 +9,7 @@ import asyncpg
 import click
 
 from messages.transport import parked
-from messages.transport.failures import Unreachable
+from messages.transport.command_line.failures import Unreachable
 from messages.transport.parked import Parked
 from messages.transport.service import Transaction
 from messages.transport.settings import Settings

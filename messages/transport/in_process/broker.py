@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from messages.transport.broker import Arrival, Envelope
-from messages.transport.in_process_queues import Consumer
-from messages.transport.in_process_routing import Exchanges
+from messages.transport.in_process.queues import Consumer
+from messages.transport.in_process.routing import Exchanges
 from messages.transport.topology import Topology
 
 

@@ -2,7 +2,7 @@
 
 from aio_pika.abc import AbstractConnection
 
-from messages.transport.rabbitmq_connection import CALL_SECONDS, close_quietly, open_channel
+from messages.transport.rabbitmq.connection import CALL_SECONDS, close_quietly, open_channel
 from messages.transport.topology import Topology
 
 

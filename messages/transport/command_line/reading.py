@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from messages.transport.failures import Unreachable, WrongUsage
+from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Transaction
 

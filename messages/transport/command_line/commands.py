@@ -12,13 +12,13 @@ import click
 import structlog
 
 from messages.transport.broker import Broker
-from messages.transport.checking import check
-from messages.transport.failures import Unreachable, WrongUsage
-from messages.transport.logs import configure_logs
+from messages.transport.command_line.check import check
+from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.command_line.parked import parked_group
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.daemon.process import Process
 from messages.transport.migrating import ChangedMigration, migrate
-from messages.transport.parked_commands import parked_group
-from messages.transport.process import Process
-from messages.transport.rabbitmq import RabbitBroker
+from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.topology import topology_of

@@ -9,9 +9,9 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
-from messages.transport.management import Management
 from messages.transport.migrating import ChangedMigration, pending
-from messages.transport.rabbitmq_topology import declare
+from messages.transport.rabbitmq.management import Management
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.settings import Settings
 from messages.transport.topology import Topology, topology_of

@@ -1,0 +1,25 @@
+"""Where messages go: the exchanges, and who is behind which key."""
+
+from dataclasses import dataclass
+
+REQUESTS = "requests"
+"""Topic exchange, written by clients: one document a message."""
+OUTCOMES = "outcomes"
+"""Topic exchange, read by clients: one document a message."""
+COMMANDS = "commands"
+"""Direct exchange from the orchestrator to the participants; the key is the queue."""
+ANSWERS = "answers"
+"""Direct exchange from the participants to the orchestrator; the key is the queue."""
+DEAD_LETTERS = "dead_letters"
+"""Direct exchange, written by the broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a message goes. What goes to `outcomes` travels one document a message, the rest in envelopes."""
+
+    exchange: str
+    key: str
+
+
+ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")

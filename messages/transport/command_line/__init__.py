@@ -1,0 +1,1 @@
+"""What every service offers on the command line."""

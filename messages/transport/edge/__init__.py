@@ -1,0 +1,1 @@
+"""The public edge, as our own tools use it."""

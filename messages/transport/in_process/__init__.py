@@ -1,0 +1,1 @@
+"""The carrier of one process: the same promises, with nothing to install."""

@@ -1,0 +1,1 @@
+"""The carrier of production: RabbitMQ, through aio-pika."""
