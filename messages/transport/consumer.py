@@ -146,4 +146,5 @@ def _given_up(culprit: Incoming, error: Exception) -> Malformed:
         wire_type=culprit.message.wire_type(),
         order_id=culprit.message.order_id,
         queue=culprit.queue,
+        our_fault=True,
     )

@@ -61,4 +61,5 @@ def _given_up(document: Incoming) -> Malformed:
         wire_type=document.message.wire_type(),
         order_id=document.message.order_id,
         queue=document.queue,
+        our_fault=True,
     )

@@ -27,7 +27,7 @@ class Incoming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A document that could not be read, with what could be made out of it. It is parked."""
+    """A document that could not be read, or not be handled, with what could be made out of it. It is parked."""
 
     body: bytes
     message_id: UUID
@@ -37,6 +37,8 @@ class Malformed:
     wire_type: str | None = None
     order_id: UUID | None = None
     queue: str = ""
+    our_fault: bool = False
+    """It could be read, and we gave it up: its sender is not told that it was wrong."""
 
 
 class Said(NamedTuple):

@@ -39,7 +39,7 @@ class Transactor:
             if malformed:
                 await parked.park(tx, malformed)
                 for document in malformed:
-                    handled.said.extend(self._answer(document))
+                    handled.said.extend([] if document.our_fault else self._answer(document))
             return handled
 
         order_ids = {document.message.order_id for document in documents} - {None}

@@ -322,7 +322,7 @@ async def test_what_a_batch_that_failed_wanted_said_is_not_said(station: Station
     await station.say(bought("good"), bought("poison", FAIL), bought("loud", SHOUT))
     async with station.running() as running:
         await station.until_heard(2)
-        await station.until_told(3)
+        await station.until_told(2)
     assert sorted(station.texts()) == ["good", "loud"]
     assert running.counted("alarms", alarm="shouted") == 1
     assert await station.count("timeline") == 2
@@ -411,6 +411,16 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
         await own_station.until_heard(9)
         await running.ready()
     assert await own_station.parked() == []
+
+
+async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
+    blamed: list[str] = []
+    station.toy.rejecting = lambda document: blamed.append(document.reason) or []
+    await station.say(bought("poison", FAIL))
+    await station.publish("bought", b"poison")
+    async with station.running():
+        await station.until_count("parked", 2)
+    assert blamed == ["not_json"]
 
 
 async def test_a_transaction_that_a_handler_broke_and_hid_is_not_acknowledged_as_done(station: Station) -> None:

@@ -79,9 +79,11 @@ async def test_what_the_broker_gave_up_is_parked_document_by_document(station: S
     dead = [bought("a"), bought("b")]
     lines = b"\n".join([*(document(message) for message in dead), b"\xff"])
     await give_up(station, lines, MANY_DOCUMENTS)
+    blamed: list[str] = []
+    station.toy.rejecting = lambda document: blamed.append(document.reason) or []
     async with station.running():
         await station.until_count("parked", 3)
-        await station.until_told(1)
+    assert blamed == ["not_json"], "who sent what kills us is not to blame"
     rows = {row.order_id: (row.reason, row.queue) for row in await parked.parked(station.connection)}
     assert rows == {
         dead[0].order_id: ("dead_lettered", "toy.dead"),
