@@ -1,12 +1,13 @@
 """`order-saga`, or `python -m order_saga`."""
 
 from messages.transport.command_line.commands import Program, command_line
+from order_saga.clocks import clock_problems
 from order_saga.commands import audit_command, show_command
 from order_saga.place_command import place_command
 from order_saga.service import NAME, service
 from order_saga.settings import Settings
 
-main = command_line(Program(NAME, Settings, service))
+main = command_line(Program(NAME, Settings, service, clock_problems))
 main.add_command(place_command)
 main.add_command(show_command)
 main.add_command(audit_command)

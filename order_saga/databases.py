@@ -42,7 +42,23 @@ class Snapshots:
 
 def urls() -> dict[str, str]:
     """Read the environment: the URL of each service. Raises WrongUsage, naming the variable that is missing."""
-    return {service: _url(service) for service in (ORCHESTRATOR, *_workers().values())}
+    found = known_urls()
+    for service in _services():
+        if service not in found:
+            raise WrongUsage(f"{service.upper()}_DATABASE_URL: not set; {service}'s published views are read there")
+    return found
+
+
+def known_urls() -> dict[str, str]:
+    """The URLs that the environment names, by service."""
+    found = {service: Setting(_env_prefix=f"{service.upper()}_") for service in _services()}
+    urls = {service: setting.reader_url or setting.database_url for service, setting in found.items()}
+    return {service: url.get_secret_value() for service, url in urls.items() if url is not None}
+
+
+def setting_of(service: str) -> str:
+    """What to look at when a database cannot be read."""
+    return f"{service.upper()}_DATABASE_URL or _READER_URL"
 
 
 @contextlib.asynccontextmanager
@@ -54,8 +70,7 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def look(service: str) -> Published:
-            setting = f"{service.upper()}_DATABASE_URL or _READER_URL"
-            reader = await stack.enter_async_context(reading(url_of[service], setting))
+            reader = await stack.enter_async_context(reading(url_of[service], setting_of(service)))
             await reader.value("SELECT 1")
             return reader
 
@@ -63,14 +78,9 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
         yield Snapshots(orchestrator, {name: await look(worker) for name, worker in _workers().items()})
 
 
+def _services() -> tuple[str, ...]:
+    return (ORCHESTRATOR, *_workers().values())
+
+
 def _workers() -> dict[str, str]:
     return {name: participant.worker for name, participant in PARTICIPANTS.items()}
-
-
-def _url(service: str) -> str:
-    prefix = f"{service.upper()}_"
-    setting = Setting(_env_prefix=prefix)
-    url = setting.reader_url or setting.database_url
-    if url is None:
-        raise WrongUsage(f"{prefix}DATABASE_URL: not set; {service}'s published views are read there")
-    return url.get_secret_value()

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,10 @@ from messages.transport.topology import topology_of
 log = structlog.get_logger(__name__)
 
 
+async def _nothing() -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A service as the command line knows it: its name, its settings, and how it is made of them."""
@@ -33,6 +37,8 @@ class Program:
     name: str
     settings: type[Settings]
     service: Callable[[Any], Service]
+    problems: Callable[[], Awaitable[list[str]]] = _nothing
+    """What `check` finds wrong beyond the service itself, in sentences."""
 
     def read_settings(self) -> Settings:
         try:
@@ -69,13 +75,17 @@ def command_line(program: Program) -> click.Group:
         """Prove that settings, database and broker fit together; one line for each thing that does not."""
         settings = program.read_settings()
         configure_logs(program.name, "error", "auto")
-        problems = _event_loop(check(program.service(settings), settings))
+        problems = _event_loop(_check(program, settings))
         for problem in problems:
             click.echo(problem, err=True)
         sys.exit(1 if problems else 0)
 
     group.add_command(parked_group)
     return group
+
+
+async def _check(program: Program, settings: Settings) -> list[str]:
+    return [*await check(program.service(settings), settings), *await program.problems()]
 
 
 async def _run(service: Service, settings: Settings) -> None:

@@ -1,0 +1,79 @@
+"""`order-saga check` compares the clocks of the services' databases with each other."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from order_saga.clocks import Offset, clock_problems, disagreements
+from tests.integration.small_system import Urls, databases
+
+
+def offset(seconds: float, uncertain: float = 0.0) -> Offset:
+    return Offset(timedelta(seconds=seconds - uncertain), timedelta(seconds=seconds + uncertain))
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "wrong"),
+    [
+        (offset(0), offset(0.9), False),
+        (offset(0), offset(1.1), True),
+        (offset(0), offset(-1.1), True),
+        (offset(0.6), offset(-0.6), True),
+        (offset(5), offset(5.5), False),
+        (offset(0, 0.5), offset(1.9, 0.5), False),
+        (offset(0, 0.5), offset(2.1, 0.5), True),
+    ],
+)
+def test_what_certainly_differs_by_more_than_a_second_is_told(here: Offset, there: Offset, wrong: bool) -> None:
+    assert bool(disagreements({"store_worker": here, "delivery_worker": there})) == wrong
+
+
+def test_every_pair_is_compared() -> None:
+    told = disagreements({"order_saga": offset(0), "store_worker": offset(0.5), "delivery_worker": offset(4)})
+    assert told == [
+        "the clocks of order_saga's and delivery_worker's databases are 4.0 s apart: more than 1.0 s",
+        "the clocks of store_worker's and delivery_worker's databases are 3.5 s apart: more than 1.0 s",
+    ]
+
+
+async def skew(url: str, seconds: float) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            f"""
+            CREATE SCHEMA skewed;
+            CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+                $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$
+            """
+        )
+        name = url.rpartition("/")[2]
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = skewed, pg_catalog, public")
+    finally:
+        await connection.close()
+
+
+def know(monkeypatch: pytest.MonkeyPatch, urls: Urls) -> None:
+    for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER"):
+        monkeypatch.delenv(f"{service}_READER_URL", raising=False)
+        monkeypatch.delenv(f"{service}_DATABASE_URL", raising=False)
+    for service, url in urls.items():
+        monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", url)
+
+
+async def test_databases_that_agree_with_their_hosts_and_not_with_each_other_are_found(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with databases(postgres_url) as urls:
+        know(monkeypatch, urls)
+        assert await clock_problems() == []
+        await skew(urls["store_worker"], 0.7)
+        await skew(urls["delivery_worker"], -0.7)
+        (problem,) = await clock_problems()
+    assert problem.startswith("the clocks of store_worker's and delivery_worker's databases are 1.4 s apart")
+
+
+async def test_only_what_is_known_is_compared_and_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {"store_worker": "postgresql://postgres@127.0.0.1:1/nowhere"})
+    (problem,) = await clock_problems()
+    assert problem.startswith("STORE_WORKER_DATABASE_URL or _READER_URL: ")
