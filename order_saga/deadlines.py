@@ -21,9 +21,9 @@ Due: TypeAlias = Callable[[Transaction, int], Awaitable[tuple[datetime | None, l
 def jobs(settings: Settings) -> list[Job]:
     """Deciding waits for nothing; what is said again waits until it cannot add to an overload."""
     terms = settings.terms()
-    seconds = settings.due_interval_seconds
+    seconds = settings.repeat_interval_seconds
     return [
-        Job("decide_overdue", seconds, partial(look_at_due, queries.lock_overdue, terms)),
+        Job("decide_overdue", settings.due_interval_seconds, partial(look_at_due, queries.lock_overdue, terms)),
         Job("ask_again", seconds, partial(look_at_due, queries.lock_unanswered, terms), only_when_quiet=True),
         Job("release_again", seconds, partial(look_at_due, queries.lock_unclean, terms), only_when_quiet=True),
         Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings)),

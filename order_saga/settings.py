@@ -24,11 +24,14 @@ class Settings(TransportSettings):
     """From acceptance to the latest decision; a client's own deadline can only be earlier."""
     lease_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     """How long a participant holds what is reserved and not yet assigned."""
-    repeat_base_seconds: Seconds = 1.0
+    repeat_base_seconds: Seconds = 2.0
     """What is unanswered is first said again after this, then after random times below twice as much, and so on."""
     repeat_cap_seconds: Seconds = 30.0
     alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
-    due_interval_seconds: Seconds = 0.25
+    due_interval_seconds: Seconds = 0.5
+    """How often deadlines are looked at."""
+    repeat_interval_seconds: Seconds = 1.0
+    """How often what is unanswered is looked at."""
     remember_seconds: Annotated[float, Field(gt=0)] = DAY_SECONDS
     """How long after an order is done it is still known what it was about."""
     forget_interval_seconds: Seconds = 60.0

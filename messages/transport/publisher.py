@@ -29,6 +29,11 @@ class Publisher:
         """Rows on their way."""
         return len(self._unconfirmed)
 
+    @property
+    def some_confirmed(self) -> bool:
+        """There are rows to be deleted."""
+        return bool(self._confirmed)
+
     def offer(self, rows: Sequence[Row]) -> None:
         """Publish these rows, together and in the background; rows already on their way are left alone."""
         fresh = [row for row in rows if row.id not in self._unconfirmed]

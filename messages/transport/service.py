@@ -97,6 +97,8 @@ class Job:
     run: Callable[[Transaction], Awaitable[Handled]]
     only_when_quiet: bool = False
     """Wait until no answer is waiting in the buffer: repeats must not pile up on an overload."""
+    needed: Callable[[], bool] = lambda: True
+    """Whether there can be anything to do; if not, the run is done without asking the database."""
 
 
 @dataclass(frozen=True, slots=True)

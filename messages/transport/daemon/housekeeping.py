@@ -30,7 +30,7 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tu
 
     return (
         Job("relay", settings.relay_interval_seconds, relay),
-        Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed),
+        Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
         Job("replay", REPLAY_SECONDS, replay.next),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )

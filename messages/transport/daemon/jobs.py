@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from messages.transport.postgres import is_infrastructure
-from messages.transport.service import Job
+from messages.transport.service import Handled, Job
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -62,8 +62,7 @@ class Jobs:
     async def _run_once(self, job: Job) -> bool:
         """Whether there was more to do than one batch."""
         try:
-            await self._transactor.publisher.room()
-            handled = await self._transactor.run(job.run)
+            handled = await self._work(job) if job.needed() else Handled()
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._transactor.metrics.jobs.labels(job.name, "failed").inc()
             level = log.warning if is_infrastructure(error) else log.exception
@@ -72,6 +71,10 @@ class Jobs:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
         self._succeeded_at[job.name] = time.monotonic()
         return handled.more
+
+    async def _work(self, job: Job) -> Handled:
+        await self._transactor.publisher.room()
+        return await self._transactor.run(job.run)
 
     async def _pause(self, seconds: float) -> None:
         try:
