@@ -27,6 +27,11 @@ UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 ABORTED = "25P02"
 
 
+FEW = 20
+"""Documents. For so many, to plan each statement anew costs more than a plan that was made for any number."""
+GENERIC_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan;"
+
+
 class Aborted(Exception):
     """A statement failed, somebody hid it, and nothing of the transaction was kept."""
 
@@ -126,6 +131,11 @@ class Database:
                 "statement_timeout": "60s",
             },
         )
+
+
+def opening(table: str, order_ids: Collection[UUID], documents: int) -> str:
+    """What a batch begins with, in the same message as BEGIN: how to plan, and the locks."""
+    return f"{GENERIC_PLANS if documents <= FEW else ''}{locking(table, order_ids)}"
 
 
 def locking(table: str, order_ids: Collection[UUID]) -> str:

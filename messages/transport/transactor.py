@@ -8,7 +8,7 @@ import structlog
 from messages.transport import outbox, parked
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.outbox import Row
-from messages.transport.postgres import Database, locking
+from messages.transport.postgres import Database, opening
 from messages.transport.publisher import Publisher
 from messages.transport.service import Handled, Incoming, Malformed, Said, Service, Transaction
 
@@ -43,15 +43,16 @@ class Transactor:
             return handled
 
         order_ids = {document.message.order_id for document in documents} - {None}
-        handled = await self.run(work, locking(self._service.locks, {each for each in order_ids if each is not None}))
+        locked = {each for each in order_ids if each is not None}
+        handled = await self.run(work, opening(self._service.locks, locked, len(documents)))
         self._count_heard(documents, malformed)
         return handled
 
-    async def run(self, work: Callable[[Transaction], Awaitable[Handled]], locks: str = "") -> Handled:
+    async def run(self, work: Callable[[Transaction], Awaitable[Handled]], begin_with: str = "") -> Handled:
         """Do `work` in a transaction that also keeps what it says; publish after the commit."""
         confirmed = self.publisher.take_confirmed()
         try:
-            async with self.database.transaction(locks) as tx:
+            async with self.database.transaction(begin_with) as tx:
                 handled = await work(tx)
                 rows = await self._keep(tx, handled, confirmed)
         except BaseException:
