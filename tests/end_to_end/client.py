@@ -145,7 +145,7 @@ class Client:
             except TROUBLE:
                 await asyncio.sleep(WATCH_SECONDS)
             except asyncio.CancelledError:
-                if asyncio.current_task().cancelling():
+                if self._staying.cancelling():
                     raise
 
     async def _listen(self, connection: AbstractConnection) -> None:

@@ -41,6 +41,11 @@ class Daemon:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def _running(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, f"{self.service} was never started"
+        return self._process
+
     async def start(self) -> None:
         """Return when it is ready to work."""
         self.launch()
@@ -65,15 +70,15 @@ class Daemon:
     async def kill(self) -> None:
         """End it like a crash does."""
         assert self.running
-        self._process.kill()
-        assert await asyncio.to_thread(self._process.wait) == -signal.SIGKILL
+        self._running.kill()
+        assert await asyncio.to_thread(self._running.wait) == -signal.SIGKILL
 
     async def terminate(self) -> tuple[int, float]:
         """Ask it to stop. Return its exit code, and how many seconds it took."""
         assert self.running
         began = time.monotonic()
-        self._process.terminate()
-        code = await asyncio.to_thread(self._process.wait)
+        self._running.terminate()
+        code = await asyncio.to_thread(self._running.wait)
         return code, time.monotonic() - began
 
     @contextlib.contextmanager
@@ -86,17 +91,17 @@ class Daemon:
             self.resume()
 
     def pause(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
+        self._running.send_signal(signal.SIGSTOP)
         # The signal is on its way; the process stands still when the kernel says so.
         os.waitid(os.P_PID, self.pid, os.WSTOPPED)
 
     def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self._running.send_signal(signal.SIGCONT)
 
     async def remove(self) -> None:
         if self.running:
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+            self._running.kill()
+            await asyncio.to_thread(self._running.wait)
 
     async def counted(self, counter: str) -> float:
         """The sum of a counter over its labels, since the process began."""

@@ -65,8 +65,9 @@ async def load(cell: Cell) -> AsyncIterator[Load]:
 async def _keep_ordering(cell: Cell, market: Market, orders: Load) -> None:
     skus = list(market.packets)
     while True:
-        lines = dict.fromkeys(random.sample(skus, random.randint(1, min(2, len(skus)))), 1)
-        orders.placing.append(asyncio.create_task(_order_and_receive(cell, market.order(**lines))))
+        wanted = random.sample(skus, random.randint(1, min(2, len(skus))))
+        order = market.order(deadline=None, **dict.fromkeys(wanted, 1))
+        orders.placing.append(asyncio.create_task(_order_and_receive(cell, order)))
         await asyncio.sleep(random.expovariate(ORDERS_PER_SECOND))
 
 

@@ -92,5 +92,7 @@ class Background:
             self._done.set_exception(error)
 
     async def _work(self, work: Coroutine[Any, Any, Outage]) -> Outage:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._loop, self._task = asyncio.get_running_loop(), task
         return await work

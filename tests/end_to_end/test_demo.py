@@ -92,4 +92,5 @@ async def demonstrate_file(*orders):
         if process.returncode is None:
             process.kill()
             await process.wait()
+    assert process.returncode is not None
     return Shown(process.returncode, text.decode())

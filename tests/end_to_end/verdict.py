@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from itertools import chain
 
+import asyncpg
+
 from order_saga.audit import audit
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document
@@ -128,7 +130,7 @@ def _gist(outcome: Document) -> str:
     return f"not placed {outcome.get('participant')} {outcome['reason']}"
 
 
-def _gist_of_row(row: "dict[str, str]") -> str:
+def _gist_of_row(row: asyncpg.Record) -> str:
     if row["outcome"] == "placed":
         granted = json.loads(row["granted"])
         return f"placed {sorted(granted['store'])} {granted['delivery'][0]}"

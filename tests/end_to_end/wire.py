@@ -49,7 +49,7 @@ class Wire:
         """From now on, keep a copy of everything that is said; with `echo`, also say it once more."""
 
         async def hear(message: AbstractIncomingMessage) -> None:
-            spoken = Spoken(message.exchange, message.routing_key, message.body, message.content_type)
+            spoken = Spoken(message.exchange or "", message.routing_key or "", message.body, message.content_type or "")
             if ECHO not in message.headers:
                 self.tapped.append(spoken)
                 if echo:
@@ -64,17 +64,17 @@ class Wire:
     async def purge(self, queue: str) -> int:
         """Throw away what waits in a queue. Return how many AMQP messages that were."""
         found = await self._channel.get_queue(queue, ensure=False)
-        return (await found.purge()).message_count
+        return (await found.purge()).message_count or 0
 
     async def waiting(self, queue: str) -> int:
         declared = await self._channel.declare_queue(queue, passive=True)
-        return declared.declaration_result.message_count
+        return declared.declaration_result.message_count or 0
 
     async def until_waiting(self, queue: str) -> None:
         await until(lambda: self.waiting(queue), f"something waits in {queue}")
 
     async def delete(self, queue: str) -> int:
-        return (await self._channel.queue_delete(queue)).message_count
+        return (await self._channel.queue_delete(queue)).message_count or 0
 
     async def take_and_vanish(self, queue: str) -> bool:
         """Be a consumer that dies of the next message. Return whether there was one."""

@@ -415,7 +415,12 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
 
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
     blamed: list[str] = []
-    station.toy.rejecting = lambda document: blamed.append(document.reason) or []
+
+    def blame(document: Malformed) -> list[Said]:
+        blamed.append(document.reason)
+        return []
+
+    station.toy.rejecting = blame
     await station.say(bought("poison", FAIL))
     await station.publish("bought", b"poison")
     async with station.running():

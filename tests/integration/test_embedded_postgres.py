@@ -17,9 +17,11 @@ from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError, fin
 from tests.servers.server import postgres_answers, until
 
 PROJECT = Path(__file__).parents[2]
-AS_A_USER = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-# The one right that lets a user read a checkout in root's home; it does not make the user root.
-AS_A_USER += ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+AS_A_USER = (
+    *("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"),
+    # The one right that lets a user read a checkout in root's home; it does not make the user root.
+    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can try how it is for root, and for others")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
@@ -132,6 +134,7 @@ async def serving(*prefix):
     process = await asyncio.create_subprocess_exec(
         *command, cwd=PROJECT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )
+    assert process.stdout is not None
     user_id, folder, url = (await process.stdout.readline()).decode().split()
     try:
         yield Served(process, int(user_id), Path(folder), url)

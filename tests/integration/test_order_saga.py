@@ -404,17 +404,15 @@ async def test_moving_from_reserving_to_assigning_touches_no_index(database: Dat
 
 
 def requested(**changes: Any) -> OrderRequested:
-    return OrderRequested(
-        **{
-            "order_id": uuid.uuid4(),
-            "customer_id": "C-1",
-            "store_id": "S-1",
-            "zone": "Z-1",
-            "lines": (Line(sku="milk", quantity=1, price_cents=99),),
-            "deadline": datetime.now(UTC) + timedelta(hours=1),
-        }
-        | changes
-    )
+    fields: dict[str, Any] = {
+        "order_id": uuid.uuid4(),
+        "customer_id": "C-1",
+        "store_id": "S-1",
+        "zone": "Z-1",
+        "lines": (Line(sku="milk", quantity=1, price_cents=99),),
+        "deadline": datetime.now(UTC) + timedelta(hours=1),
+    }
+    return OrderRequested(**fields | changes)
 
 
 def happy_story(
@@ -450,7 +448,8 @@ async def hear_once(database: Database, *messages: Message) -> Handled:
 
 
 async def look(database: Database, due: deadlines.Due) -> Handled:
-    return await in_transaction(database, partial(deadlines.look_at_due, due, TERMS))
+    handled: Handled = await in_transaction(database, partial(deadlines.look_at_due, due, TERMS))
+    return handled
 
 
 async def in_transaction(database: Database, work: Callable[[Transaction], Any]) -> Any:
@@ -460,7 +459,9 @@ async def in_transaction(database: Database, work: Callable[[Transaction], Any])
 
 async def published(database: Database, message: Message) -> asyncpg.Record:
     async with database.transaction() as tx:
-        row = await tx.fetchrow("SELECT * FROM published.orders WHERE order_id = $1", message.order_id)
+        row: asyncpg.Record | None = await tx.fetchrow(
+            "SELECT * FROM published.orders WHERE order_id = $1", message.order_id
+        )
     assert row is not None
     return row
 

@@ -13,7 +13,7 @@ from messages.transport import parked
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.service import Malformed
+from messages.transport.service import Malformed, Said
 from messages.transport.topology import Topology
 from tests.integration.toy.service import Toy, ToySettings, bought
 from tests.integration.toy.station import Station, document
@@ -80,7 +80,12 @@ async def test_what_the_broker_gave_up_is_parked_document_by_document(station: S
     lines = b"\n".join([*(document(message) for message in dead), b"\xff"])
     await give_up(station, lines, MANY_DOCUMENTS)
     blamed: list[str] = []
-    station.toy.rejecting = lambda document: blamed.append(document.reason) or []
+
+    def blame(document: Malformed) -> list[Said]:
+        blamed.append(document.reason)
+        return []
+
+    station.toy.rejecting = blame
     async with station.running():
         await station.until_count("parked", 3)
     assert blamed == ["not_json"], "who sent what kills us is not to blame"

@@ -69,6 +69,7 @@ async def test_a_run_that_is_killed_leaves_neither_server_nor_files():
     run = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUN_THAT_NEVER_ENDS, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
     )
+    assert run.stdout is not None
     url, folder = (await run.stdout.readline()).decode().split()
     await postgres_answers(url)
     run.kill()

@@ -7,7 +7,7 @@ every step is computed once, before any search begins.
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
@@ -24,7 +24,7 @@ from messages.contracts.participation import Refused, Reserve
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant import answers, due, reservation
 from messages.participant.allocation import Offer
-from messages.participant.participant import Participant
+from messages.participant.participant import Participant, Units
 from messages.participant.reservation import Reservation, State
 from messages.transport.addresses import OUTCOMES, Address
 from order_saga import saga as sagas
@@ -252,7 +252,7 @@ class Steps:
 WORKERS: dict[str, Any] = {
     STORE: Participant(
         STORE,
-        None,  # type: ignore[arg-type]  the model has its own units
+        cast("Units", None),  # the model has its own
         WORKERS_TERMS,
         PacketsReserved,
         PacketsRefused,

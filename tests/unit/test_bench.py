@@ -44,6 +44,7 @@ def test_a_document_of_the_generator_is_one_that_the_system_accepts():
     ask = next(Workload(1, seed=1).asks())
     read = Reader([OrderRequested]).read(Documents(seed=1).write(0, ask))
     assert isinstance(read, Incoming)
+    assert isinstance(read.message, OrderRequested)
     assert read.message.order_id.version == 4
 
 

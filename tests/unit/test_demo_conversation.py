@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from deploy.demo.conversation import Conversation
-from deploy.demo.script import Deed, step_of
+from deploy.demo.script import Deed, Line, step_of
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 
 ORDER_ID = UUID(int=1)
@@ -76,7 +76,9 @@ def test_what_a_line_tells_the_demo_is_not_said_to_the_services():
 
 
 def test_text_that_is_no_document_is_said_as_it_stands():
-    assert step_of(1, b"milk, please").body == b"milk, please"
+    line = step_of(1, b"milk, please")
+    assert isinstance(line, Line)
+    assert line.body == b"milk, please"
     assert step({"raw": "\u00ff"}).body == b"\xff"
 
 

@@ -1,11 +1,12 @@
 """When the demo says that all is well."""
 
 import json
+from typing import Any
 from uuid import UUID
 
 from deploy.demo.__main__ import _judge
 from deploy.demo.conversation import Conversation
-from deploy.demo.script import step_of
+from deploy.demo.script import Line, step_of
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
 from order_saga.audit import Report
 from order_saga.audit_snapshot import Finding
@@ -38,7 +39,7 @@ def test_a_finding_spoils_it(capsys):
 
 def conversation(*outcomes):
     """An order that is expected to be placed, and what is heard of it."""
-    order = {
+    order: dict[str, Any] = {
         "order_id": str(ORDER_ID),
         "customer_id": "ada",
         "store_id": "campus",
@@ -47,7 +48,9 @@ def conversation(*outcomes):
     }
     order["lines"] = [{"sku": "milk", "quantity": 1, "price_cents": 129}]
     held = Conversation()
-    held.say(step_of(1, json.dumps(order).encode()), 1.0)
+    line = step_of(1, json.dumps(order).encode())
+    assert isinstance(line, Line)
+    held.say(line, 1.0)
     for outcome in outcomes:
         held.hear(outcome, 2.0)
     return held

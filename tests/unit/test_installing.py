@@ -99,7 +99,7 @@ class Machine:
 
 
 def names(requirements):
-    return {re.match(r"[\w.-]+", each)[0].lower() for each in requirements if isinstance(each, str)}
+    return {re.split(r"[^\w.-]", each, maxsplit=1)[0].lower() for each in requirements if isinstance(each, str)}
 
 
 def locked(lock):

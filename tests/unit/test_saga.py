@@ -90,7 +90,7 @@ class Heard:
 
 def requested(**changes: Any) -> OrderRequested:
     lines = (Line(sku="milk", quantity=2, price_cents=99), Line(sku="bread", quantity=1, price_cents=250))
-    fields = {"order_id": ORDER, "customer_id": "C-1", "store_id": "S-1", "zone": "Z-1", "lines": lines}
+    fields: dict[str, Any] = {"order_id": ORDER, "customer_id": "C-1", "store_id": "S-1", "zone": "Z-1", "lines": lines}
     return OrderRequested(**fields | changes)
 
 
@@ -645,14 +645,15 @@ def test_an_order_goes_on_with_those_who_were_asked_when_somebody_else_is_regist
 
 def test_every_answer_of_every_participant_is_listened_to_and_not_behind_new_orders() -> None:
     answers = {answer for participant in PARTICIPANTS.values() for answer in participant.answers}
-    assert all(HANDLERS[answer] == "answers" for answer in {*answers, CancelOrder, OutcomeRequested})
+    others: set[type[Message]] = {CancelOrder, OutcomeRequested}
+    assert all(HANDLERS[answer] == "answers" for answer in answers | others)
     assert HANDLERS[OrderRequested] == "orders"
     assert len(HANDLERS) == len(answers) + 3
 
 
 @pytest.mark.parametrize("participant", list(PARTICIPANTS.values()), ids=list(PARTICIPANTS))
 def test_what_is_registered_of_a_participant_is_its_own(participant: Participant) -> None:
-    words = [*participant.answers, participant.assign, participant.release]
+    words: list[Any] = [*participant.answers, participant.assign, participant.release]
     assert {word.PARTICIPANT for word in words} == {participant.name}
     assert participant.name == type(participant.reserve(requested(), 30, DEADLINE)).PARTICIPANT
     bases = (Reserved, Refused, Assigned, Released)
@@ -678,9 +679,8 @@ def test_the_service_has_jobs_that_decide_even_when_it_is_never_quiet() -> None:
 
 
 def malformed(**changes: Any) -> Malformed:
-    return Malformed(
-        **{"body": b"{}", "message_id": REQUEST, "reason": "invalid", "detail": "zone: too long"} | changes
-    )
+    fields: dict[str, Any] = {"body": b"{}", "message_id": REQUEST, "reason": "invalid", "detail": "zone: too long"}
+    return Malformed(**fields | changes)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def change_cell(patch: Patch, state: State, column: int, rule: Callable[..., Ans
     """Change a cell of the participants' answer table: the columns are Reserve, Assign, Release, OrderPlaced."""
     row = list(answers.TABLE[state])
     row[column] = rule
-    patch.setitem(answers.TABLE, state, tuple(row))  # type: ignore[arg-type]
+    patch.setitem(answers.TABLE, state, tuple(row))
 
 
 def lets_a_participant_keep_what_is_assigned_on_release(patch: Patch) -> None:
