@@ -12,20 +12,20 @@ from jiter import from_json
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.command_line.reading import Published
 from order_saga.audit_snapshot import Share
+from order_saga.story import OUTCOME_TOLD
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
            accepted_at, deadline, decided_at, cleaned_at"""
 
 PARKED = "message_id, type, order_id, queue, reason, detail, parked_at"
 
-TOLD = """
-    SELECT order_id, array_agg(DISTINCT CASE WHEN detail LIKE '% -> placed' THEN 'placed' ELSE 'not_placed' END) AS told
+TOLD = f"""
+    SELECT order_id, array_agg(DISTINCT detail) AS told
     FROM published.timeline
-    WHERE (detail LIKE '% -> placed' OR detail LIKE '% -> releasing: %' OR detail LIKE 'closed: %')
-        AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
+    WHERE event = '{OUTCOME_TOLD}' AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
     GROUP BY order_id
-"""
-"""Each change of the row that was told to a customer, by what the saga noted when it happened."""
+"""  # noqa: S608  our own word
+"""Every outcome that customers were told, also those told again."""
 
 
 async def clock(reader: Published) -> datetime:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TypeAlias
 
 from messages.transport.postgres import is_infrastructure
-from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
-from order_saga import queries, saga
+from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from order_saga import queries, saga, story
 from order_saga.settings import Settings
 from order_saga.state import Decision, Saga, Terms
 
@@ -69,7 +69,7 @@ def _record(before: Saga, decision: Decision, handled: Handled) -> None:
     handled.said.extend(Said(message, to, traceparent=before.traceparent) for message, to in decision.said)
     handled.alarms.extend(Alarm(name, before.order_id, detail) for name, detail in decision.alarms)
     if decision.said:
-        handled.story.append(Note(before.order_id, "Due", decision.effect))
+        handled.story.extend(story.notes(before.order_id, "Due", decision))
 
 
 async def _put_off(tx: Transaction, culprit: Saga, error: Exception, terms: Terms, handled: Handled) -> None:

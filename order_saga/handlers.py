@@ -7,8 +7,8 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
-from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
-from order_saga import queries, saga
+from messages.transport.service import Alarm, Handled, Incoming, Said, Transaction
+from order_saga import queries, saga, story
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Saga, Terms
 
@@ -45,7 +45,7 @@ def _decide(known: Saga | None, heard: Incoming, now: datetime, terms: Terms) ->
 def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
     order_id = _order_id(heard)
     handled.said.extend(Said(message, to, cause=heard) for message, to in decision.said)
-    handled.story.append(Note(order_id, type(heard.message).__name__, decision.effect, heard.message_id))
+    handled.story.extend(story.notes(order_id, type(heard.message).__name__, decision, heard.message_id))
     handled.alarms.extend(Alarm(name, order_id, detail) for name, detail in decision.alarms)
 
 

@@ -248,7 +248,7 @@ CORRUPTIONS = {
     "two outcomes were told": (
         "order_saga",
         """INSERT INTO timeline SELECT '{placed}', now(), event, detail FROM timeline
-            WHERE order_id = '{refused}' AND detail LIKE '%-> releasing: %'""",
+            WHERE order_id = '{refused}' AND event = 'OutcomeTold'""",
         ("I5", "{placed}", "outcome placed, but not_placed and placed was told"),
     ),
     "the outcome has been turned": (

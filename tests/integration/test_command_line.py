@@ -298,7 +298,7 @@ async def test_the_story_of_an_order_is_told_in_order_of_time(shell: Shell) -> N
     assert story["holdings"]["delivery"]["unit_ids"] == [told["agent_id"]]
     happened = [(each["service"], each["event"]) for each in story["timeline"]]
     assert happened[0] == ("order_saga", "OrderRequested")
-    assert Counter(service for service, _ in happened) == {"order_saga": 5, "store_worker": 3, "delivery_worker": 3}
+    assert Counter(service for service, _ in happened) == {"order_saga": 6, "store_worker": 3, "delivery_worker": 3}
     assert [each["at"] for each in story["timeline"]] == sorted(each["at"] for each in story["timeline"])
 
 

@@ -77,7 +77,9 @@ async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: D
         "reserving -> assigning",
         "assigning: awaiting delivery",
         "assigning -> placed",
+        "placed",
     ]
+    assert [note.event for note in handled.story][-2:] == ["AgentAssigned", "OutcomeTold"]
     assert (await published(database, order))["outcome"] == "placed"
 
 
