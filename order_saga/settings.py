@@ -30,7 +30,7 @@ class Settings(TransportSettings):
     alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
     due_interval_seconds: Seconds = 0.5
     """How often deadlines are looked at."""
-    repeat_interval_seconds: Seconds = 1.0
+    repeat_interval_seconds: Seconds = 2.0
     """How often what is unanswered is looked at."""
     remember_seconds: Annotated[float, Field(gt=0)] = DAY_SECONDS
     """How long after an order is done it is still known what it was about."""
