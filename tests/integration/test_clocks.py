@@ -74,6 +74,7 @@ async def test_databases_that_agree_with_their_hosts_and_not_with_each_other_are
 
 
 async def test_only_what_is_known_is_compared_and_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    know(monkeypatch, {"store_worker": "postgresql://postgres@127.0.0.1:1/nowhere"})
+    nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
+    know(monkeypatch, {"order_saga": nowhere, "store_worker": nowhere})
     (problem,) = await clock_problems()
     assert problem.startswith("STORE_WORKER_DATABASE_URL or _READER_URL: ")

@@ -28,12 +28,13 @@ class Workshop:
         *,
         every: float = OFTEN,
         only_when_quiet: bool = False,
+        needed: Callable[[], bool] = lambda: True,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
             return (await work(tx) if work else None) or Handled()
 
-        return Job(name, every, run, only_when_quiet)
+        return Job(name, every, run, only_when_quiet, needed)
 
     async def until_run(self, station: Station, name: str, times: int) -> None:
         async def reached() -> bool:
@@ -128,6 +129,19 @@ async def test_a_job_for_quiet_times_waits_while_answers_do(station: Station, wo
         assert workshop.runs["repeats"] == seen
         station.toy.gate.set()
         await workshop.until_run(station, "repeats", seen + 1)
+
+
+async def test_a_job_is_not_run_while_there_can_be_nothing_to_do_and_counts_as_done(
+    station: Station, workshop: Workshop
+) -> None:
+    something = asyncio.Event()
+    station.toy.jobs = [workshop.job("idle", needed=something.is_set), workshop.job("other")]
+    async with station.running() as running:
+        await workshop.until_run(station, "other", 10)
+        assert workshop.runs["idle"] == 0
+        assert running.counted("job_runs", job="idle", result="done") > 0
+        something.set()
+        await workshop.until_run(station, "idle", 2)
 
 
 async def test_a_process_that_is_never_quiet_stops_all_the_same(station: Station, workshop: Workshop) -> None:

@@ -246,6 +246,10 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
     await execute(database, "UPDATE saga SET deadline = now(), due_at = now() - interval '1 second'")
     handled = await look(database, queries.lock_overdue)
     assert handled.said[0].message == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
+    assert [(note.event, note.detail) for note in handled.story] == [
+        ("Due", "reserving -> releasing: deadline_passed"),
+        ("OutcomeTold", "not_placed"),
+    ]
     assert {each.traceparent for each in handled.said} == {TRACEPARENT}
     await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
     assert await phases(database) == {"closed": 1}

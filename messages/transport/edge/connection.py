@@ -41,13 +41,13 @@ class Settings(BaseSettings):
 async def connected(name: str) -> AsyncIterator[Broker]:
     """A broker to publish to. Raises Unreachable, one line, naming the setting."""
     url = Settings().broker_url.get_secret_value()
+    broker = RabbitBroker(url, connection_name=name)
     async with _first_connection(url):
-        broker = RabbitBroker(url, connection_name=name)
-    await broker.start()
-    try:
-        yield broker
-    finally:
-        await broker.close()
+        await broker.start()
+        try:
+            yield broker
+        finally:
+            await broker.close()
 
 
 @asynccontextmanager
