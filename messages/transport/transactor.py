@@ -42,8 +42,7 @@ class Transactor:
                     handled.said.extend([] if document.our_fault else self._answer(document))
             return handled
 
-        order_ids = {document.message.order_id for document in documents} - {None}
-        locked = {each for each in order_ids if each is not None}
+        locked = {order_id for each in documents if (order_id := each.message.order_id) is not None}
         handled = await self.run(work, opening(self._service.locks, locked, len(documents)))
         self._count_heard(documents, malformed)
         return handled
