@@ -26,6 +26,7 @@ def service(settings: Settings) -> Service:
         intake=INTAKE,
         first=FIRST,
         locks="saga",
+        unlocked=frozenset(HANDLERS),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),
         undecided=partial(count_undecided, limit=settings.undecided_limit),

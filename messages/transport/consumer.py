@@ -97,7 +97,9 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
-                handled = await self._transactor.handle(heard.readable, heard.malformed, waiting=waiting)
+                handled = await self._transactor.handle(
+                    heard.readable, heard.malformed, waiting=waiting, locking_first=backoff.tries > 0
+                )
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
                 # What can only be parked has no other way to go: then it is the parking that fails.

@@ -7,6 +7,7 @@ from messages.transport.document import Reader
 from messages.transport.parked import Parked
 from messages.transport.postgres import is_infrastructure, locking
 from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.writing import write
 
 WAITING = True
 """Nothing looks again after a replay."""
@@ -40,6 +41,8 @@ class Replay:
             if document.message.order_id is not None:
                 await tx.execute(locking(self._service.locks, [document.message.order_id]))
             handled = await self._service.handle(tx, [document], WAITING)
+            await write(tx, handled.writes)
+            handled.writes = []
             await parked.discard(tx, [row.id])
         except Exception as error:
             if is_infrastructure(error):

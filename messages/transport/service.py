@@ -59,6 +59,15 @@ class Note(NamedTuple):
     message_id: UUID | None = None
 
 
+class Write(NamedTuple):
+    """A statement that changes rows, to be executed together with all others of its transaction."""
+
+    sql: str
+    arguments: Sequence[Any]
+    rows: int | None = None
+    """How many rows it must change, each of which it returns; any other number means that somebody else was first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Something that a person should look at. Logged and counted once the transaction is committed."""
@@ -70,10 +79,11 @@ class Alarm:
 
 @dataclass(slots=True)
 class Handled:
-    """What a handler wants said and kept. Nothing here has left the process before the commit."""
+    """What a handler wants said, told and written. Nothing here has left the process before the commit."""
 
     said: list[Said] = field(default_factory=list)
     story: list[Note] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     look_again: list[Incoming] = field(default_factory=list)
     """Refused only because units were locked elsewhere: handled again, waiting, in a transaction of their own."""
@@ -118,6 +128,8 @@ class Service:
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called."""
     migrations: Sequence[Path]
     """Folders of numbered .sql files, applied in this order after the transport's own."""
+    unlocked: frozenset[type[Message]] = frozenset()
+    """Messages that may be handled on rows which are read without a lock: no clock is held against the row."""
     jobs: Sequence[Job] = ()
     undecided: Callable[[Transaction], Awaitable[int]] | None = None
     """How many orders are in the works; intake pauses at the limit. None: intake is never paused."""

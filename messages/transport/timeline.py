@@ -1,10 +1,26 @@
-"""The days of the timeline: prepared ahead, and dropped whole when they are old."""
+"""The stories of orders: a row a batch, a table a day. Days are prepared ahead, and dropped whole when they are old."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from messages.transport.service import Handled, Transaction
+from messages.transport.service import Handled, Note, Transaction, Write
 
 DAYS_AHEAD = 3
+TELL = """
+    INSERT INTO timeline (at, order_ids, events, details, message_ids)
+    VALUES (clock_timestamp(), $1::uuid[], $2::text, $3::text, $4::text)
+"""
+
+
+def tell(story: Sequence[Note]) -> Iterator[Write]:
+    """Keep these lines, in order, as one row: lists of what they say, one item a line."""
+    if story:
+        order_ids, events, details, message_ids = zip(*story, strict=True)
+        said = "\n".join(details)
+        if said.count("\n") >= len(story):
+            said = "\n".join(detail.replace("\n", " ") for detail in details)
+        ids = "\n".join([str(message_id) if message_id else "" for message_id in message_ids])
+        yield Write(TELL, (order_ids, "\n".join(events), said, ids))
 
 
 async def turn_days(tx: Transaction, days_kept: int) -> Handled:

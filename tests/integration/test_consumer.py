@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport.broker import MANY_DOCUMENTS
-from messages.transport.postgres import FEW, Collision
+from messages.transport.postgres import Collision
 from messages.transport.service import Malformed, Said, Transaction
 from tests.integration.toy.service import (
     BREAK_A_RULE,
@@ -411,22 +411,6 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
         await own_station.until_heard(9)
         await running.ready()
     assert await own_station.parked() == []
-
-
-@pytest.mark.parametrize(("documents", "mode"), [(FEW, "force_generic_plan"), (FEW + 1, "auto")])
-async def test_how_a_batch_is_planned_depends_on_how_many_documents_it_has(
-    station: Station, documents: int, mode: str
-) -> None:
-    seen: list[str] = []
-
-    async def look(tx: Transaction) -> None:
-        seen.append(await tx.fetchval("SHOW plan_cache_mode"))
-
-    station.toy.faults.append(look)
-    await station.say(*numbered(documents))
-    async with station.running():
-        await station.until_heard(documents)
-    assert seen == [mode]
 
 
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:

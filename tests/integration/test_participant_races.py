@@ -31,6 +31,7 @@ from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.postgres import Collision
 from messages.transport.service import Handled
+from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
@@ -93,7 +94,9 @@ async def in_flight(worker: Worker, *messages: Message) -> AsyncIterator[Handled
     waiting = False
     try:
         async with worker.database.transaction(locks(worker.service, messages)) as tx:
-            yield await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+            handled = await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+            await write(tx, handled.writes)
+            yield handled
     except Crash:
         return
 
@@ -181,7 +184,7 @@ async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order:
     released = known[order]._replace(state=State.RELEASED, reason="released", unit_ids=(), due_at=None)
     with pytest.raises(Collision):
         async with here.database.transaction() as tx:
-            await queries.write(tx, [Change(known[order], released._replace(forget_at=in_seconds(60)))])
+            await write(tx, queries.write([Change(known[order], released._replace(forget_at=in_seconds(60)))]))
     assert await here.holdings() == {order: "assigned"}
 
 

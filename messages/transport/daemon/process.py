@@ -22,6 +22,7 @@ from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.transactor import Transactor
+from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
 
@@ -162,7 +163,7 @@ class Process:
             return
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS), self._database.transaction() as tx:
-                await outbox.delete(tx, confirmed)
+                await write(tx, list(outbox.forget(confirmed)))
         except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
             log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)
 
