@@ -63,7 +63,7 @@ async def _prepare(tx: Transaction, day: date) -> None:
     """What a day that nobody prepared left in `timeline_otherwise` moves into the day's own table."""
     name, following = f"timeline_{day:%Y%m%d}", day + timedelta(days=1)
     bounds = f"at >= '{day} 00:00+00' AND at < '{following} 00:00+00'"
-    await tx.execute(f"CREATE TABLE {name} (LIKE timeline)")
+    await tx.execute(f"CREATE TABLE {name} (LIKE timeline INCLUDING COMPRESSION INCLUDING STORAGE)")
     await tx.execute(
         f"WITH moved AS (DELETE FROM timeline_otherwise WHERE {bounds} RETURNING *)"  # noqa: S608  dates of our own
         f" INSERT INTO {name} SELECT * FROM moved"

@@ -413,6 +413,42 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
     assert await own_station.parked() == []
 
 
+async def test_only_a_batch_about_one_order_that_needs_no_lock_does_without(station: Station) -> None:
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    station.toy.unlocked = frozenset({Bought})
+    async with station.running() as running:
+        for batch in ([bought("one")], [paid("another kind")], [bought("two"), bought("orders")]):
+            station.toy.faults.append(look)
+            expected = len(await station.heard()) + len(batch)
+            await station.say_together(*batch)
+            await station.until_heard(expected)
+        await running.ready()
+    assert modes == [False, True, True]
+
+
+async def test_what_collided_without_a_lock_is_handled_again_with_one(station: Station) -> None:
+    modes: list[bool] = []
+
+    async def collide(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+        raise Collision
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    station.toy.unlocked = frozenset({Bought})
+    station.toy.faults.extend([collide, look])
+    await station.say(bought("once"))
+    async with station.running():
+        await station.until_heard(1)
+    assert modes == [False, True]
+    assert await station.heard() == ["once"]
+
+
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
     blamed: list[str] = []
 

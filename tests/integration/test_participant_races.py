@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -430,3 +430,67 @@ async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twin
     assert sum(isinstance(answer, AgentReserved) for each in answers for answer in each) == agents
     held = await delivery_twins[0].query("SELECT unnest(unit_ids) AS agent_id FROM published.holdings")
     assert sorted(row["agent_id"] for row in held) == [f"A-{n}" for n in range(agents)]
+
+
+# Without a lock
+
+
+@asynccontextmanager
+async def decided(worker: Worker, message: Message) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Within: it is decided on what was read without a lock, and yet to be written."""
+    waiting = False
+    async with worker.database.session() as tx:
+        handled = await worker.service.handle(tx, [heard(message)], waiting)
+        yield lambda: write(tx, handled.writes)
+
+
+async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    first = uuid4()
+
+    async with decided(here, reserve(order, milk=1)) as write_it:
+        assert await there.hear(reserve(first, milk=1)) == [PacketsReserved(order_id=first)]
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.holdings() == {first: "reserved"}
+    assert await here.stock() == {"M-1": "reserved"}
+
+
+async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with decided(here, reserve(order, milk=1)) as write_it:
+        await there.hear(release(order))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.holdings() == {order: "released"}
+    assert await here.stock() == {"M-1": "free"}
+
+
+async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in_between(
+    twins: Twins, order: UUID
+) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with decided(here, assign(order)) as write_it:
+        await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+
+
+async def test_a_search_without_a_transaction_locks_nothing(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with here.database.transaction() as tx:
+        await tx.execute("SELECT FROM packet FOR UPDATE")
+        async with decided(there, reserve(order, milk=1)):
+            pass

@@ -11,7 +11,7 @@ from uuid import uuid4
 from asyncpg import DivisionByZeroError
 from pydantic_settings import SettingsConfigDict
 
-from messages.contracts.message import OrderMessage
+from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.service import Alarm, Handled, Incoming, Job, Malformed, Note, Said, Service, Transaction
@@ -90,6 +90,7 @@ class Toy:
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
+        self.unlocked: frozenset[type[Message]] = frozenset()
         self.rejecting: Callable[[Malformed], list[Said]] = reject
 
     def service(self) -> Service:
@@ -100,6 +101,7 @@ class Toy:
             intake="bought",
             first="paid",
             locks="purchase",
+            unlocked=self.unlocked,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
             undecided=self.undecided,
