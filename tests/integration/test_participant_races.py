@@ -486,11 +486,15 @@ async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in
     assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
 
 
-async def test_a_search_without_a_transaction_locks_nothing(twins: Twins, order: UUID) -> None:
+async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
+    twins: Twins, order: UUID
+) -> None:
     here, there = twins
+    waiting = False
     await here.hear(stock("milk", "M-1"))
 
-    async with here.database.transaction() as tx:
+    async with here.database.transaction() as tx, there.database.session() as other:
         await tx.execute("SELECT FROM packet FOR UPDATE")
-        async with decided(there, reserve(order, milk=1)):
-            pass
+        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], waiting)
+
+    assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
