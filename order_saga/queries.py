@@ -11,13 +11,17 @@ from order_saga.state import Saga
 
 
 async def read(tx: Transaction, order_ids: Collection[UUID]) -> tuple[datetime, dict[UUID, Saga]]:
-    """The clock, and the sagas of these orders as far as they exist; without what they are about."""
+    """The clock, and the sagas of these orders as far as they exist; without what they are about.
+
+    In a transaction they are locked, in one order for everybody, so that nobody deadlocks.
+    """
+    lock = "ORDER BY order_id FOR UPDATE" if tx.is_in_transaction() else ""
     rows = await tx.fetch(
-        f"""SELECT clock_timestamp() AS now, {READ}
-              FROM (SELECT) AS at_least_the_clock LEFT JOIN saga ON order_id = ANY ($1::uuid[])""",  # noqa: S608
+        f"""WITH found AS MATERIALIZED (SELECT {READ} FROM saga WHERE order_id = ANY ($1::uuid[]) {lock})
+            SELECT clock_timestamp() AS now, found.* FROM (SELECT) AS at_least_the_clock LEFT JOIN found ON true""",  # noqa: S608
         list(order_ids),
     )
-    return rows[0]["now"], {row["order_id"]: saga_of(row) for row in rows if row["order_id"] is not None}
+    return rows[-1]["now"], {row["order_id"]: saga_of(row) for row in rows if row["order_id"] is not None}
 
 
 def write(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Write]:

@@ -25,7 +25,6 @@ def service(settings: Settings) -> Service:
         handle=partial(handle, settings.terms()),
         intake=INTAKE,
         first=FIRST,
-        locks="saga",
         unlocked=frozenset(HANDLERS),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),

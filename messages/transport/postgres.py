@@ -136,9 +136,9 @@ class Database:
         )
 
 
-def locking(table: str, order_ids: Collection[UUID]) -> str:
+def locking(table: str | None, order_ids: Collection[UUID]) -> str:
     """The statement that locks the rows of these orders, in one order for everybody, so that nobody deadlocks."""
-    if not order_ids:
+    if table is None or not order_ids:
         return ""
     ids = ",".join(str(order_id) for order_id in order_ids)
     # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels

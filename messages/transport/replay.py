@@ -38,8 +38,9 @@ class Replay:
     async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
         await tx.execute("SAVEPOINT replay")
         try:
-            if document.message.order_id is not None:
-                await tx.execute(locking(self._service.locks, [document.message.order_id]))
+            order_id = document.message.order_id
+            if order_id is not None and self._service.locks is not None:
+                await tx.execute(locking(self._service.locks, [order_id]))
             handled = await self._service.handle(tx, [document], WAITING)
             await write(tx, handled.writes)
             handled.writes = []

@@ -124,10 +124,11 @@ class Service:
     """The queue of new work: `orders`, `reserve`."""
     first: str
     """The queue that is always drained before `intake`: `answers`, `settle`."""
-    locks: str
-    """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called."""
     migrations: Sequence[Path]
     """Folders of numbered .sql files, applied in this order after the transport's own."""
+    locks: str | None = None
+    """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
+    service locks what it reads."""
     unlocked: frozenset[type[Message]] = frozenset()
     """Messages that may be handled on rows which are read without a lock: no clock is held against the row."""
     jobs: Sequence[Job] = ()
