@@ -12,12 +12,15 @@ from messages.transport.document import Reader, documents_in
 from messages.transport.intake import Intake, Taken
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.postgres import Collision, is_infrastructure
-from messages.transport.service import Incoming, Malformed
+from messages.transport.service import Gathering, Incoming, Malformed
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 
 QUIET_COLLISIONS = 3
+GATHERED = 20
+"""Documents. Of more than so many, what belongs to some has come in any case, and what belongs to others never will."""
+GATHER_SECONDS = 0.003
 
 
 class Draining(Exception):
@@ -45,10 +48,13 @@ class Heard:
 class Consumer:
     """Handles one batch after the other until told to stop."""
 
-    def __init__(self, reader: Reader, intake: Intake, transactor: Transactor) -> None:
+    def __init__(
+        self, reader: Reader, intake: Intake, transactor: Transactor, gathering: Gathering | None = None
+    ) -> None:
         self._reader = reader
         self._intake = intake
         self._transactor = transactor
+        self._gathering = gathering
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -74,12 +80,27 @@ class Consumer:
                     raise
                 await self._wait_out(error, backoff)
 
-    async def _handle(self, batch: Sequence[Taken]) -> None:
+    async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()
-        for heard in self._hear(batch):
+        parts = list(self._hear(batch))
+        if self._gathering is not None and len(parts) == 1 and parts[0].documents <= GATHERED:
+            await self._gather(self._gathering, batch, parts[0])
+        for heard in parts:
             await self._settle(heard)
         await self._intake.acknowledge(batch)
         self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
+
+    async def _gather(self, gathering: Gathering, batch: list[Taken], heard: Heard) -> None:
+        """Wait a moment for what belongs to these few documents, and take it with them."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + GATHER_SECONDS
+        while not self._stopping.is_set() and gathering.is_incomplete(heard.readable) and (left := until - clock()) > 0:
+            more = await self._intake.more(left, batch)
+            batch += more
+            for part in self._hear(more):
+                heard.readable += part.readable
+                heard.malformed += part.malformed
+        gathering.close(heard.readable)
 
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
         """In one part, unless a single envelope holds more than a transaction should."""

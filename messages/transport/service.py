@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from asyncpg import Connection
@@ -111,6 +111,16 @@ class Job:
     """Whether there can be anything to do; if not, the run is done without asking the database."""
 
 
+class Gathering(Protocol):
+    """Knows which documents are better handled together."""
+
+    def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
+        """Whether something that belongs to these is to be expected at any moment."""
+
+    def close(self, documents: Sequence[Incoming]) -> None:
+        """These are handled now, with what belongs to them or without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A process of the system. Its queues, bindings and tables follow from what stands here."""
@@ -131,6 +141,8 @@ class Service:
     service locks what it reads."""
     unlocked: frozenset[type[Message]] = frozenset()
     """Messages that may be handled on rows which are read without a lock: no clock is held against the row."""
+    gathering: Gathering | None = None
+    """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()
     undecided: Callable[[Transaction], Awaitable[int]] | None = None
     """How many orders are in the works; intake pauses at the limit. None: intake is never paused."""

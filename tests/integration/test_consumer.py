@@ -1,16 +1,17 @@
 """The loop of a service: one transaction a batch, acknowledged after it; who is at fault decides what is done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from messages.transport import consumer
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.postgres import Collision
-from messages.transport.service import Malformed, Said, Transaction
+from messages.transport.service import Incoming, Malformed, Said, Transaction
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,
@@ -20,6 +21,7 @@ from tests.integration.toy.service import (
     SHOUT,
     Bought,
     Fault,
+    Paid,
     bought,
     paid,
 )
@@ -411,6 +413,54 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
         await own_station.until_heard(9)
         await running.ready()
     assert await own_station.parked() == []
+
+
+class Pairs:
+    """Whatever is heard first belongs together two by two."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.closed: list[int] = []
+
+    def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
+        self.asked.set()
+        return len(documents) % 2 == 1 and isinstance(documents[0].message, Paid)
+
+    def close(self, documents: Sequence[Incoming]) -> None:
+        self.closed.append(len(documents))
+
+
+async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 5.0)
+    station.toy.gathering = pairs = Pairs()
+    async with station.running() as running:
+        await running.ready()
+        await station.say(paid("one"))
+        await pairs.asked.wait()
+        await station.say(paid("other"))
+        await station.until_heard(2)
+        await station.say(bought("alone"))
+        await station.until_heard(3)
+    assert await station.batches() == [["one", "other"], ["alone"]]
+    assert pairs.closed == [2, 1]
+
+
+async def test_what_belongs_together_is_waited_for_no_longer_than_a_moment(station: Station) -> None:
+    station.toy.gathering = Pairs()
+    async with station.running():
+        await station.say(paid("one"))
+        await station.until_heard(1)
+
+
+async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
+    station.toy.gathering = pairs = Pairs()
+    async with station.running():
+        await station.say(paid("one"))
+        await pairs.asked.wait()
+    assert await station.heard() == ["one"]
 
 
 async def test_only_a_batch_about_one_order_that_needs_no_lock_does_without(station: Station) -> None:

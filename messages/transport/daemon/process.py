@@ -53,7 +53,7 @@ class Process:
             undecided_limit=settings.undecided_limit,
             undecided=self._count_undecided if service.undecided else None,
         )
-        self._consumer = Consumer(self._reader, self._intake, self._transactor)
+        self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
         own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader))
         self._jobs = Jobs((*service.jobs, *own_jobs), self._transactor, lambda: self._intake.quiet)

@@ -14,7 +14,18 @@ from pydantic_settings import SettingsConfigDict
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
-from messages.transport.service import Alarm, Handled, Incoming, Job, Malformed, Note, Said, Service, Transaction
+from messages.transport.service import (
+    Alarm,
+    Gathering,
+    Handled,
+    Incoming,
+    Job,
+    Malformed,
+    Note,
+    Said,
+    Service,
+    Transaction,
+)
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -91,6 +102,7 @@ class Toy:
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
         self.unlocked: frozenset[type[Message]] = frozenset()
+        self.gathering: Gathering | None = None
         self.rejecting: Callable[[Malformed], list[Said]] = reject
 
     def service(self) -> Service:
@@ -102,6 +114,7 @@ class Toy:
             first="paid",
             locks="purchase",
             unlocked=self.unlocked,
+            gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
             undecided=self.undecided,
