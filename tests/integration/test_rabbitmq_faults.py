@@ -8,15 +8,13 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit
 
 import aio_pika
+import aiormq
 import pytest
-from aiormq.abc import ChannelFrame
 from pamqp.common import FieldValue
 
 from messages.transport.addresses import ANSWERS, Address
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.confirms import ConfirmingChannel
-from messages.transport.rabbitmq.connection import open_channel
 from tests.conftest import NewVhost
 from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
@@ -122,24 +120,6 @@ async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
     await eventually(one_each)
 
 
-async def test_nothing_is_said_after_a_write_that_was_cut_short(network: Network) -> None:
-    """The broker never saw it, so it counts differently from then on, and would confirm the wrong envelopes."""
-    async with await aio_pika.connect(network.url) as connection:
-        channel = await ConfirmingChannel.over(await open_channel(connection, confirms=True))
-        stuck: asyncio.Queue[ChannelFrame] = asyncio.Queue(maxsize=1)
-        stuck.put_nowait(ChannelFrame.marshall(0, []))
-        writing, channel._underlay.write_queue = channel._underlay.write_queue, stuck
-        now = asyncio.get_running_loop().time()
-        cut_short = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + 0.1))
-        behind = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + TIMEOUT_SECONDS))
-        (late,) = await cut_short
-        assert late is not None
-        assert late.cancelled()
-        assert await behind == [None]
-        assert not channel.usable
-        channel._underlay.write_queue = writing
-
-
 async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +137,25 @@ async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network.thaw()
     await until(lambda: broker.connected)
     assert await reader.take(1)
+    await broker.close()
+
+
+async def test_a_connection_is_not_taken_for_dead_while_only_messages_come(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with something to send sends no heartbeats, and aiormq does not see what it sends."""
+    monkeypatch.setattr(rabbitmq_connection, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(aiormq.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    reader = await Reader.of(broker, "work")
+    await until(lambda: broker.connected)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        assert await broker.publish([envelope()]) == [True]
+        (arrival,) = await reader.take(1)
+        assert arrival.failures == 0
+        await reader.acknowledge(arrival)
     await broker.close()
 
 
