@@ -10,11 +10,13 @@ from urllib.parse import quote, urlsplit
 import aio_pika
 import aiormq
 import pytest
+from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
-from messages.transport.addresses import ANSWERS, Address
+from messages.transport.addresses import ANSWERS, OUTCOMES, Address
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.consumer import RabbitSubscription
 from tests.conftest import NewVhost
 from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
@@ -209,6 +211,36 @@ async def test_a_client_cannot_pass_a_fresh_message_off_as_one_that_failed(
     async with await aio_pika.connect(network.url) as connection, connection.channel() as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"{}", headers={"x-delivery-count": 9}), "work")
     assert [arrival.failures for arrival in await reader.take(1)] == [0]
+
+
+async def test_what_is_on_its_way_when_a_subscription_is_stopped_is_not_taken(broker: RabbitBroker) -> None:
+    await broker.publish([envelope("x" * 1000 + str(number)) for number in range(2_000)])
+    reader = await Reader.of(broker, "work", prefetch=2_000)
+    await reader.take(1)
+    await reader.subscription.stop()
+    taken = len(reader.waiting)
+    other = await Reader.of(broker, "placed")
+    for _ in range(2):
+        await broker.publish([envelope(to=Address(OUTCOMES, "order_placed"))])
+        await other.take(1)
+    assert len(reader.waiting) == taken < 1_900
+
+
+async def test_what_is_on_its_way_when_a_consumer_is_lost_is_dropped_with_its_channel(broker: RabbitBroker) -> None:
+    await broker.publish([envelope("x" * 1000 + str(number)) for number in range(2_000)])
+    reader = await Reader.of(broker, "work", prefetch=2_000)
+    subscription = reader.subscription
+    assert isinstance(subscription, RabbitSubscription)
+    (first,) = await reader.take(1)
+    lost = subscription._epoch
+    assert first.epoch is lost
+    assert lost is not None
+    for told in lost.channel.underlay.on_consumer_cancel_callbacks:
+        told(Basic.Cancel("consumer"))
+    await until(lambda: subscription._epoch not in (lost, None))
+    arrivals = await reader.take(2_000)
+    assert {arrival.epoch for arrival in arrivals} == {subscription._epoch}
+    assert len(set(bodies(arrivals))) == 2_000
 
 
 async def test_an_existing_queue_with_other_arguments_is_named_and_waited_for(

@@ -112,6 +112,13 @@ async def test_a_confirm_said_twice_counts_once() -> None:
     assert await publishing == [None, None]
 
 
+async def test_a_return_of_something_else_changes_nothing() -> None:
+    broker = Broker()
+    publishing = await broker.publishing(envelope("a"))
+    broker.say(*returned("unknown"), *returned(""), Basic.Ack(1))
+    assert await publishing == [None]
+
+
 async def test_of_two_with_one_id_only_one_is_in_flight() -> None:
     broker = Broker()
     first = await broker.publishing(envelope("same"), envelope("other"), envelope("same"))

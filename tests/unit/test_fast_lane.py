@@ -37,9 +37,8 @@ class Line:
         self.lane.connection_made(cast("asyncio.Transport", socket))
         self.arrived: deque[Arrival] = deque()
         self.told = 0
-        self.channel = FastChannel(
-            cast("Any", None), cast("Any", SimpleNamespace(number=MINE, is_closed=False)), self.lane
-        )
+        self.underlay = SimpleNamespace(number=MINE, is_closed=False)
+        self.channel = FastChannel(cast("Any", None), cast("Any", self.underlay), self.lane)
         self.deliveries = Deliveries(self.channel, self.arrived, self._tell)
 
     def _tell(self) -> None:
@@ -132,6 +131,17 @@ async def test_what_arrives_in_one_read_is_told_once() -> None:
     assert line.told == 1
 
 
+@pytest.mark.parametrize(("redelivered", "failed"), [(True, 4), (False, 0)])
+async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(redelivered: bool, failed: int) -> None:
+    line = Line()
+    deliver = Basic.Deliver(CONSUMER, 9, redelivered, "commands", "work")
+    headers = ContentHeader(properties=Basic.Properties(headers={"x-delivery-count": 4}))
+    line.receive(marshal(deliver, MINE) + marshal(headers, MINE))
+    (arrival,) = line.arrived
+    assert (arrival.failures, arrival.tag, arrival.content_type) == (failed, 9, None)
+    assert arrival.epoch is line.deliveries
+
+
 async def test_what_arrives_after_the_stop_goes_nowhere() -> None:
     line = Line()
     deliver, header, body = delivery(b"cut off")
@@ -180,6 +190,13 @@ async def test_nothing_is_sent_on_a_channel_that_the_broker_closes() -> None:
     assert len(line.written) == 1
     assert not line.channel.open
     assert await line.left() == close
+
+
+async def test_nothing_is_sent_on_a_channel_that_is_closed() -> None:
+    line = Line()
+    line.underlay.is_closed = True
+    line.deliveries.acknowledge(1)
+    assert line.written == []
 
 
 async def test_nothing_is_sent_on_a_connection_that_is_closing() -> None:

@@ -109,4 +109,7 @@ def test_what_a_client_may_have_written_breaks_nothing() -> None:
     content = struct.pack(">HHQ", 60, 0, 3)
     assert content_type(content + b"\x80\x00" + b"\x02\xff\xfe") == "\ufffd\ufffd"
     assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x05\x01x?..") == 1
-    assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x0b\x01xT" + b"\x7f" * 8) == 1
+    nested = b"".join(struct.pack(">I", 7 * depth) + b"\x01xF" for depth in range(10_000, 0, -1))
+    assert failures(content + b"\x20\x00" + nested + bytes(4)) == 1
+    no_headers = b"\x10\x00" + b"\x00\x00\x00\x16\x10x-delivery-countI\x00\x00\x00\x09"
+    assert failures(content + no_headers) == 1

@@ -106,7 +106,7 @@ class ConfirmingChannel:
             return
         for each in range(self._all_settled_to + 1, tag + 1):
             self._settle(each, failure)
-        self._all_settled_to = max(tag, self._all_settled_to)
+        self._all_settled_to = tag
 
     def _settle(self, tag: int, failure: Failure) -> None:
         found = self._in_flight.pop(tag, None)
