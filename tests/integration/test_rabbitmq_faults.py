@@ -90,6 +90,20 @@ async def test_publishing_over_a_network_that_breaks_says_false_and_never_raises
     assert await broker.publish([envelope()]) == [True]
 
 
+async def test_who_waits_for_confirms_hears_at_once_that_the_connection_is_lost(network: Network) -> None:
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=60)
+    await broker.start()
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    publishing = [asyncio.create_task(broker.publish([envelope(), envelope()])) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    network.flicker()
+    async with asyncio.timeout(3):
+        assert await asyncio.gather(*publishing) == [[False, False]] * 2
+    network.thaw()
+    await broker.close()
+
+
 async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
     broker: RabbitBroker, network: Network
 ) -> None:

@@ -14,7 +14,7 @@ from yarl import URL
 
 from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
 
-HEARTBEAT_SECONDS = 1.0
+AIORMQ_HEARS_EVERY_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
 READER_BYTES = 65_536
 
@@ -98,7 +98,7 @@ class FastLane(asyncio.StreamReaderProtocol):
 
     def _tell_aiormq_that_it_lives(self) -> None:
         now = self._now()
-        if now - self._aiormq_heard_at >= HEARTBEAT_SECONDS:
+        if now - self._aiormq_heard_at >= AIORMQ_HEARS_EVERY_SECONDS:
             self._aiormq_heard_at = now
             super().data_received(HEARTBEAT)
 
