@@ -31,9 +31,6 @@ HANDLERS: Mapping[type[Message], str] = {
     AgentWentOffline: SETTLE,
 }
 
-UNLOCKED: frozenset[type[Message]] = frozenset({ReserveAgent, ReleaseAgent, OrderPlaced, DeliveryCompleted})
-"""Assign is not among them: it holds a lease against the clock, which must be read when nobody can be before it."""
-
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
 
 

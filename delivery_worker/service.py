@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from delivery_worker.agents import Agents
-from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, UNLOCKED, handle_for
+from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
 from delivery_worker.settings import Settings
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
 from messages.participant import MIGRATIONS, sweeper
@@ -20,7 +20,7 @@ def service(settings: Settings) -> Service:
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
-        unlocked=UNLOCKED,
+        optimistic=True,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=sweeper.jobs(
             delivery,

@@ -26,7 +26,7 @@ def service(settings: Settings) -> Service:
         handle=partial(handle, settings.terms()),
         intake=INTAKE,
         first=FIRST,
-        unlocked=frozenset(HANDLERS),
+        optimistic=True,
         gathering=Gathering(),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),

@@ -30,9 +30,6 @@ HANDLERS: Mapping[type[Message], str] = {
     PacketsWithdrawn: SETTLE,
 }
 
-UNLOCKED: frozenset[type[Message]] = frozenset({ReservePackets, ReleasePackets, OrderPlaced, DeliveryCompleted})
-"""Assign is not among them: it holds a lease against the clock, which must be read when nobody can be before it."""
-
 PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
 

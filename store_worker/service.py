@@ -8,7 +8,7 @@ from messages.participant import MIGRATIONS, sweeper
 from messages.participant.participant import Participant
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
-from store_worker.handlers import HANDLERS, RESERVE, SETTLE, UNLOCKED, handle_for
+from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
 from store_worker.packets import Packets
 from store_worker.settings import Settings
 
@@ -24,7 +24,7 @@ def service(settings: Settings) -> Service:
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
-        unlocked=UNLOCKED,
+        optimistic=True,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=(
             *sweeper.jobs(

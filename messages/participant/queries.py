@@ -53,7 +53,18 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
 def write(changes: Sequence[Change]) -> list[Write]:
     """Create reservations that were absent, and write what has changed in the others."""
     new = [change.after for change in changes if change.before.state is State.ABSENT]
-    return TABLE.insert(new) + TABLE.update(change for change in changes if change.before.state is not State.ABSENT)
+    writes = TABLE.insert(new) + TABLE.update(change for change in changes if change.before.state is not State.ABSENT)
+    return _in_time(writes, [after.expires_at for before, after in changes if _is_assigned_now(before, after)])
+
+
+def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Write]:
+    """A lease that is assigned must not be over by the time its row is written, however long that had to wait."""
+    ends = [end for end in leases if end is not None]
+    return [writes[0]._replace(before=min(ends)), *writes[1:]] if ends else writes
+
+
+def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
+    return before.state is State.RESERVED and after.state is State.ASSIGNED
 
 
 async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:

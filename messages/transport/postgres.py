@@ -28,6 +28,9 @@ UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 # A handler went on after an error of its own statement, and would each time.
 ABORTED = "25P02"
 
+BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
+"""Whoever has begun a transaction waits his turn; whoever tries without soon tries again with one."""
+
 
 class Aborted(Exception):
     """A statement failed, somebody hid it, and nothing of the transaction was kept."""
@@ -93,7 +96,7 @@ class Database:
         """Begin together with the statement `opening`, in one round trip; commit at the end of the block."""
         async with self.session() as tx:
             try:
-                await tx.execute(f"BEGIN;{opening}")
+                await tx.execute(f"{BEGIN}{opening}")
                 yield tx
             except BaseException:
                 await _roll_back(tx)
@@ -130,6 +133,7 @@ class Database:
                 "enable_hashjoin": "off",
                 "enable_mergejoin": "off",
                 "plan_cache_mode": "force_generic_plan",
+                "lock_timeout": "50ms",
                 "idle_in_transaction_session_timeout": "60s",
                 "statement_timeout": "60s",
             },

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
@@ -66,6 +67,8 @@ class Write(NamedTuple):
     arguments: Sequence[Any]
     rows: int | None = None
     """How many rows it must change, each of which it returns; any other number means that somebody else was first."""
+    before: datetime | None = None
+    """When it must be done, by the database's clock; None: whenever it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +142,9 @@ class Service:
     locks: str | None = None
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
     service locks what it reads."""
-    unlocked: frozenset[type[Message]] = frozenset()
-    """Messages that may be handled on rows which are read without a lock: no clock is held against the row."""
+    optimistic: bool = False
+    """All that `handle` does about orders are `Handled.writes` which name the versions it has read. So it may be tried
+    without locks and without a transaction, and again with them if somebody was there in between."""
     gathering: Gathering | None = None
     """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()

@@ -9,12 +9,15 @@ import structlog
 from messages.transport import outbox, parked, timeline
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.outbox import Row
-from messages.transport.postgres import Database, locking, uncancelled
+from messages.transport.postgres import Collision, Database, locking, uncancelled
 from messages.transport.publisher import Publisher
 from messages.transport.service import Handled, Incoming, Malformed, Said, Service, Transaction
 from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
+
+LOCKED_BATCHES = 50
+"""So many batches lock first after one that was in vain: where there are several daemons, almost all."""
 
 
 class Transactor:
@@ -25,6 +28,7 @@ class Transactor:
     ) -> None:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
+        self._locked_batches = 0
         self.database = database
         self.publisher = publisher
         self.metrics = metrics
@@ -39,7 +43,7 @@ class Transactor:
     ) -> Handled:
         """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises.
 
-        `locking_first`: also where the service could do without.
+        `locking_first`: even if the service could do without.
         """
 
         async def work(tx: Transaction) -> Handled:
@@ -53,10 +57,11 @@ class Transactor:
             return handled
 
         order_ids = {order_id for each in documents if (order_id := each.message.order_id) is not None}
-        if locking_first or waiting or malformed or len(order_ids) != 1 or not self._do_without_locks(documents):
-            scope = self.database.transaction(locking(self._service.locks, order_ids))
-        else:
+        about_orders = not malformed and all(each.message.order_id is not None for each in documents)
+        if about_orders and not locking_first and not waiting and self._is_calm():
             scope = self.database.session()
+        else:
+            scope = self.database.transaction(locking(self._service.locks, order_ids))
         handled = await self._run(work, scope)
         self._count_heard(documents, malformed)
         return handled
@@ -65,12 +70,10 @@ class Transactor:
         """Do `work` in a transaction that also keeps what it says; publish after the commit."""
         return await self._run(work, self.database.transaction())
 
-    def _do_without_locks(self, documents: Sequence[Incoming]) -> bool:
-        """What is written names the version that was read, so it is written only if nobody was there in between.
-
-        Of one order only: the rows of several would be locked in an order of the statement's own.
-        """
-        return all(type(each.message) in self._service.unlocked for each in documents)
+    def _is_calm(self) -> bool:
+        """Whether it is worth trying without locks: nobody else has been in the way lately."""
+        self._locked_batches -= self._locked_batches > 0
+        return self._service.optimistic and not self._locked_batches
 
     async def _run(
         self, work: Callable[[Transaction], Awaitable[Handled]], scope: AbstractAsyncContextManager[Transaction]
@@ -80,8 +83,10 @@ class Transactor:
             async with scope as tx:
                 handled = await work(tx)
                 rows = await self._write(tx, handled, confirmed)
-        except BaseException:
+        except BaseException as error:
             self.publisher.give_back(confirmed)
+            if isinstance(error, Collision):
+                self._locked_batches = LOCKED_BATCHES
             raise
         self.publisher.offer(rows)
         self._report(handled)

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import consumer
+from messages.transport import consumer, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.postgres import Collision
 from messages.transport.service import Incoming, Malformed, Said, Transaction
@@ -463,40 +463,57 @@ async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypat
     assert await station.heard() == ["one"]
 
 
-async def test_only_a_batch_about_one_order_that_needs_no_lock_does_without(station: Station) -> None:
+async def test_a_service_that_can_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
         modes.append(tx.is_in_transaction())
 
-    station.toy.unlocked = frozenset({Bought})
-    async with station.running() as running:
-        for batch in ([bought("one")], [paid("another kind")], [bought("two"), bought("orders")]):
-            station.toy.faults.append(look)
-            expected = len(await station.heard()) + len(batch)
-            await station.say_together(*batch)
-            await station.until_heard(expected)
-        await running.ready()
-    assert modes == [False, True, True]
+    for optimistic in (True, False):
+        station.toy.optimistic = optimistic
+        station.toy.faults.append(look)
+        async with station.running():
+            await station.say_together(bought("one"), bought("other"))
+            await station.until_heard(2 if optimistic else 4)
+    assert modes == [False, True]
 
 
-async def test_what_collided_without_a_lock_is_handled_again_with_one(station: Station) -> None:
+async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
+    station.toy.optimistic = True
     modes: list[bool] = []
-
-    async def collide(tx: Transaction) -> None:
-        modes.append(tx.is_in_transaction())
-        raise Collision
 
     async def look(tx: Transaction) -> None:
         modes.append(tx.is_in_transaction())
 
-    station.toy.unlocked = frozenset({Bought})
-    station.toy.faults.extend([collide, look])
-    await station.say(bought("once"))
+    station.toy.faults.append(look)
+    await station.publish("bought", b"\xff")
+    await station.say(bought("one"))
     async with station.running():
         await station.until_heard(1)
-    assert modes == [False, True]
-    assert await station.heard() == ["once"]
+    assert modes == [True]
+
+
+async def test_what_collided_is_handled_again_with_locks_and_so_is_what_comes_soon_after(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactor, "LOCKED_BATCHES", 3)
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    async def collide(tx: Transaction) -> None:
+        await look(tx)
+        raise Collision
+
+    station.toy.optimistic = True
+    station.toy.faults.extend([collide, look, look, look, look])
+    async with station.running():
+        for number in range(4):
+            await station.say(bought(str(number)))
+            await station.until_heard(number + 1)
+    assert modes == [False, True, True, True, False]
+    assert await station.heard() == ["0", "1", "2", "3"]
 
 
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
@@ -550,11 +567,11 @@ async def test_a_real_deadlock_costs_a_retry_and_parks_nothing(station: Station)
 
 
 async def test_a_transaction_that_could_not_lock_its_orders_leaves_a_clean_connection(
-    own_station: Station, caplog: pytest.LogCaptureFixture
+    own_station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgres, "BEGIN", "BEGIN;SET LOCAL lock_timeout = '50ms';")
     message = bought("a")
     await own_station.rows("INSERT INTO purchase VALUES ($1, 0)", message.order_id)
-    await own_station.rows("ALTER DATABASE " + own_station.url.rpartition("/")[2] + " SET lock_timeout = '50ms'")
     other = await asyncpg.connect(own_station.url)
     await other.execute("BEGIN; UPDATE purchase SET times = 1")
     async with own_station.running() as running:

@@ -498,3 +498,28 @@ async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what
         handled = await there.service.handle(other, [heard(reserve(order, milk=1))], waiting)
 
     assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
+
+
+async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, lease_seconds=1, milk=1))
+
+    async with decided(here, assign(order)) as write_it:
+        await there.query(UNTIL_THE_LEASE_IS_OVER)
+        with pytest.raises(Collision, match="too late"):
+            await write_it()
+
+    assert await here.hear(assign(order)) == [refused(order, "reservation_expired")]
+
+
+async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with in_flight(here, release(order)), decided(there, assign(order)) as write_it:
+        with pytest.raises(Collision):
+            await asyncio.wait_for(write_it(), 5)
+
+    assert await here.holdings() == {order: "released"}

@@ -11,7 +11,7 @@ from uuid import uuid4
 from asyncpg import DivisionByZeroError
 from pydantic_settings import SettingsConfigDict
 
-from messages.contracts.message import Message, OrderMessage
+from messages.contracts.message import OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.service import (
@@ -101,7 +101,7 @@ class Toy:
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
-        self.unlocked: frozenset[type[Message]] = frozenset()
+        self.optimistic = False
         self.gathering: Gathering | None = None
         self.rejecting: Callable[[Malformed], list[Said]] = reject
 
@@ -113,7 +113,7 @@ class Toy:
             intake="bought",
             first="paid",
             locks="purchase",
-            unlocked=self.unlocked,
+            optimistic=self.optimistic,
             gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
