@@ -4,6 +4,7 @@ import json
 import re
 import time
 import uuid
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -411,6 +412,39 @@ def test_reading_never_raises(document: bytes) -> None:
 def test_reading_a_damaged_document_never_raises(damage: bytes, position: int, cut: int) -> None:
     good = body(traceparent=TRACE, deadline="2030-01-01T12:00:00Z")
     READER.read(good[:position] + damage + good[position + cut :])
+
+
+hostile = st.sampled_from(
+    [
+        *(b"", b" \n", b"]", b"[", b"{", b"}", b",", b"null", body()[:-1], body() + b",", body() + b"," + body()),
+        *(body() + b"\n" + body(), b"[%s]" % body(), b"\xef\xbb\xbf" + body(), spliced(b'"zone":"Z-2"')),
+        *(body(type="ReservePackets/1.0"), body(type="OrderRequested/1.1", gift=1), body(type="OrderRequested/2.0")),
+        *(body(type=["x"]), body(message_id=MESSAGE_ID.replace("-", "")), body(order_id="x"), body(traceparent="x")),
+        *(spliced(b'"note":1e999'), spliced(b'"note":1' + b"0" * 400 + b".5"), spliced(b'"note":-Infinity')),
+        *(spliced(rb'"note":"\u0000"'), spliced(rb'"note":"\ud800"'), spliced(b'"note":"\xff"')),
+        *(spliced(b'"note":' + b"[" * 8 + b"]" * 8), spliced(b'"note":"%s"' % (b"x" * DOCUMENT_BYTES))),
+        *(body(lines=[line(), line()]), json.dumps(fields(), indent=2).encode(), b'{"note":"', b'"}'),
+        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",) * 20_000), SOMEWHERE)),
+        *(spliced(b'"note":[{}'), b"{}]}", spliced(b'"note":"}'), b'{"}'),
+    ]
+)
+good = st.sampled_from(
+    [
+        *(body(), body(traceparent=TRACE), body(lines=[line(f"sku-{number}") for number in range(50)])),
+        write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, traceparent=TRACE)),
+        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1", "P-2")), SOMEWHERE)),
+    ]
+)
+
+
+@given(st.lists(good, max_size=4), st.lists(hostile | almost_good | good, max_size=3), st.randoms())
+@settings(max_examples=300, deadline=None)
+def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
+    some: list[bytes], others: list[bytes], chance: Random
+) -> None:
+    bodies = [*some, *others]
+    chance.shuffle(bodies)
+    assert READER.read_all(bodies, "queue") == [READER.read(each, "queue") for each in bodies]
 
 
 nested = st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=2) | st.fixed_dictionaries({"[": inner}))
