@@ -99,16 +99,16 @@ def write(said: Said) -> bytes:
     """The document of a message: a new id, the causing message's id, and its trace continued."""
     message, _, cause, traceparent = said
     # A version 4 UUID: 122 random bits. They need to be unique, not secret, so they cost no system call.
-    digits = f"{getrandbits(128) & RANDOM_BITS | VERSION_4:032x}"
+    digits = (getrandbits(128) & RANDOM_BITS | VERSION_4).to_bytes(16, "big").hex()
+    causation = ""
+    if cause is not None:
+        causation = f'"causation_id":"{cause.message_id!s}",'
+        traceparent = cause.traceparent
     metadata = (
         f'{{"type":"{_wire_type(type(message))}",'
-        f'"message_id":"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"'
+        f'"message_id":"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}",{causation}'
+        f'"traceparent":"00-{traceparent[3:35] if traceparent else digits}-{digits[:16]}-01"'
     )
-    if cause is not None:
-        metadata += f',"causation_id":"{cause.message_id}"'
-        traceparent = cause.traceparent
-    trace = traceparent[3:35] if traceparent else digits
-    metadata += f',"traceparent":"00-{trace}-{digits[:16]}-01"'
     body: bytes = message.__pydantic_serializer__.to_json(message, exclude_none=True)
     return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
 
