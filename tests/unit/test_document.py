@@ -447,7 +447,9 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
     assert READER.read_all(bodies, "queue") == [READER.read(each, "queue") for each in bodies]
 
 
-nested = st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=2) | st.fixed_dictionaries({"[": inner}))
+nested: st.SearchStrategy[Any] = st.recursive(
+    st.just([]), lambda inner: st.lists(inner, max_size=2) | st.fixed_dictionaries({"[": inner})
+)
 
 
 @given(
