@@ -23,7 +23,7 @@ POSTGRES_SETTINGS = {
     "checkpoint_timeout": "15min",
 }
 # Schedulers that spin while they wait take CPU from everybody else on a small machine; RabbitMQ's own advice.
-ERLANG_FLAGS = "+sbwt none +sbwtdcpu none +sbwtdio none"
+ERLANG_FLAGS = "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
 """Agents as the units of the protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from delivery_worker import queries
 from delivery_worker.allocation import AGENT, pool_of, wants_of
 from messages.contracts.delivery import ReserveAgent
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.participant import Moves
-from messages.transport.postgres import Collision
-from messages.transport.service import Transaction
+from messages.transport.service import Transaction, Write
 
 
 class Agents:
@@ -21,12 +20,18 @@ class Agents:
         found = await queries.lock_idle(tx, needs, waiting=waiting)
         return {(each.zone, AGENT): pool_of(each, waiting=waiting) for each in found}
 
-    async def move(self, tx: Transaction, moves: Moves) -> None:
-        if moves.taken and await queries.take(tx, *zip(*moves.taken, strict=True)) != len(moves.taken):
-            raise Collision("an agent is no longer idle")
-        back = [(*each, False) for each in moves.given_back] + [(*each, True) for each in moves.fulfilled]
+    def move(self, moves: Moves) -> Iterable[Write]:
+        # All is written in one statement, which sees every agent as he was before it.
+        at_once = set(moves.taken) & set(moves.fulfilled)
+        if at_once:
+            yield queries.send_to_the_end([agent_id for agent_id, _ in at_once])
+        taken = [each for each in moves.taken if each not in at_once]
+        if taken:
+            yield queries.take(*zip(*taken, strict=True))
+        back = [(*each, False) for each in moves.given_back]
+        back += [(*each, True) for each in moves.fulfilled if each not in at_once]
         if back:
-            await queries.let_go(tx, *zip(*back, strict=True))
+            yield queries.let_go(*zip(*back, strict=True))
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
         """An agent works on: he remembers nothing of orders he has delivered."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from delivery_worker.allocation import Found
 from delivery_worker.shifts import Shift
 from messages.participant.allocation import Want
-from messages.transport.service import Transaction
+from messages.transport.service import Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
 
@@ -30,7 +30,7 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
             CROSS JOIN LATERAL (
                 SELECT array_agg(agent_id) AS agent_ids FROM (
                     SELECT agent_id FROM agent WHERE agent.zone = want.zone AND {IDLE}
-                    ORDER BY zone, idle_since, agent_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+                    ORDER BY zone, idle_since, agent_id LIMIT want.quantity {_lock(tx, waiting=waiting)}
                 ) AS candidate
             ) AS locked
         )
@@ -48,40 +48,37 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
     return [Found(*row) for row in rows]
 
 
-async def take(tx: Transaction, agent_ids: Sequence[str], order_ids: Sequence[UUID]) -> int:
-    """Give idle agents to orders; how many were given."""
-    taken: int = await tx.fetchval(
-        """
-        WITH taken AS (
-            UPDATE agent SET order_id = taking.order_id
-            FROM unnest($1::text[], $2::uuid[]) AS taking (agent_id, order_id)
-            WHERE agent.agent_id = taking.agent_id AND agent.order_id IS NULL
-            RETURNING 1
-        )
-        SELECT count(*) FROM taken
-        """,
-        agent_ids,
-        order_ids,
-    )
-    return taken
+def take(agent_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
+    """Give idle agents to orders."""
+    sql = """
+        UPDATE agent SET order_id = taking.order_id
+        FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (agent_id, order_id)
+        WHERE agent.agent_id = taking.agent_id AND agent.order_id IS NULL
+        RETURNING 1
+    """
+    return Write(sql, (",".join(agent_ids), order_ids), len(agent_ids))
 
 
-async def let_go(
-    tx: Transaction, agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Sequence[bool]
-) -> None:
+def let_go(agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Sequence[bool]) -> Write:
     """Make agents idle again, if these orders have them. Only who has worked goes to the end of the line."""
-    await tx.execute(
-        """
+    sql = """
         UPDATE agent
         SET order_id = NULL, zone = coalesce(next_zone, zone), next_zone = NULL,
             idle_since = CASE WHEN has_worked THEN clock_timestamp() ELSE idle_since END
-        FROM unnest($1::text[], $2::uuid[], $3::boolean[]) AS letting (agent_id, order_id, has_worked)
+        FROM unnest(string_to_array($1, ','), $2::uuid[], $3::boolean[]) AS letting (agent_id, order_id, has_worked)
         WHERE agent.agent_id = letting.agent_id AND agent.order_id = letting.order_id
-        """,
-        agent_ids,
-        order_ids,
-        have_worked,
-    )
+    """
+    return Write(sql, (",".join(agent_ids), order_ids, have_worked))
+
+
+def send_to_the_end(agent_ids: Sequence[str]) -> Write:
+    """Idle agents have worked in between, without anybody noticing."""
+    sql = """
+        UPDATE agent SET idle_since = clock_timestamp()
+        WHERE agent_id = ANY (string_to_array($1, ',')) AND order_id IS NULL
+        RETURNING 1
+    """
+    return Write(sql, (",".join(agent_ids),), len(agent_ids))
 
 
 async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
@@ -103,12 +100,18 @@ async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
 
 
 async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> None:
-    """Lock the reservations of orders that have these agents, so that none of them is being assigned meanwhile."""
+    """Lock the reservations of orders that have these agents, so that none of them is being assigned meanwhile.
+
+    And make them another version: whoever has read one before must look again.
+    """
     await tx.execute(
         """
-        SELECT FROM reservation
-        WHERE order_id IN (SELECT order_id FROM agent WHERE agent_id = ANY ($1::text[]) AND order_id IS NOT NULL)
-        ORDER BY order_id FOR UPDATE
+        WITH held AS MATERIALIZED (
+            SELECT order_id FROM reservation
+            WHERE order_id IN (SELECT order_id FROM agent WHERE agent_id = ANY ($1::text[]) AND order_id IS NOT NULL)
+            ORDER BY order_id FOR UPDATE
+        )
+        UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
         """,
         agent_ids,
     )
@@ -132,5 +135,8 @@ async def end(tx: Transaction, agent_ids: Sequence[str]) -> list[Left]:
     return [Left(*row) for row in rows]
 
 
-def _skip(waiting: bool) -> str:
-    return "" if waiting else "SKIP LOCKED"
+def _lock(tx: Transaction, *, waiting: bool) -> str:
+    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
+    if not tx.is_in_transaction():
+        return ""
+    return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"

@@ -127,11 +127,11 @@ async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
 
 
 async def timeline(reader: Published, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
-    """What one service noted about an order. Bounded in time, because days are found by block ranges of `at`."""
+    """What one service noted about an order. Bounded in time, because batches are found by block ranges of `at`."""
     rows = await reader.rows(
         """
         SELECT order_id, at, event, detail, message_id FROM published.timeline
-        WHERE order_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at
+        WHERE $1 = ANY (order_ids) AND order_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at
         """,
         order_id,
         since,

@@ -1,13 +1,14 @@
 """Orders that nobody speaks about any more: asked about again, and decided when their deadline has passed."""
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
 
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from messages.transport.writing import write
 from order_saga import queries, saga, story
 from order_saga.settings import Settings
 from order_saga.state import Decision, Saga, Terms
@@ -50,7 +51,7 @@ async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: 
     try:
         async with queries.all_or_nothing(tx):
             decisions = [saga.expire(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
-            await queries.update(tx, [decision.saga for decision in decisions if decision.saga is not None])
+            await write(tx, queries.write(_changes(sagas, decisions)))
     except Exception as error:
         if is_infrastructure(error):
             raise
@@ -63,6 +64,12 @@ async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: 
         return
     for before, decision in zip(sagas, decisions, strict=True):
         _record(before, decision, handled)
+
+
+def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[tuple[Saga, Saga]]:
+    for before, decision in zip(sagas, decisions, strict=True):
+        if decision.saga is not None:
+            yield before, decision.saga
 
 
 def _record(before: Saga, decision: Decision, handled: Handled) -> None:

@@ -24,7 +24,7 @@ HANDLERS: Mapping[type[Message], str] = {
 
 
 async def handle(terms: Terms, tx: Transaction, batch: Sequence[Incoming], _waiting: bool) -> Handled:
-    """Handle a batch, in which an order may occur more than once, with one read and at most two writes."""
+    """Handle a batch, in which an order may occur more than once."""
     now, known = await queries.read(tx, {_order_id(heard) for heard in batch})
     sagas: dict[UUID, Saga] = dict(known)
     handled = Handled()
@@ -34,7 +34,7 @@ async def handle(terms: Terms, tx: Transaction, batch: Sequence[Incoming], _wait
         if decision.saga is not None:
             sagas[order_id] = decision.saga
         _record(decision, heard, handled)
-    await _write(tx, known, sagas)
+    handled.writes = queries.write((known.get(order_id), after) for order_id, after in sagas.items())
     return handled
 
 
@@ -47,13 +47,6 @@ def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
     handled.said += [Said(message, to, heard) for message, to in decision.said]
     handled.story += story.notes(order_id, type(heard.message).__name__, decision, heard.message_id)
     handled.alarms += [Alarm(name, order_id, detail) for name, detail in decision.alarms]
-
-
-async def _write(tx: Transaction, known: Mapping[UUID, Saga], sagas: Mapping[UUID, Saga]) -> None:
-    if new := [each for order_id, each in sagas.items() if order_id not in known]:
-        await queries.insert(tx, new)
-    if changed := [sagas[order_id] for order_id, before in known.items() if sagas[order_id] is not before]:
-        await queries.update(tx, changed)
 
 
 def _order_id(heard: Incoming) -> UUID:

@@ -7,32 +7,19 @@ from types import MappingProxyType
 from asyncpg import Record
 from pydantic_core import from_json, to_json
 
+from messages.transport.versioned import Column, Table
 from order_saga.participants import Granted
 from order_saga.state import Phase, Saga, Standing
 
 NOTHING_GRANTED: Granted = MappingProxyType({})
+PHASES = {phase.value: phase for phase in Phase}
 
 
 def saga_of(row: Record, request: str | None = None) -> Saga:
-    return Saga(
-        order_id=row["order_id"],
-        phase=Phase(row["phase"]),
-        standing=_standing(row["standing"]),
-        granted=_granted(row["granted"]),
-        participant=row["participant"],
-        reason=row["reason"],
-        deadline=row["deadline"],
-        asked_at=row["asked_at"],
-        due_at=row["due_at"],
-        repeats=row["repeats"],
-        accepted_at=row["accepted_at"],
-        decided_at=row["decided_at"],
-        cleaned_at=row["cleaned_at"],
-        fingerprint=row["fingerprint"],
-        traceparent=row["traceparent"],
-        request=request,
-        version=row["version"],
-    )
+    """From a row that was read as READ says."""
+    _, order_id, phase, standing, granted, *others = row[: len(READ_FIELDS)]
+    fields = (order_id, PHASES[phase], _standing(standing), _granted(granted), *others, request, row["version"])
+    return Saga(*fields)
 
 
 @lru_cache(maxsize=1024)
@@ -58,3 +45,28 @@ def _pairs_text(pairs: tuple[tuple[str, Standing], ...]) -> str:
 
 def granted_text(granted: Granted) -> str:
     return to_json(granted).decode() if granted else "{}"
+
+
+OUTCOME = "CASE {} WHEN 'placed' THEN 'placed' WHEN 'releasing' THEN 'not_placed' WHEN 'closed' THEN 'not_placed' END"
+COLUMNS = {
+    "order_id": Column("uuid"),
+    "phase": Column("text", derived=("outcome", OUTCOME)),
+    "standing": Column("jsonb", standing_text),
+    "granted": Column("jsonb", granted_text),
+    "participant": Column("text"),
+    "reason": Column("text"),
+    "deadline": Column("timestamptz"),
+    "asked_at": Column("timestamptz"),
+    "due_at": Column("timestamptz"),
+    "repeats": Column("integer"),
+    "accepted_at": Column("timestamptz"),
+    "decided_at": Column("timestamptz"),
+    "cleaned_at": Column("timestamptz"),
+    "fingerprint": Column("bytea"),
+    "traceparent": Column("text"),
+    "request": Column("json"),
+}
+TABLE = Table("saga", Saga._fields, COLUMNS)
+READ_FIELDS = [field for field in Saga._fields if field != "request"]
+READ = ", ".join(READ_FIELDS)
+"""What a saga is read as, in the order of its fields, behind the clock; what it is about is rarely needed."""

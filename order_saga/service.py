@@ -8,6 +8,7 @@ from messages.transport.service import Malformed, Said, Service
 from messages.transport.topology import queue_name
 from order_saga import words
 from order_saga.deadlines import jobs
+from order_saga.gathering import Gathering
 from order_saga.handlers import FIRST, HANDLERS, INTAKE, handle
 from order_saga.queries import count_undecided
 from order_saga.settings import Settings
@@ -25,7 +26,8 @@ def service(settings: Settings) -> Service:
         handle=partial(handle, settings.terms()),
         intake=INTAKE,
         first=FIRST,
-        locks="saga",
+        optimistic=True,
+        gathering=Gathering(),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),
         undecided=partial(count_undecided, limit=settings.undecided_limit),

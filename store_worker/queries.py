@@ -6,7 +6,7 @@ from uuid import UUID
 
 from messages.contracts.store import StockReceived
 from messages.participant.allocation import Want
-from messages.transport.service import Transaction
+from messages.transport.service import Transaction, Write
 from store_worker.allocation import Found
 
 FREE = "packet.order_id IS NULL AND packet.gone IS NULL"
@@ -32,7 +32,7 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
                 SELECT array_agg(packet_id) AS packet_ids FROM (
                     SELECT packet_id FROM packet
                     WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE} AND {FRESH}
-                    ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity FOR UPDATE {_skip(waiting)}
+                    ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity {_lock(tx, waiting=waiting)}
                 ) AS candidate
             ) AS locked
         )
@@ -58,25 +58,25 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
     return [Found(*row) for row in rows]
 
 
-async def move(
-    tx: Transaction, packet_ids: Sequence[str], old_orders: Sequence[UUID | None], new_orders: Sequence[UUID | None]
-) -> int:
-    """Hand packets from order to order, None being the shelf; how many an order got."""
-    taken: int = await tx.fetchval(
-        """
-        WITH moved AS (
-            UPDATE packet SET order_id = move.new_order
-            FROM unnest($1::text[], $2::uuid[], $3::uuid[]) AS move (packet_id, old_order, new_order)
-            WHERE packet.packet_id = move.packet_id AND packet.order_id IS NOT DISTINCT FROM move.old_order
-            RETURNING packet.order_id
-        )
-        SELECT count(order_id) FROM moved
-        """,
-        packet_ids,
-        old_orders,
-        new_orders,
-    )
-    return taken
+def take(packet_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
+    """Give packets that are on the shelf to orders."""
+    sql = """
+        UPDATE packet SET order_id = taking.order_id
+        FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (packet_id, order_id)
+        WHERE packet.packet_id = taking.packet_id AND packet.order_id IS NULL
+        RETURNING 1
+    """
+    return Write(sql, (",".join(packet_ids), order_ids), len(packet_ids))
+
+
+def give_back(packet_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
+    """Put packets back on the shelf, if these orders have them."""
+    sql = """
+        UPDATE packet SET order_id = NULL
+        FROM unnest(string_to_array($1, ','), $2::uuid[]) AS giving (packet_id, order_id)
+        WHERE packet.packet_id = giving.packet_id AND packet.order_id = giving.order_id
+    """
+    return Write(sql, (",".join(packet_ids), order_ids))
 
 
 async def close(tx: Transaction, packet_ids: Sequence[str]) -> None:
@@ -119,12 +119,18 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[st
 
 
 async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> None:
-    """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile."""
+    """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile.
+
+    And make them another version: whoever has read one before must look again.
+    """
     await tx.execute(
         """
-        SELECT FROM reservation
-        WHERE order_id IN (SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL)
-        ORDER BY order_id FOR UPDATE
+        WITH held AS MATERIALIZED (
+            SELECT order_id FROM reservation
+            WHERE order_id IN (SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL)
+            ORDER BY order_id FOR UPDATE
+        )
+        UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
         """,
         packet_ids,
     )
@@ -180,5 +186,8 @@ async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
     return retired
 
 
-def _skip(waiting: bool) -> str:
-    return "" if waiting else "SKIP LOCKED"
+def _lock(tx: Transaction, *, waiting: bool) -> str:
+    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
+    if not tx.is_in_transaction():
+        return ""
+    return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"

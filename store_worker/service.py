@@ -24,6 +24,7 @@ def service(settings: Settings) -> Service:
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
+        optimistic=True,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=(
             *sweeper.jobs(

@@ -12,9 +12,11 @@ from bench.workload import Ask, Workload, sku, store_id, zone
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.transport.addresses import OUTCOMES
-from messages.transport.outbox import keep, pack
+from messages.transport.outbox import forget, keep, pack
 from messages.transport.postgres import locking
 from messages.transport.service import Incoming, Said, Service
+from messages.transport.timeline import tell
+from messages.transport.writing import write
 
 BATCH = 500
 RELAY_AFTER_SECONDS = 15.0
@@ -62,7 +64,9 @@ class Stage:
         order_ids = {heard.message.order_id for heard in batch if heard.message.order_id}
         await tx.execute(f"BEGIN;{locking(self.service.locks, order_ids)}")
         handled = await self.service.handle(tx, batch, False)  # noqa: FBT003  the type of handlers has no names
-        rows = await keep(tx, pack(handled.said), handled.story, self.confirmed, RELAY_AFTER_SECONDS)
+        rows = pack(handled.said)
+        kept = keep(rows, RELAY_AFTER_SECONDS)
+        await write(tx, [*handled.writes, *tell(handled.story), *kept, *forget(self.confirmed)])
         await tx.execute("COMMIT")
         self.confirmed = [row.id for row in rows]
         return handled.said

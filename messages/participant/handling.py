@@ -13,7 +13,7 @@ from messages.participant.participant import Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
-from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction
+from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction, Write
 
 
 async def handle(participant: Participant, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
@@ -25,18 +25,13 @@ async def handle(participant: Participant, tx: Transaction, documents: Sequence[
     batch = Batch(participant, clock, pools, known)
     for document in documents:
         batch.hear(document)
-    await write(tx, participant, batch.changes())
+    batch.handled.writes = writes(participant, batch.changes())
     return batch.handled
 
 
-async def write(tx: Transaction, participant: Participant, changes: Sequence[Change]) -> None:
+def writes(participant: Participant, changes: Sequence[Change]) -> list[Write]:
     """Write reservations and what follows for the units."""
-    if not changes:
-        return
-    await queries.write(tx, changes)
-    moves = moves_of(changes)
-    if moves:
-        await participant.units.move(tx, moves)
+    return [*queries.write(changes), *participant.units.move(moves_of(changes))]
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """What makes a worker a participant: its name, its words for the answers, and its units."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -9,7 +9,7 @@ from messages.contracts.message import Message
 from messages.contracts.participation import OutcomeRequested
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.reservation import Decision, Say, Terms
-from messages.transport.service import Transaction
+from messages.transport.service import Transaction, Write
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Units(Protocol):
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
         """Lock free units of every shelf, at most as many as needed, best first. `waiting`: wait for locked ones."""
 
-    async def move(self, tx: Transaction, moves: Moves) -> None:
-        """Write who has what. Raises Collision if a taken unit was not free."""
+    def move(self, moves: Moves) -> Iterable[Write]:
+        """Write who has what. A unit that is taken must be free."""
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
         """Their fulfilled reservations are being pruned."""

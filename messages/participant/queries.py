@@ -7,11 +7,27 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from messages.participant.reservation import Reservation, State
-from messages.transport.postgres import Collision
-from messages.transport.service import Transaction
+from messages.transport.service import Transaction, Write
+from messages.transport.versioned import Column, Table
 
-COLUMNS = """order_id, state, reason, unit_ids, expires_at, not_after, assigned_at, completed, inquiries,
-    due_at, forget_at, traceparent"""
+STATES = {state.value: state for state in State}
+
+COLUMNS = {
+    "order_id": Column("uuid"),
+    "state": Column("text"),
+    "reason": Column("text"),
+    "unit_ids": Column("text", ",".join, "string_to_array({}, ',')"),  # no identifier contains a comma
+    "expires_at": Column("timestamptz"),
+    "not_after": Column("timestamptz"),
+    "assigned_at": Column("timestamptz"),
+    "completed": Column("boolean"),
+    "inquiries": Column("smallint"),
+    "due_at": Column("timestamptz"),
+    "forget_at": Column("timestamptz"),
+    "traceparent": Column("text"),
+}
+TABLE = Table("reservation", Reservation._fields, COLUMNS, now="changed_at")
+READ = f"{', '.join(COLUMNS)}, version"
 
 
 class Change(NamedTuple):
@@ -25,7 +41,7 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
     """The clock, and the reservations that exist. Their rows have been locked by an earlier statement."""
     rows = await tx.fetch(
         f"""
-        SELECT clock_timestamp(), {COLUMNS},
+        SELECT clock_timestamp(), {READ},
             CASE state WHEN 'reserved' THEN (SELECT min(reason) FROM unfit WHERE unfit.order_id = r.order_id) END
         FROM (SELECT) AS always LEFT JOIN reservation AS r ON r.order_id = ANY ($1::uuid[])
         """,  # noqa: S608  our own column names
@@ -34,44 +50,21 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
     return rows[0][0], {row[1]: _reservation(row) for row in rows if row[1] is not None}
 
 
-async def write(tx: Transaction, changes: Sequence[Change]) -> None:
-    """Write what has changed. Raises Collision where a row is no longer as it was read, or exists by now."""
-    written = await tx.fetchval(
-        """
-        WITH change AS MATERIALIZED (
-            SELECT * FROM unnest(
-                $1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-                $8::timestamptz[], $9::timestamptz[], $10::boolean[], $11::smallint[], $12::timestamptz[],
-                $13::timestamptz[], $14::text[]
-            ) AS change (
-                order_id, old_state, old_completed, state, reason, unit_ids, expires_at,
-                not_after, assigned_at, completed, inquiries, due_at,
-                forget_at, traceparent
-            )
-        ), inserted AS (
-            INSERT INTO reservation (order_id, state, reason, unit_ids, expires_at, not_after, assigned_at,
-                completed, inquiries, due_at, forget_at, traceparent, changed_at)
-            SELECT order_id, state, reason, string_to_array(unit_ids, ','), expires_at, not_after, assigned_at,
-                completed, inquiries, due_at, forget_at, traceparent, clock_timestamp()
-            FROM change WHERE old_state = 'absent' ORDER BY order_id
-            ON CONFLICT DO NOTHING
-            RETURNING order_id
-        ), updated AS (
-            UPDATE reservation AS r
-            SET state = change.state, reason = change.reason, unit_ids = string_to_array(change.unit_ids, ','),
-                not_after = change.not_after, assigned_at = change.assigned_at, completed = change.completed,
-                inquiries = change.inquiries, due_at = change.due_at, forget_at = change.forget_at,
-                changed_at = clock_timestamp()
-            FROM change
-            WHERE r.order_id = change.order_id AND r.state = change.old_state AND r.completed = change.old_completed
-            RETURNING r.order_id
-        )
-        SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated)
-        """,
-        *zip(*map(_parameters, changes), strict=True),
-    )
-    if written != len(changes):
-        raise Collision(f"{len(changes) - written} of {len(changes)} reservations have changed since they were read")
+def write(changes: Sequence[Change]) -> list[Write]:
+    """Create reservations that were absent, and write what has changed in the others."""
+    new = [change.after for change in changes if change.before.state is State.ABSENT]
+    writes = TABLE.insert(new) + TABLE.update(change for change in changes if change.before.state is not State.ABSENT)
+    return _in_time(writes, [after.expires_at for before, after in changes if _is_assigned_now(before, after)])
+
+
+def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Write]:
+    """A lease that is assigned must not be over by the time its row is written, however long that had to wait."""
+    ends = [end for end in leases if end is not None]
+    return [writes[0]._replace(before=min(ends)), *writes[1:]] if ends else writes
+
+
+def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
+    return before.state is State.RESERVED and after.state is State.ASSIGNED
 
 
 async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:
@@ -79,7 +72,7 @@ async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservat
     rows = await tx.fetch(
         f"""
         WITH due AS MATERIALIZED (
-            SELECT {COLUMNS} FROM reservation WHERE due_at <= statement_timestamp()
+            SELECT {READ} FROM reservation WHERE due_at <= statement_timestamp()
             ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
         )
         SELECT clock_timestamp(), due.*, NULL FROM due
@@ -92,7 +85,10 @@ async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservat
 async def postpone(tx: Transaction, order_id: UUID, seconds: float) -> None:
     """Keep a reservation that nothing can be done about out of the sweeper's way for a while."""
     await tx.execute(
-        "UPDATE reservation SET due_at = clock_timestamp() + make_interval(secs => $2) WHERE order_id = $1",
+        """
+        UPDATE reservation SET version = version + 1, due_at = clock_timestamp() + make_interval(secs => $2)
+        WHERE order_id = $1
+        """,
         order_id,
         seconds,
     )
@@ -129,24 +125,4 @@ async def attempt(tx: Transaction) -> AsyncIterator[None]:
 
 def _reservation(row: Any) -> Reservation:
     _, order_id, state, reason, unit_ids, *rest = row
-    return Reservation(order_id, State(state), reason, tuple(unit_ids), *rest)
-
-
-def _parameters(change: Change) -> tuple[Any, ...]:
-    before, after = change
-    return (
-        after.order_id,
-        before.state,
-        before.completed,
-        after.state,
-        after.reason,
-        ",".join(after.unit_ids),  # no identifier contains a comma
-        after.expires_at,
-        after.not_after,
-        after.assigned_at,
-        after.completed,
-        after.inquiries,
-        after.due_at,
-        after.forget_at,
-        after.traceparent,
-    )
+    return Reservation(order_id, STATES[state], reason, tuple(unit_ids), *rest)

@@ -62,6 +62,8 @@ class Reservation(NamedTuple):
     forget_at: datetime | None = None
     """When the row may be pruned."""
     traceparent: str = ""
+    version: int = 0
+    """Counted up by each write, which fails if somebody else has written in the meantime."""
     unfit: str | None = None
     """Why a unit that is held must not be assigned; not a column, but looked up with the row."""
 

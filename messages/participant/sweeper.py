@@ -6,13 +6,14 @@ from functools import partial
 
 from messages.participant import queries
 from messages.participant.due import fall_due
-from messages.participant.handling import write
+from messages.participant.handling import writes
 from messages.participant.participant import Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
+from messages.transport.writing import write
 
 SWEEP_BATCH = 200
 PRUNE_BATCH = 2_000
@@ -70,7 +71,7 @@ async def _settle(participant: Participant, tx: Transaction, due: Sequence[Due])
         decision = fall_due(reservation, clock, participant.terms)
         changes.append(Change(reservation, decision.reservation))
         _report(participant, decision, handled)
-    await write(tx, participant, changes)
+    await write(tx, writes(participant, changes))
     return handled
 
 

@@ -1,6 +1,6 @@
 """Where messages go: the exchanges, and who is behind which key."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REQUESTS = "requests"
 """Topic exchange, written by clients: one document a message."""
@@ -14,8 +14,7 @@ DEAD_LETTERS = "dead_letters"
 """Direct exchange, written by the broker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where a message goes. What goes to `outcomes` travels one document a message, the rest in envelopes."""
 
     exchange: str

@@ -13,12 +13,15 @@ from messages.transport.document import Reader, documents_in
 from messages.transport.intake import Intake, Taken
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.postgres import Collision, is_infrastructure
-from messages.transport.service import Incoming, Malformed
+from messages.transport.service import Gathering, Incoming, Malformed
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 
 QUIET_COLLISIONS = 3
+GATHERED = 20
+"""Documents. Of more than so many, what belongs to some has come in any case, and what belongs to others never will."""
+GATHER_SECONDS = 0.003
 
 
 class Draining(Exception):
@@ -32,14 +35,21 @@ class Heard:
     readable: list[Incoming] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
 
+    @property
+    def documents(self) -> int:
+        return len(self.readable) + len(self.malformed)
+
 
 class Consumer:
     """Handles one batch after the other until told to stop."""
 
-    def __init__(self, reader: Reader, intake: Intake, transactor: Transactor) -> None:
+    def __init__(
+        self, reader: Reader, intake: Intake, transactor: Transactor, gathering: Gathering | None = None
+    ) -> None:
         self._reader = reader
         self._intake = intake
         self._transactor = transactor
+        self._gathering = gathering
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -65,12 +75,27 @@ class Consumer:
                     raise
                 await self._wait_out(error, backoff)
 
-    async def _handle(self, batch: Sequence[Taken]) -> None:
+    async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()
-        for heard in self._hear(batch):
+        parts = list(self._hear(batch))
+        if self._gathering is not None and len(parts) == 1 and parts[0].documents <= GATHERED:
+            await self._gather(self._gathering, batch, parts[0])
+        for heard in parts:
             await self._settle(heard)
         await self._intake.acknowledge(batch)
         self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
+
+    async def _gather(self, gathering: Gathering, batch: list[Taken], heard: Heard) -> None:
+        """Wait a moment for what belongs to these few documents, and take it with them."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + GATHER_SECONDS
+        while not self._stopping.is_set() and gathering.is_incomplete(heard.readable) and (left := until - clock()) > 0:
+            more = await self._intake.more(left, batch)
+            batch += more
+            for part in self._hear(more):
+                heard.readable += part.readable
+                heard.malformed += part.malformed
+        gathering.close(heard.readable)
 
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
         """In one part, unless a single envelope holds more than a transaction should."""
@@ -87,7 +112,9 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
-                handled = await self._transactor.handle(heard.readable, heard.malformed, waiting=waiting)
+                handled = await self._transactor.handle(
+                    heard.readable, heard.malformed, waiting=waiting, locking_first=backoff.tries > 0
+                )
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
                 # What can only be parked has no other way to go: then it is the parking that fails.

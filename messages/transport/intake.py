@@ -1,6 +1,7 @@
 """Which documents come next: answers before new work, and new work only while few enough orders are undecided."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,16 @@ class Intake:
         if intake.arrived and not taken:
             await self._full_house()
         return taken
+
+    async def more(self, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
+        """What comes first and arrives within `seconds`, as far as it fits beside what was taken; perhaps nothing."""
+        if self.quiet:
+            self._arrived.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), seconds)
+        documents = self.documents - sum(each.documents for each in taken)
+        size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
+        return self._take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch: the last of each channel, and with it all before."""

@@ -1,15 +1,16 @@
 """What a transaction wants said: kept as envelopes with it, published after it, deleted once confirmed."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import getrandbits
 
 import jiter
 
 from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.document import write
-from messages.transport.service import Note, Said, Transaction
+from messages.transport.service import Said, Transaction, Write
 
 ENVELOPE_DOCUMENTS = 500
 ENVELOPE_BYTES = 1_048_576
@@ -22,7 +23,8 @@ class Row:
     to: Address
     body: bytes
     documents: int
-    id: int = 0
+    id: int = field(default_factory=lambda: getrandbits(63))
+    """Chosen by whoever packs it: among so many numbers two never meet."""
 
 
 def pack(said: Iterable[Said]) -> list[Row]:
@@ -66,39 +68,25 @@ def _single(to: Address, document: bytes, *, mandatory: bool) -> Envelope:
 
 
 KEEP = """
-    WITH gone AS (DELETE FROM outbox WHERE id = ANY ($1::bigint[])),
-    told AS (
-        INSERT INTO timeline (order_id, at, event, detail, message_id)
-        SELECT order_id, clock_timestamp(), event, detail, message_id
-        FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[]) AS note (order_id, event, detail, message_id)
-    )
-    INSERT INTO outbox (exchange, key, body, documents, publish_after)
-    SELECT exchange, key, body, documents, clock_timestamp() + make_interval(secs => $10)
-    FROM unnest($6::text[], $7::text[], $8::bytea[], $9::integer[]) WITH ORDINALITY
-        AS said (exchange, key, body, documents, position)
-    ORDER BY position
-    RETURNING id
+    INSERT INTO outbox (id, exchange, key, body, documents, publish_after)
+    SELECT id, exchange, key, body, documents, clock_timestamp() + make_interval(secs => $6)
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[])
+        AS said (id, exchange, key, body, documents)
 """
+FORGET = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
 
 
-async def keep(
-    tx: Transaction, rows: Sequence[Row], story: Sequence[Note], confirmed: Collection[int], relay_after_seconds: float
-) -> list[Row]:
-    """Keep what is to be said and told, and delete what was confirmed; return the rows with their ids."""
-    ids = await tx.fetch(
-        KEEP,
-        list(confirmed),
-        [note.order_id for note in story],
-        [note.event for note in story],
-        [note.detail for note in story],
-        [note.message_id for note in story],
-        [row.to.exchange for row in rows],
-        [row.to.key for row in rows],
-        [row.body for row in rows],
-        [row.documents for row in rows],
-        relay_after_seconds,
-    )
-    return [Row(row.to, row.body, row.documents, kept["id"]) for row, kept in zip(rows, ids, strict=True)]
+def keep(rows: Sequence[Row], relay_after_seconds: float) -> Iterator[Write]:
+    """Keep what is to be said; a relay says it if nobody has, so long after."""
+    if rows:
+        columns = zip(*((row.id, *row.to, row.body, row.documents) for row in rows), strict=True)
+        yield Write(KEEP, (*columns, relay_after_seconds))
+
+
+def forget(confirmed: Collection[int]) -> Iterator[Write]:
+    """Delete what is safely with the broker."""
+    if confirmed:
+        yield Write(FORGET, (list(confirmed),))
 
 
 async def claim_overdue(tx: Transaction, limit: int, relay_after_seconds: float) -> list[Row]:
@@ -117,7 +105,3 @@ async def claim_overdue(tx: Transaction, limit: int, relay_after_seconds: float)
         relay_after_seconds,
     )
     return [Row(Address(row["exchange"], row["key"]), row["body"], row["documents"], row["id"]) for row in rows]
-
-
-async def delete(tx: Transaction, ids: Collection[int]) -> None:
-    await tx.execute("DELETE FROM outbox WHERE id = ANY ($1::bigint[])", list(ids))

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Collection
-from typing import Any, cast
+from collections.abc import AsyncIterator, Collection, Coroutine
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +14,8 @@ from messages.transport.backoff import Backoff
 from messages.transport.service import Transaction
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 LAST_WORD_SECONDS = 1.0
 """How long a connection on its way out of a transaction may take."""
@@ -26,10 +28,8 @@ UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 # A handler went on after an error of its own statement, and would each time.
 ABORTED = "25P02"
 
-
-FEW = 20
-"""Documents. For so many, to plan each statement anew costs more than a plan that was made for any number."""
-GENERIC_PLANS = "SET LOCAL plan_cache_mode = force_generic_plan;"
+BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
+"""Whoever has begun a transaction waits his turn; whoever tries without soon tries again with one."""
 
 
 class Aborted(Exception):
@@ -94,17 +94,22 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
         """Begin together with the statement `opening`, in one round trip; commit at the end of the block."""
+        async with self.session() as tx:
+            try:
+                await tx.execute(f"{BEGIN}{opening}")
+                yield tx
+            except BaseException:
+                await _roll_back(tx)
+                raise
+            await _commit(tx)
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Transaction]:
+        """A connection on which each statement is a transaction of its own."""
         assert self._pool is not None, "the database is not open"
         try:
             async with self._pool.acquire(timeout=5.0) as connection:
-                tx = cast("Transaction", connection)
-                try:
-                    await tx.execute(f"BEGIN;{opening}")
-                    yield tx
-                except BaseException:
-                    await _roll_back(tx)
-                    raise
-                await _commit(tx)
+                yield cast("Transaction", connection)
         except Exception as error:
             self.reachable = self.reachable and not _is_unreachable(error)
             raise
@@ -122,25 +127,22 @@ class Database:
             server_settings={
                 "application_name": self._application_name,
                 "jit": "off",
-                # Every statement here finds its rows by key or index. Plans are kept for good once a statement was
-                # run a few times, and one made while a table was still small would read the whole of it for ever.
+                # Every statement here finds its rows by key or index, however many they are. So one plan is kept for
+                # good; it must not be one that was made while a table was small and reads the whole of it for ever.
                 "enable_seqscan": "off",
                 "enable_hashjoin": "off",
                 "enable_mergejoin": "off",
+                "plan_cache_mode": "force_generic_plan",
+                "lock_timeout": "50ms",
                 "idle_in_transaction_session_timeout": "60s",
                 "statement_timeout": "60s",
             },
         )
 
 
-def opening(table: str, order_ids: Collection[UUID], documents: int) -> str:
-    """What a batch begins with, in the same message as BEGIN: how to plan, and the locks."""
-    return f"{GENERIC_PLANS if documents <= FEW else ''}{locking(table, order_ids)}"
-
-
-def locking(table: str, order_ids: Collection[UUID]) -> str:
+def locking(table: str | None, order_ids: Collection[UUID]) -> str:
     """The statement that locks the rows of these orders, in one order for everybody, so that nobody deadlocks."""
-    if not order_ids:
+    if table is None or not order_ids:
         return ""
     ids = ",".join(str(order_id) for order_id in order_ids)
     # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels
@@ -148,15 +150,18 @@ def locking(table: str, order_ids: Collection[UUID]) -> str:
     return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"
 
 
-async def _commit(tx: Transaction) -> None:
-    """Nothing cancels a COMMIT half way: it could succeed all the same, and unreplicated."""
-    committing = asyncio.ensure_future(tx.execute("COMMIT"))
+async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
+    """Nothing cancels a commit half way: it could succeed all the same, and unreplicated."""
+    task = asyncio.ensure_future(committing)
     try:
-        status = await asyncio.shield(committing)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([committing], timeout=LAST_WORD_SECONDS)
+        await asyncio.wait([task], timeout=LAST_WORD_SECONDS)
         raise
-    if status != "COMMIT":
+
+
+async def _commit(tx: Transaction) -> None:
+    if await uncancelled(tx.execute("COMMIT")) != "COMMIT":
         raise Aborted("the transaction had failed before it was to be committed")
 
 

@@ -7,6 +7,7 @@ from messages.transport.document import Reader
 from messages.transport.parked import Parked
 from messages.transport.postgres import is_infrastructure, locking
 from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.writing import write
 
 WAITING = True
 """Nothing looks again after a replay."""
@@ -37,9 +38,12 @@ class Replay:
     async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
         await tx.execute("SAVEPOINT replay")
         try:
-            if document.message.order_id is not None:
-                await tx.execute(locking(self._service.locks, [document.message.order_id]))
+            order_id = document.message.order_id
+            if order_id is not None and self._service.locks is not None:
+                await tx.execute(locking(self._service.locks, [order_id]))
             handled = await self._service.handle(tx, [document], WAITING)
+            await write(tx, handled.writes)
+            handled.writes = []
             await parked.discard(tx, [row.id])
         except Exception as error:
             if is_infrastructure(error):

@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from asyncpg import Connection
@@ -59,6 +60,17 @@ class Note(NamedTuple):
     message_id: UUID | None = None
 
 
+class Write(NamedTuple):
+    """A statement that changes rows, to be executed together with all others of its transaction."""
+
+    sql: str
+    arguments: Sequence[Any]
+    rows: int | None = None
+    """How many rows it must change, each of which it returns; any other number means that somebody else was first."""
+    before: datetime | None = None
+    """When it must be done, by the database's clock; None: whenever it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Something that a person should look at. Logged and counted once the transaction is committed."""
@@ -70,10 +82,11 @@ class Alarm:
 
 @dataclass(slots=True)
 class Handled:
-    """What a handler wants said and kept. Nothing here has left the process before the commit."""
+    """What a handler wants said, told and written. Nothing here has left the process before the commit."""
 
     said: list[Said] = field(default_factory=list)
     story: list[Note] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     look_again: list[Incoming] = field(default_factory=list)
     """Refused only because units were locked elsewhere: handled again, waiting, in a transaction of their own."""
@@ -101,6 +114,16 @@ class Job:
     """Whether there can be anything to do; if not, the run is done without asking the database."""
 
 
+class Gathering(Protocol):
+    """Knows which documents are better handled together."""
+
+    def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
+        """Whether something that belongs to these is to be expected at any moment."""
+
+    def close(self, documents: Sequence[Incoming]) -> None:
+        """These are handled now, with what belongs to them or without."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A process of the system. Its queues, bindings and tables follow from what stands here."""
@@ -114,10 +137,16 @@ class Service:
     """The queue of new work: `orders`, `reserve`."""
     first: str
     """The queue that is always drained before `intake`: `answers`, `settle`."""
-    locks: str
-    """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called."""
     migrations: Sequence[Path]
     """Folders of numbered .sql files, applied in this order after the transport's own."""
+    locks: str | None = None
+    """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
+    service locks what it reads."""
+    optimistic: bool = False
+    """All that `handle` does about orders are `Handled.writes` which name the versions it has read. So it may be tried
+    without locks and without a transaction, and again with them if somebody was there in between."""
+    gathering: Gathering | None = None
+    """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()
     undecided: Callable[[Transaction], Awaitable[int]] | None = None
     """How many orders are in the works; intake pauses at the limit. None: intake is never paused."""

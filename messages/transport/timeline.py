@@ -1,10 +1,26 @@
-"""The days of the timeline: prepared ahead, and dropped whole when they are old."""
+"""The stories of orders: a row a batch, a table a day. Days are prepared ahead, and dropped whole when they are old."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from messages.transport.service import Handled, Transaction
+from messages.transport.service import Handled, Note, Transaction, Write
 
 DAYS_AHEAD = 3
+TELL = """
+    INSERT INTO timeline (at, order_ids, events, details, message_ids)
+    VALUES (clock_timestamp(), $1::uuid[], $2::text, $3::text, $4::text)
+"""
+
+
+def tell(story: Sequence[Note]) -> Iterator[Write]:
+    """Keep these lines, in order, as one row: lists of what they say, one item a line."""
+    if story:
+        order_ids, events, details, message_ids = zip(*story, strict=True)
+        said = "\n".join(details)
+        if said.count("\n") >= len(story):
+            said = "\n".join(detail.replace("\n", " ") for detail in details)
+        ids = "\n".join([str(message_id) if message_id else "" for message_id in message_ids])
+        yield Write(TELL, (order_ids, "\n".join(events), said, ids))
 
 
 async def turn_days(tx: Transaction, days_kept: int) -> Handled:
@@ -47,7 +63,7 @@ async def _prepare(tx: Transaction, day: date) -> None:
     """What a day that nobody prepared left in `timeline_otherwise` moves into the day's own table."""
     name, following = f"timeline_{day:%Y%m%d}", day + timedelta(days=1)
     bounds = f"at >= '{day} 00:00+00' AND at < '{following} 00:00+00'"
-    await tx.execute(f"CREATE TABLE {name} (LIKE timeline)")
+    await tx.execute(f"CREATE TABLE {name} (LIKE timeline INCLUDING COMPRESSION INCLUDING STORAGE)")
     await tx.execute(
         f"WITH moved AS (DELETE FROM timeline_otherwise WHERE {bounds} RETURNING *)"  # noqa: S608  dates of our own
         f" INSERT INTO {name} SELECT * FROM moved"

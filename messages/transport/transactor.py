@@ -2,17 +2,22 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import structlog
 
-from messages.transport import outbox, parked
+from messages.transport import outbox, parked, timeline
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.outbox import Row
-from messages.transport.postgres import Database, opening
+from messages.transport.postgres import Collision, Database, locking, uncancelled
 from messages.transport.publisher import Publisher
 from messages.transport.service import Handled, Incoming, Malformed, Said, Service, Transaction
+from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
+
+LOCKED_BATCHES = 50
+"""So many batches lock first after one that was in vain: where there are several daemons, almost all."""
 
 
 class Transactor:
@@ -23,14 +28,23 @@ class Transactor:
     ) -> None:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
+        self._locked_batches = 0
         self.database = database
         self.publisher = publisher
         self.metrics = metrics
 
     async def handle(
-        self, documents: Sequence[Incoming], malformed: Sequence[Malformed] = (), *, waiting: bool = False
+        self,
+        documents: Sequence[Incoming],
+        malformed: Sequence[Malformed] = (),
+        *,
+        waiting: bool = False,
+        locking_first: bool = True,
     ) -> Handled:
-        """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises."""
+        """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises.
+
+        `locking_first`: even if the service could do without.
+        """
 
         async def work(tx: Transaction) -> Handled:
             handled = await self._service.handle(tx, documents, waiting) if documents else Handled()
@@ -42,20 +56,37 @@ class Transactor:
                     handled.said.extend([] if document.our_fault else self._answer(document))
             return handled
 
-        locked = {order_id for each in documents if (order_id := each.message.order_id) is not None}
-        handled = await self.run(work, opening(self._service.locks, locked, len(documents)))
+        order_ids = {order_id for each in documents if (order_id := each.message.order_id) is not None}
+        about_orders = not malformed and all(each.message.order_id is not None for each in documents)
+        if about_orders and not locking_first and not waiting and self._is_calm():
+            scope = self.database.session()
+        else:
+            scope = self.database.transaction(locking(self._service.locks, order_ids))
+        handled = await self._run(work, scope)
         self._count_heard(documents, malformed)
         return handled
 
-    async def run(self, work: Callable[[Transaction], Awaitable[Handled]], begin_with: str = "") -> Handled:
+    async def run(self, work: Callable[[Transaction], Awaitable[Handled]]) -> Handled:
         """Do `work` in a transaction that also keeps what it says; publish after the commit."""
+        return await self._run(work, self.database.transaction())
+
+    def _is_calm(self) -> bool:
+        """Whether it is worth trying without locks: nobody else has been in the way lately."""
+        self._locked_batches -= self._locked_batches > 0
+        return self._service.optimistic and not self._locked_batches
+
+    async def _run(
+        self, work: Callable[[Transaction], Awaitable[Handled]], scope: AbstractAsyncContextManager[Transaction]
+    ) -> Handled:
         confirmed = self.publisher.take_confirmed()
         try:
-            async with self.database.transaction(begin_with) as tx:
+            async with scope as tx:
                 handled = await work(tx)
-                rows = await self._keep(tx, handled, confirmed)
-        except BaseException:
+                rows = await self._write(tx, handled, confirmed)
+        except BaseException as error:
             self.publisher.give_back(confirmed)
+            if isinstance(error, Collision):
+                self._locked_batches = LOCKED_BATCHES
             raise
         self.publisher.offer(rows)
         self._report(handled)
@@ -68,11 +99,12 @@ class Transactor:
             log.exception("parked without an answer", message_id=document.message_id, order_id=document.order_id)
             return []
 
-    async def _keep(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
+    async def _write(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
         rows = outbox.pack(handled.said)
-        if not (rows or handled.story or confirmed):
-            return []
-        return await outbox.keep(tx, rows, handled.story, confirmed, self._relay_after_seconds)
+        kept = outbox.keep(rows, self._relay_after_seconds)
+        writing = write(tx, [*handled.writes, *timeline.tell(handled.story), *kept, *outbox.forget(confirmed)])
+        await (writing if tx.is_in_transaction() else uncancelled(writing))
+        return rows
 
     def _report(self, handled: Handled) -> None:
         for wire_type, number in Counter(type(said.message) for said in handled.said).items():

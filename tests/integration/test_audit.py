@@ -247,8 +247,7 @@ CORRUPTIONS = {
     ),
     "two outcomes were told": (
         "order_saga",
-        """INSERT INTO timeline SELECT '{placed}', now(), event, detail FROM timeline
-            WHERE order_id = '{refused}' AND event = 'OutcomeTold'""",
+        "INSERT INTO timeline VALUES (now(), ARRAY['{placed}'::uuid], 'OutcomeTold', 'not_placed', '')",
         ("I5", "{placed}", "outcome placed, but not_placed and placed was told"),
     ),
     "the outcome has been turned": (

@@ -1,16 +1,17 @@
 """The loop of a service: one transaction a batch, acknowledged after it; who is at fault decides what is done."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from messages.transport import consumer, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
-from messages.transport.postgres import FEW, Collision
-from messages.transport.service import Malformed, Said, Transaction
+from messages.transport.postgres import Collision
+from messages.transport.service import Incoming, Malformed, Said, Transaction
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,
@@ -20,6 +21,7 @@ from tests.integration.toy.service import (
     SHOUT,
     Bought,
     Fault,
+    Paid,
     bought,
     paid,
 )
@@ -413,20 +415,105 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
     assert await own_station.parked() == []
 
 
-@pytest.mark.parametrize(("documents", "mode"), [(FEW, "force_generic_plan"), (FEW + 1, "auto")])
-async def test_how_a_batch_is_planned_depends_on_how_many_documents_it_has(
-    station: Station, documents: int, mode: str
+class Pairs:
+    """Whatever is heard first belongs together two by two."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.closed: list[int] = []
+
+    def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
+        self.asked.set()
+        return len(documents) % 2 == 1 and isinstance(documents[0].message, Paid)
+
+    def close(self, documents: Sequence[Incoming]) -> None:
+        self.closed.append(len(documents))
+
+
+async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
+    station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 5.0)
+    station.toy.gathering = pairs = Pairs()
+    async with station.running() as running:
+        await running.ready()
+        await station.say(paid("one"))
+        await pairs.asked.wait()
+        await station.say(paid("other"))
+        await station.until_heard(2)
+        await station.say(bought("alone"))
+        await station.until_heard(3)
+    assert await station.batches() == [["one", "other"], ["alone"]]
+    assert pairs.closed == [2, 1]
+
+
+async def test_what_belongs_together_is_waited_for_no_longer_than_a_moment(station: Station) -> None:
+    station.toy.gathering = Pairs()
+    async with station.running():
+        await station.say(paid("one"))
+        await station.until_heard(1)
+
+
+async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
+    station.toy.gathering = pairs = Pairs()
+    async with station.running():
+        await station.say(paid("one"))
+        await pairs.asked.wait()
+    assert await station.heard() == ["one"]
+
+
+async def test_a_service_that_can_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
+    modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
-        seen.append(await tx.fetchval("SHOW plan_cache_mode"))
+        modes.append(tx.is_in_transaction())
+
+    for optimistic in (True, False):
+        station.toy.optimistic = optimistic
+        station.toy.faults.append(look)
+        async with station.running():
+            await station.say_together(bought("one"), bought("other"))
+            await station.until_heard(2 if optimistic else 4)
+    assert modes == [False, True]
+
+
+async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
+    station.toy.optimistic = True
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
 
     station.toy.faults.append(look)
-    await station.say(*numbered(documents))
+    await station.publish("bought", b"\xff")
+    await station.say(bought("one"))
     async with station.running():
-        await station.until_heard(documents)
-    assert seen == [mode]
+        await station.until_heard(1)
+    assert modes == [True]
+
+
+async def test_what_collided_is_handled_again_with_locks_and_so_is_what_comes_soon_after(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactor, "LOCKED_BATCHES", 3)
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    async def collide(tx: Transaction) -> None:
+        await look(tx)
+        raise Collision
+
+    station.toy.optimistic = True
+    station.toy.faults.extend([collide, look, look, look, look])
+    async with station.running():
+        for number in range(4):
+            await station.say(bought(str(number)))
+            await station.until_heard(number + 1)
+    assert modes == [False, True, True, True, False]
+    assert await station.heard() == ["0", "1", "2", "3"]
 
 
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
@@ -480,11 +567,11 @@ async def test_a_real_deadlock_costs_a_retry_and_parks_nothing(station: Station)
 
 
 async def test_a_transaction_that_could_not_lock_its_orders_leaves_a_clean_connection(
-    own_station: Station, caplog: pytest.LogCaptureFixture
+    own_station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgres, "BEGIN", "BEGIN;SET LOCAL lock_timeout = '50ms';")
     message = bought("a")
     await own_station.rows("INSERT INTO purchase VALUES ($1, 0)", message.order_id)
-    await own_station.rows("ALTER DATABASE " + own_station.url.rpartition("/")[2] + " SET lock_timeout = '50ms'")
     other = await asyncpg.connect(own_station.url)
     await other.execute("BEGIN; UPDATE purchase SET times = 1")
     async with own_station.running() as running:

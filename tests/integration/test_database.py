@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from messages.transport.postgres import FEW, Aborted, Collision, Database, is_infrastructure, locking, opening
+from messages.transport.postgres import Aborted, Collision, Database, is_infrastructure, locking
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, until
 
@@ -93,20 +93,9 @@ async def test_rows_are_locked_in_the_order_of_their_ids_wherever_they_stand(
     await locking_both
 
 
-@pytest.mark.parametrize(
-    ("documents", "mode"), [(1, "force_generic_plan"), (FEW, "force_generic_plan"), (FEW + 1, "auto")]
-)
-async def test_few_documents_are_not_worth_a_plan_of_their_own(
-    station: Station, database: Database, documents: int, mode: str
-) -> None:
-    order_id = uuid4()
-    await station.rows("INSERT INTO purchase VALUES ($1, 1)", order_id)
-    async with database.transaction(opening("purchase", [order_id], documents)) as tx:
-        assert await tx.fetchval("SHOW plan_cache_mode") == mode
-        with pytest.raises(asyncpg.LockNotAvailableError):
-            await station.rows("SELECT FROM purchase FOR UPDATE NOWAIT")
-    async with database.transaction() as tx:
-        assert await tx.fetchval("SHOW plan_cache_mode") == "auto"
+async def test_no_statement_is_planned_twice(database: Database) -> None:
+    async with database.session() as tx:
+        assert await tx.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
 
 
 def test_no_orders_need_no_lock() -> None:

@@ -23,6 +23,7 @@ from messages.contracts.delivery import (
 from messages.contracts.order import OrderPlaced
 from messages.participant.participant import Moves
 from messages.transport.postgres import Collision
+from messages.transport.writing import write
 from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, in_seconds
 
@@ -163,7 +164,7 @@ async def test_an_order_can_let_go_only_of_its_own_agent(delivery: Worker, order
     await delivery.hear(reserve(order))
 
     async with delivery.database.transaction() as tx:
-        await Agents().move(tx, Moves(given_back=[("A-1", uuid4())]))
+        await write(tx, [*Agents().move(Moves(given_back=[("A-1", uuid4())]))])
 
     assert await delivery.stock() == {"A-1": "reserved"}
 
@@ -174,7 +175,7 @@ async def test_an_order_can_take_only_an_idle_agent(delivery: Worker, order: UUI
 
     with pytest.raises(Collision):
         async with delivery.database.transaction() as tx:
-            await Agents().move(tx, Moves(taken=[("A-1", uuid4())]))
+            await write(tx, [*Agents().move(Moves(taken=[("A-1", uuid4())]))])
 
     assert await delivery.stock() == {"A-1": "reserved"}
 

@@ -12,7 +12,10 @@ from messages.transport.migrating import OWN_MIGRATIONS, ChangedMigration, migra
 from messages.transport.service import Transaction
 from tests.integration.toy.service import MIGRATIONS
 
-OWN = "messages.transport/0001_create_outbox_parked_and_timeline.sql"
+OWN = [
+    "messages.transport/0001_create_outbox_parked_and_timeline.sql",
+    "messages.transport/0002_write_in_one_statement.sql",
+]
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ async def applied(connection: Transaction) -> list[str]:
 
 
 async def test_everything_is_applied_to_an_empty_database_in_order(connection: Transaction, folder: Path) -> None:
-    names = [OWN, "shop/0001_create_shelf.sql", "shop/0002_fill_shelf.sql"]
+    names = [*OWN, "shop/0001_create_shelf.sql", "shop/0002_fill_shelf.sql"]
     assert await migrate(connection, [folder]) == names
     assert await applied(connection) == names
     assert await connection.fetchval("SELECT count(*) FROM shelf") == 2
@@ -73,7 +76,7 @@ async def test_only_what_is_new_is_applied(connection: Transaction, folder: Path
 async def test_eight_at_once_apply_each_file_once(empty_url: str, folder: Path) -> None:
     connections = [await asyncpg.connect(empty_url) for _ in range(8)]
     did = await asyncio.gather(*(migrate(connection, [folder]) for connection in connections))
-    assert sorted(len(names) for names in did) == [0] * 7 + [3]
+    assert sorted(len(names) for names in did) == [0] * 7 + [len(OWN) + 2]
     assert await connections[0].fetchval("SELECT count(*) FROM shelf") == 2
     for connection in connections:
         await connection.close()
@@ -108,7 +111,7 @@ async def test_a_file_that_cannot_be_noted_down_is_not_applied(connection: Trans
     (folder / "0003_mistake.sql").write_text("DROP TABLE schema_migrations")
     with pytest.raises(asyncpg.UndefinedTableError):
         await migrate(connection, [folder])
-    assert len(await applied(connection)) == 3
+    assert len(await applied(connection)) == len(OWN) + 2
 
 
 async def test_who_fails_leaves_the_way_free_for_others(connection: Transaction, empty_url: str, folder: Path) -> None:
@@ -130,7 +133,7 @@ async def test_a_name_does_not_depend_on_where_the_package_is_installed(tmp_path
         (folder.parent / "__init__.py").touch()
         (folder / "0001_create_shelf.sql").touch()
         names.append([migration.name for migration in migrations_in([folder])])
-    assert names[0] == names[1] == [OWN, "shop/0001_create_shelf.sql"]
+    assert names[0] == names[1] == [*OWN, "shop/0001_create_shelf.sql"]
 
 
 def test_files_are_taken_in_the_order_of_their_numbers_and_folders_in_the_order_given(folder: Path) -> None:
@@ -139,7 +142,7 @@ def test_files_are_taken_in_the_order_of_their_numbers_and_folders_in_the_order_
     (folder / "notes.sql").touch()
     names = [migration.name for migration in migrations_in([folder, MIGRATIONS])]
     assert names == [
-        OWN,
+        *OWN,
         "shop/0001_create_shelf.sql",
         "shop/0002_fill_shelf.sql",
         "shop/0010_later.sql",
@@ -161,7 +164,7 @@ async def test_a_daemon_that_asks_while_another_migrates_is_not_told_half_of_it(
     async with connection.transaction():
         await connection.execute("CREATE TABLE schema_migrations (name text PRIMARY KEY, checksum text NOT NULL)")
         other = await asyncpg.connect(empty_url)
-        assert len(await asyncio.wait_for(pending(other, [folder]), 5)) == 3
+        assert len(await asyncio.wait_for(pending(other, [folder]), 5)) == len(OWN) + 2
         await other.close()
 
 
@@ -186,6 +189,6 @@ async def test_the_reader_may_read_what_is_published_and_nothing_else(
 
 
 def test_the_transport_s_own_migrations_come_first() -> None:
-    assert migrations_in([])[0].name == OWN
+    assert [migration.name for migration in migrations_in([])] == OWN
     assert OWN_MIGRATIONS.is_dir()
     assert migrating.ADVISORY_LOCK < 2**63

@@ -21,6 +21,7 @@ from messages.contracts.participation import OutcomeRequested, Release
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
 from messages.transport.postgres import Collision, Database, locking
 from messages.transport.service import Handled, Incoming, Transaction
+from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle
 from order_saga.settings import Settings
@@ -162,7 +163,8 @@ async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_
 ) -> None:
     order = requested()
     async with database.transaction() as tx:
-        await handle(TERMS, tx, [incoming(order)], _waiting=False)
+        handled = await handle(TERMS, tx, [incoming(order)], _waiting=False)
+        await write(tx, handled.writes)
         other = asyncio.create_task(hear_once(database, order))
         await blocked(database)
     with pytest.raises(Collision):
@@ -173,13 +175,13 @@ async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_
 async def test_a_row_that_appears_between_locking_and_reading_cannot_be_overwritten(database: Database) -> None:
     """It was read without a lock; whoever changes it meanwhile wins, and the write that did not see it collides."""
     order = requested()
-    async with database.transaction(locking("saga", [order.order_id])) as tx:
+    async with database.session() as tx:
         await hear(database, order)
-        now, sagas = await queries.read(tx, [order.order_id])
+        _, sagas = await queries.read(tx, [order.order_id])
         await hear(database, AgentReserved(order_id=order.order_id))
+        writes = queries.write((saga, saga._replace(repeats=1)) for saga in sagas.values())
         with pytest.raises(Collision):
-            await queries.update(tx, sagas.values())
-        assert now is not None
+            await write(tx, writes)
 
 
 async def test_an_outcome_is_written_once(database: Database) -> None:
@@ -450,7 +452,9 @@ async def hear(database: Database, *messages: Message) -> Handled:
 async def hear_once(database: Database, *messages: Message) -> Handled:
     order_ids = {message.order_id for message in messages if message.order_id is not None}
     async with database.transaction(locking("saga", order_ids)) as tx:
-        return await handle(TERMS, tx, [incoming(message) for message in messages], _waiting=False)
+        handled = await handle(TERMS, tx, [incoming(message) for message in messages], _waiting=False)
+        await write(tx, handled.writes)
+        return handled
 
 
 async def look(database: Database, due: deadlines.Due) -> Handled:

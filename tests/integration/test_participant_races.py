@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeAlias
@@ -31,6 +31,7 @@ from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.postgres import Collision
 from messages.transport.service import Handled
+from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
@@ -93,7 +94,9 @@ async def in_flight(worker: Worker, *messages: Message) -> AsyncIterator[Handled
     waiting = False
     try:
         async with worker.database.transaction(locks(worker.service, messages)) as tx:
-            yield await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+            handled = await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+            await write(tx, handled.writes)
+            yield handled
     except Crash:
         return
 
@@ -181,7 +184,7 @@ async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order:
     released = known[order]._replace(state=State.RELEASED, reason="released", unit_ids=(), due_at=None)
     with pytest.raises(Collision):
         async with here.database.transaction() as tx:
-            await queries.write(tx, [Change(known[order], released._replace(forget_at=in_seconds(60)))])
+            await write(tx, queries.write([Change(known[order], released._replace(forget_at=in_seconds(60)))]))
     assert await here.holdings() == {order: "assigned"}
 
 
@@ -427,3 +430,96 @@ async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twin
     assert sum(isinstance(answer, AgentReserved) for each in answers for answer in each) == agents
     held = await delivery_twins[0].query("SELECT unnest(unit_ids) AS agent_id FROM published.holdings")
     assert sorted(row["agent_id"] for row in held) == [f"A-{n}" for n in range(agents)]
+
+
+# Without a lock
+
+
+@asynccontextmanager
+async def decided(worker: Worker, message: Message) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Within: it is decided on what was read without a lock, and yet to be written."""
+    waiting = False
+    async with worker.database.session() as tx:
+        handled = await worker.service.handle(tx, [heard(message)], waiting)
+        yield lambda: write(tx, handled.writes)
+
+
+async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    first = uuid4()
+
+    async with decided(here, reserve(order, milk=1)) as write_it:
+        assert await there.hear(reserve(first, milk=1)) == [PacketsReserved(order_id=first)]
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.holdings() == {first: "reserved"}
+    assert await here.stock() == {"M-1": "reserved"}
+
+
+async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with decided(here, reserve(order, milk=1)) as write_it:
+        await there.hear(release(order))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.holdings() == {order: "released"}
+    assert await here.stock() == {"M-1": "free"}
+
+
+async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in_between(
+    twins: Twins, order: UUID
+) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with decided(here, assign(order)) as write_it:
+        await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+
+
+async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
+    twins: Twins, order: UUID
+) -> None:
+    here, there = twins
+    waiting = False
+    await here.hear(stock("milk", "M-1"))
+
+    async with here.database.transaction() as tx, there.database.session() as other:
+        await tx.execute("SELECT FROM packet FOR UPDATE")
+        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], waiting)
+
+    assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
+
+
+async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, lease_seconds=1, milk=1))
+
+    async with decided(here, assign(order)) as write_it:
+        await there.query(UNTIL_THE_LEASE_IS_OVER)
+        with pytest.raises(Collision, match="too late"):
+            await write_it()
+
+    assert await here.hear(assign(order)) == [refused(order, "reservation_expired")]
+
+
+async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with in_flight(here, release(order)), decided(there, assign(order)) as write_it:
+        with pytest.raises(Collision):
+            await asyncio.wait_for(write_it(), 5)
+
+    assert await here.holdings() == {order: "released"}

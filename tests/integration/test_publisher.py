@@ -21,6 +21,7 @@ from messages.transport.publisher import Publisher
 from messages.transport.service import Handled, Incoming, Transaction
 from messages.transport.topology import Binding, Queue, Topology
 from messages.transport.transactor import Transactor
+from messages.transport.writing import write
 from tests.integration.toy.service import (
     COUNTED,
     ELSEWHERE,
@@ -242,7 +243,7 @@ async def test_no_two_relays_take_the_same_row(station: Station) -> None:
 
 async def test_a_row_that_is_not_overdue_is_left_to_its_publisher(station: Station) -> None:
     async with station.connection.transaction():
-        await outbox.keep(station.connection, [Row(COUNTED, b"{}", 1)], [], [], relay_after_seconds=60)
+        await write(station.connection, [*outbox.keep([Row(COUNTED, b"{}", 1)], relay_after_seconds=60)])
         assert await outbox.claim_overdue(station.connection, 10, relay_after_seconds=60) == []
 
 
@@ -320,7 +321,7 @@ async def test_a_confirmed_row_is_deleted_with_the_next_batch(station: Station, 
     ((first,),) = await station.rows("SELECT id FROM outbox")
     await desk.hear(bought("b"))
     ((second,),) = await station.rows("SELECT id FROM outbox")
-    assert second > first
+    assert second != first
 
 
 async def test_a_batch_that_failed_leaves_confirmed_rows_to_the_next(station: Station, desk: Desk) -> None:

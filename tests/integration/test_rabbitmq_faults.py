@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote, urlsplit
 
 import aio_pika
+import aiormq
 import pytest
-from aiormq.abc import ChannelFrame
+from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
-from messages.transport.addresses import ANSWERS, Address
+from messages.transport.addresses import ANSWERS, OUTCOMES, Address
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.confirms import ConfirmingChannel
-from messages.transport.rabbitmq.connection import open_channel
+from messages.transport.rabbitmq.consumer import RabbitSubscription
 from tests.conftest import NewVhost
 from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
@@ -90,6 +90,20 @@ async def test_publishing_over_a_network_that_breaks_says_false_and_never_raises
     assert await broker.publish([envelope()]) == [True]
 
 
+async def test_who_waits_for_confirms_hears_at_once_that_the_connection_is_lost(network: Network) -> None:
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=60)
+    await broker.start()
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    publishing = [asyncio.create_task(broker.publish([envelope(), envelope()])) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    network.flicker()
+    async with asyncio.timeout(3):
+        assert await asyncio.gather(*publishing) == [[False, False]] * 2
+    network.thaw()
+    await broker.close()
+
+
 async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
     broker: RabbitBroker, network: Network
 ) -> None:
@@ -122,24 +136,6 @@ async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
     await eventually(one_each)
 
 
-async def test_nothing_is_said_after_a_write_that_was_cut_short(network: Network) -> None:
-    """The broker never saw it, so it counts differently from then on, and would confirm the wrong envelopes."""
-    async with await aio_pika.connect(network.url) as connection:
-        channel = await ConfirmingChannel.over(await open_channel(connection, confirms=True))
-        stuck: asyncio.Queue[ChannelFrame] = asyncio.Queue(maxsize=1)
-        stuck.put_nowait(ChannelFrame.marshall(0, []))
-        writing, channel._underlay.write_queue = channel._underlay.write_queue, stuck
-        now = asyncio.get_running_loop().time()
-        cut_short = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + 0.1))
-        behind = asyncio.create_task(channel.publish([envelope(mandatory=False)], now + TIMEOUT_SECONDS))
-        (late,) = await cut_short
-        assert late is not None
-        assert late.cancelled()
-        assert await behind == [None]
-        assert not channel.usable
-        channel._underlay.write_queue = writing
-
-
 async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +153,25 @@ async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network.thaw()
     await until(lambda: broker.connected)
     assert await reader.take(1)
+    await broker.close()
+
+
+async def test_a_connection_is_not_taken_for_dead_while_only_messages_come(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with something to send sends no heartbeats, and aiormq does not see what it sends."""
+    monkeypatch.setattr(rabbitmq_connection, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(aiormq.Connection, "HEARTBEAT_GRACE_MULTIPLIER", 1)
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    reader = await Reader.of(broker, "work")
+    await until(lambda: broker.connected)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        assert await broker.publish([envelope()]) == [True]
+        (arrival,) = await reader.take(1)
+        assert arrival.failures == 0
+        await reader.acknowledge(arrival)
     await broker.close()
 
 
@@ -210,6 +225,36 @@ async def test_a_client_cannot_pass_a_fresh_message_off_as_one_that_failed(
     async with await aio_pika.connect(network.url) as connection, connection.channel() as channel:
         await channel.default_exchange.publish(aio_pika.Message(b"{}", headers={"x-delivery-count": 9}), "work")
     assert [arrival.failures for arrival in await reader.take(1)] == [0]
+
+
+async def test_what_is_on_its_way_when_a_subscription_is_stopped_is_not_taken(broker: RabbitBroker) -> None:
+    await broker.publish([envelope("x" * 1000 + str(number)) for number in range(2_000)])
+    reader = await Reader.of(broker, "work", prefetch=2_000)
+    await reader.take(1)
+    await reader.subscription.stop()
+    taken = len(reader.waiting)
+    other = await Reader.of(broker, "placed")
+    for _ in range(2):
+        await broker.publish([envelope(to=Address(OUTCOMES, "order_placed"))])
+        await other.take(1)
+    assert len(reader.waiting) == taken < 1_900
+
+
+async def test_what_is_on_its_way_when_a_consumer_is_lost_is_dropped_with_its_channel(broker: RabbitBroker) -> None:
+    await broker.publish([envelope("x" * 1000 + str(number)) for number in range(2_000)])
+    reader = await Reader.of(broker, "work", prefetch=2_000)
+    subscription = reader.subscription
+    assert isinstance(subscription, RabbitSubscription)
+    (first,) = await reader.take(1)
+    lost = subscription._epoch
+    assert first.epoch is lost
+    assert lost is not None
+    for told in lost.channel.underlay.on_consumer_cancel_callbacks:
+        told(Basic.Cancel("consumer"))
+    await until(lambda: subscription._epoch not in (lost, None))
+    arrivals = await reader.take(2_000)
+    assert {arrival.epoch for arrival in arrivals} == {subscription._epoch}
+    assert len(set(bodies(arrivals))) == 2_000
 
 
 async def test_an_existing_queue_with_other_arguments_is_named_and_waited_for(

@@ -22,6 +22,7 @@ from messages.contracts.store import (
 )
 from messages.participant.participant import Moves
 from messages.transport.postgres import Collision
+from messages.transport.writing import write
 from store_worker.packets import Packets
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -244,7 +245,7 @@ async def test_an_order_can_give_back_only_what_is_its_own(store: Worker, order:
     await store.hear(reserve(order, milk=1))
 
     async with store.database.transaction() as tx:
-        await Packets(3_600).move(tx, Moves(given_back=[("M-1", uuid4())]))
+        await write(tx, [*Packets(3_600).move(Moves(given_back=[("M-1", uuid4())]))])
 
     assert await store.stock() == {"M-1": "reserved"}
 
@@ -255,7 +256,7 @@ async def test_an_order_can_take_only_what_is_on_the_shelf(store: Worker, order:
 
     with pytest.raises(Collision):
         async with store.database.transaction() as tx:
-            await Packets(3_600).move(tx, Moves(taken=[("M-1", uuid4())]))
+            await write(tx, [*Packets(3_600).move(Moves(taken=[("M-1", uuid4())]))])
 
     assert await store.stock() == {"M-1": "reserved"}
 

@@ -28,7 +28,7 @@ async def turn(connection: Transaction) -> None:
 
 
 async def tell(connection: Transaction, at: datetime, event: str = "told") -> None:
-    await connection.execute("INSERT INTO timeline VALUES ($1, $2, $3, '', NULL)", uuid4(), at, event)
+    await connection.execute("INSERT INTO timeline VALUES ($1, ARRAY[$2::uuid], $3, '', '')", at, uuid4(), event)
 
 
 async def tables(connection: Transaction) -> dict[str, int]:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from messages.contracts.message import Message
 from messages.transport.postgres import Collision, Database, locking
 from messages.transport.service import Handled, Incoming, Service, Transaction
+from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -77,7 +78,9 @@ class Worker:
         while True:
             try:
                 async with self.database.transaction(locks(self.service, [each.message for each in documents])) as tx:
-                    return await self.service.handle(tx, documents, waiting)
+                    handled = await self.service.handle(tx, documents, waiting)
+                    await write(tx, handled.writes)
+                    return handled
             except Collision:
                 self.collisions += 1
 

@@ -22,6 +22,7 @@ from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.transactor import Transactor
+from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Process:
             undecided_limit=settings.undecided_limit,
             undecided=self._count_undecided if service.undecided else None,
         )
-        self._consumer = Consumer(self._reader, self._intake, self._transactor)
+        self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
         own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader))
         self._jobs = Jobs((*service.jobs, *own_jobs), self._transactor, lambda: self._intake.quiet)
@@ -162,7 +163,7 @@ class Process:
             return
         try:
             async with asyncio.timeout(LAST_WORD_SECONDS), self._database.transaction() as tx:
-                await outbox.delete(tx, confirmed)
+                await write(tx, list(outbox.forget(confirmed)))
         except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
             log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)
 

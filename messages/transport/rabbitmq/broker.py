@@ -4,11 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from aio_pika.abc import AbstractChannel
-
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.connection import Link, open_channel
+from messages.transport.rabbitmq.connection import Link
 from messages.transport.rabbitmq.consumer import RabbitSubscription
+from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.publisher import RabbitPublisher
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import Topology
@@ -58,14 +57,14 @@ class RabbitBroker:
         await self._publisher.close()
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
-    async def _channel_to_publish(self) -> AbstractChannel:
+    async def _channel_to_publish(self) -> FastChannel:
         return await self._channel(self._publishing, confirms=True)
 
-    async def _channel_to_consume(self) -> AbstractChannel:
+    async def _channel_to_consume(self) -> FastChannel:
         return await self._channel(self._consuming, confirms=False)
 
-    async def _channel(self, link: Link, *, confirms: bool) -> AbstractChannel:
+    async def _channel(self, link: Link, *, confirms: bool) -> FastChannel:
         connection = await link.connection()
         if self._topology is not None:
             await declare(connection, self._topology)
-        return await open_channel(connection, confirms=confirms)
+        return await FastChannel.on(connection, confirms=confirms)

@@ -1,101 +1,138 @@
-"""Many publishes in one write, each with a confirm of its own.
-
-aio-pika spends a task and several context managers on each publish. Here the same frames go out over the same channel
-for a third of the work, by way of the attributes that aiormq's own `basic_publish` uses.
-"""
+"""Many publishes in one write, and one wait for all their confirms."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
-
-from aio_pika import DeliveryMode
-from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import ChannelInvalidStateError
-from aiormq.abc import ChannelFrame, FrameType
-from aiormq.channel import Channel as UnderlayChannel
-from pamqp.body import ContentBody
-from pamqp.commands import Basic
-from pamqp.header import ContentHeader
+from typing import Final, TypeAlias
 
 from messages.transport.broker import Envelope
+from messages.transport.rabbitmq.connection import why
+from messages.transport.rabbitmq.fast_channel import FastChannel, Method
+from messages.transport.rabbitmq.frames import (
+    ACK_ID,
+    ID_BYTES,
+    NACK_ID,
+    RETURN_ID,
+    message_id,
+    published,
+    tag_and_bit,
+)
 
-Confirm: TypeAlias = "asyncio.Future[Any] | None"
-"""Done once the broker has it; failed if it was refused or returned; cancelled if it is late; None if never sent."""
+Failure: TypeAlias = str | None
+"""Why the broker is not known to have an envelope; None once it has it."""
+NOT_SENT: Final = "not sent"
+LATE: Final = "late"
+"""Nobody knows what became of it."""
+RETURNED: Final = "returned"
+"""No queue takes it."""
+REFUSED: Final = "refused"
+"""The queue does not take it now."""
 
 
 class ConfirmingChannel:
     """A channel that knows what is in flight on it. It is of no use any more once a confirm is late."""
 
-    def __init__(self, channel: AbstractChannel, underlay: UnderlayChannel) -> None:
-        self.channel = channel
-        self._underlay = underlay
+    def __init__(self, channel: FastChannel) -> None:
+        self.channel = channel.channel
+        self._channel = channel
         self._late = False
-
-    @classmethod
-    async def over(cls, channel: AbstractChannel) -> "ConfirmingChannel":
-        underlay = await channel.get_underlay_channel()
-        assert isinstance(underlay, UnderlayChannel)
-        return cls(channel, underlay)
+        self._last_tag = 0
+        self._all_settled_to = 0
+        self._in_flight: dict[int, tuple[_Call, int]] = {}
+        self._tags: dict[str, int] = {}
+        channel.hand_to(self)
+        channel.underlay.closing.add_done_callback(self._lose)
 
     @property
     def usable(self) -> bool:
-        return not self._late and not self._underlay.is_closed
+        return not self._late and self._channel.open
 
-    async def publish(self, envelopes: Sequence[Envelope], deadline: float) -> list[Confirm]:
+    async def publish(self, envelopes: Sequence[Envelope], deadline: float) -> list[Failure]:
         """Send all, and wait for the confirms until the loop's clock shows `deadline`."""
-        confirms: list[Confirm] = [None] * len(envelopes)
+        call = _Call(envelopes)
         try:
-            with suppress(TimeoutError, ChannelInvalidStateError):
-                async with asyncio.timeout_at(deadline):
-                    await self._send(envelopes, confirms)
-                    await _settled(confirms)
+            if self.usable:
+                self._send(call)
+            if call.unsettled:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await call.settled
         finally:
-            self._finish(envelopes, confirms)
-        return confirms
+            # What is said under its id again on this channel might be taken for what is still owed.
+            self._late |= call.unsettled > 0
+        return call.failures
 
-    async def _send(self, envelopes: Sequence[Envelope], confirms: list[Confirm]) -> None:
-        async with self._underlay.lock:
-            if self._late:
-                return  # it became so while this call waited for the lock, and its count may be wrong
-            frames: list[FrameType | ContentBody] = []
-            for position, envelope in enumerate(envelopes):
-                # A return names nothing but the message id: two of the same in flight would be mistaken for each other.
-                if envelope.message_id not in self._underlay.message_id_delivery_tag:
-                    confirms[position] = self._expect(envelope)
-                    frames += _frames(envelope, self._underlay.max_content_size)
-            await self._underlay.write_queue.put(ChannelFrame.marshall(self._underlay.number, frames))
+    def method(self, frames: bytes, start: int) -> Method:
+        if frames.startswith(ACK_ID, start):
+            self._confirm(frames, start, None)
+        elif frames.startswith(NACK_ID, start):
+            self._confirm(frames, start, REFUSED)
+        elif frames.startswith(RETURN_ID, start):
+            return Method.TAKEN_WITH_CONTENT
+        else:
+            return Method.LEFT
+        return Method.TAKEN
 
-    def _expect(self, envelope: Envelope) -> "asyncio.Future[Any]":
-        channel = self._underlay
-        channel.delivery_tag += 1
-        confirm = channel.create_future()
-        channel.confirmations[channel.delivery_tag] = confirm
-        channel.message_id_delivery_tag[envelope.message_id] = channel.delivery_tag
-        return confirm
+    def content(self, header: bytes, _: bytes) -> None:
+        """Of a message that is returned; its confirm comes next, and means nothing any more."""
+        tag = self._tags.get(message_id(header) or "")
+        if tag is not None:
+            call, position = self._in_flight[tag]
+            call.failures[position] = RETURNED
 
-    def _finish(self, envelopes: Sequence[Envelope], confirms: Sequence[Confirm]) -> None:
-        for envelope, confirm in zip(envelopes, confirms, strict=True):
-            if confirm is not None:
-                self._underlay.message_id_delivery_tag.pop(envelope.message_id, None)
-                # Nobody knows what became of it, nor, if the write was cut short, which tag the broker counts next.
-                self._late |= confirm.cancel()
+    def end_of_read(self) -> None:
+        """Every confirm has been dealt with as it came."""
+
+    def _send(self, call: "_Call") -> None:
+        """All or nothing, at once: the broker counts what it gets, and nobody can publish in between."""
+        number, max_body = self._channel.number, self._channel.underlay.max_content_size
+        written = [published(envelope, number, max_body) for envelope in call.envelopes]
+        fresh = []
+        for position, envelope in enumerate(call.envelopes):
+            # A return names nothing but the message id: two of the same in flight would be mistaken for each other.
+            if envelope.message_id not in self._tags:
+                self._last_tag += 1
+                self._tags[envelope.message_id] = self._last_tag
+                self._in_flight[self._last_tag] = (call, position)
+                call.failures[position] = LATE
+                fresh.append(written[position])
+        call.unsettled = len(fresh)
+        self._channel.send(b"".join(fresh))
+
+    def _confirm(self, frames: bytes, start: int, failure: Failure) -> None:
+        tag, multiple = tag_and_bit(frames, start + ID_BYTES)
+        if not multiple:
+            self._settle(tag, failure)
+            return
+        for each in range(self._all_settled_to + 1, tag + 1):
+            self._settle(each, failure)
+        self._all_settled_to = tag
+
+    def _settle(self, tag: int, failure: Failure) -> None:
+        found = self._in_flight.pop(tag, None)
+        if found is not None:
+            call, position = found
+            del self._tags[call.envelopes[position].message_id]
+            call.settle(position, failure)
+
+    def _lose(self, closing: "asyncio.Future[object]") -> None:
+        reason = type(why(closing) or ConnectionError()).__name__
+        for tag in list(self._in_flight):
+            self._settle(tag, reason)
 
 
-def _frames(envelope: Envelope, max_content_size: int) -> Iterator[FrameType | ContentBody]:
-    properties = Basic.Properties(
-        content_type=envelope.content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-        message_id=envelope.message_id,
-        message_type=envelope.wire_type,
-        correlation_id=envelope.correlation_id,
-    )
-    yield Basic.Publish(exchange=envelope.to.exchange, routing_key=envelope.to.key, mandatory=envelope.mandatory)
-    yield ContentHeader(body_size=len(envelope.body), properties=properties)
-    for start in range(0, len(envelope.body), max_content_size):
-        yield ContentBody(envelope.body[start : start + max_content_size])
+class _Call:
+    """What one call publishes, and what became of it so far."""
 
+    def __init__(self, envelopes: Sequence[Envelope]) -> None:
+        self.envelopes = envelopes
+        self.failures: list[Failure] = [NOT_SENT] * len(envelopes)
+        self.unsettled = 0
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-async def _settled(confirms: Sequence[Confirm]) -> None:
-    if sent := [confirm for confirm in confirms if confirm is not None]:
-        await asyncio.wait(sent)
+    def settle(self, position: int, failure: Failure) -> None:
+        if self.failures[position] != RETURNED:
+            self.failures[position] = failure
+        self.unsettled -= 1
+        if not self.unsettled and not self.settled.done():
+            self.settled.set_result(None)

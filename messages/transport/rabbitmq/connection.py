@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
-import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from yarl import URL
 
 from messages.transport.backoff import Backoff
+from messages.transport.rabbitmq.fast_lane import FastConnection
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Link:
     def __init__(self, url: str, name: str) -> None:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
         self.name = name
-        self._connection: AbstractConnection | None = None
+        self._connection: FastConnection | None = None
         self._opened = asyncio.Event()
         self._blocked = False
         self._closed = False
@@ -47,7 +47,7 @@ class Link:
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
 
-    async def connection(self) -> AbstractConnection:
+    async def connection(self) -> FastConnection:
         """The open connection, as soon as there is one. Raises ConnectionError once there will be none."""
         while self._connection is None:
             if self._closed:
@@ -74,8 +74,8 @@ class Link:
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AbstractConnection]:
-        connection = aio_pika.Connection(self._url)
+    async def _connected(self) -> AsyncIterator[FastConnection]:
+        connection = FastConnection(self._url)
         try:
             with unasked_cancellation_is_a_failure():
                 await connection.connect(timeout=CONNECT_SECONDS)

@@ -4,10 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import structlog
-from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
@@ -22,20 +20,19 @@ from messages.transport.rabbitmq.connection import (
     unasked_cancellation_is_a_failure,
     why,
 )
+from messages.transport.rabbitmq.deliveries import CONSUMER, Deliveries
+from messages.transport.rabbitmq.fast_channel import FastChannel
 
 log = structlog.get_logger(__name__)
 
-CONSUMER = "consumer"
-"""A tag is unique in its channel, and each channel has one consumer."""
-
 
 class RabbitSubscription:
-    """Keeps the contract of Subscription. The epoch of an arrival is the channel it came from."""
+    """Keeps the contract of Subscription. The epoch of an arrival is the deliveries of one channel."""
 
     def __init__(
         self,
         link: Link,
-        open_channel: Callable[[], Awaitable[AbstractChannel]],
+        open_channel: Callable[[], Awaitable[FastChannel]],
         queue: str,
         prefetch: int,
         on_arrival: Callable[[], None],
@@ -47,7 +44,7 @@ class RabbitSubscription:
         self._open_channel = open_channel
         self._prefetch = prefetch
         self._on_arrival = on_arrival
-        self._epoch: UnderlayChannel | None = None
+        self._epoch: Deliveries | None = None
         self._stopped = False
         self._keeper = asyncio.create_task(self._keep_consuming(), name=f"consume {queue}")
 
@@ -57,13 +54,8 @@ class RabbitSubscription:
         return self.served or self._stopped
 
     async def acknowledge(self, last: Arrival) -> None:
-        channel = self._epoch
-        if channel is None or last.epoch is not channel:
-            return
-        # If it cannot be sent, the channel is dying, and all that it carried is delivered again.
-        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
-            async with asyncio.timeout(CALL_SECONDS):
-                await channel.basic_ack(last.tag, multiple=True, wait=False)
+        if self._epoch is not None and last.epoch is self._epoch:
+            self._epoch.acknowledge(last.tag)
 
     async def stop(self) -> None:
         self._stopped = True
@@ -71,9 +63,10 @@ class RabbitSubscription:
             self._keeper.cancel()
             return
         # Without waiting for the answer: what still arrives stays unacknowledged.
+        self._epoch.stop()
         with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._epoch.basic_cancel(CONSUMER, nowait=True)
+                await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
     async def close(self) -> None:
         """Give back what is unacknowledged. Since RabbitMQ 4.3 that does not count as a failure; losing us would."""
@@ -81,7 +74,7 @@ class RabbitSubscription:
         if self._epoch is not None:
             with suppress(*BROKER_FAILURES):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._epoch.basic_nack(0, multiple=True, requeue=True, wait=False)
+                    await self._epoch.channel.underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
 
@@ -100,17 +93,18 @@ class RabbitSubscription:
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
         """Yields what will tell why it is over."""
         channel = await self._open_channel()
+        deliveries = Deliveries(channel, self.arrived, self._on_arrival)
         try:
-            underlay = await channel.get_underlay_channel()
-            lost = self._watch(underlay)
-            await self._consume(underlay)
+            lost = self._watch(channel.underlay)
+            await self._consume(deliveries)
             self.served = True
             yield lost
         finally:
             self.served = False
             self._epoch = None
+            deliveries.stop()
             self.arrived.clear()
-            await close_quietly(channel)
+            await close_quietly(channel.channel)
 
     def _watch(self, channel: UnderlayChannel) -> "asyncio.Future[str]":
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -125,24 +119,13 @@ class RabbitSubscription:
         channel.closing.add_done_callback(lambda closing: lose(self._link.tell(why(closing))))
         return lost
 
-    async def _consume(self, channel: UnderlayChannel) -> None:
+    async def _consume(self, deliveries: Deliveries) -> None:
+        underlay = deliveries.channel.underlay
         with unasked_cancellation_is_a_failure():
-            await channel.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
-            self._epoch = channel  # from here on, `stop` finds a consumer to cancel: calls go out in order
-            arrive = partial(self._arrive, channel)
-            await channel.basic_consume(self.queue, arrive, consumer_tag=CONSUMER, timeout=CALL_SECONDS)
-
-    async def _arrive(self, epoch: UnderlayChannel, message: DeliveredMessage) -> None:
-        """Only append: this runs in a task of the channel's, and dies with it."""
-        tag = message.delivery_tag
-        if epoch is self._epoch and tag is not None:
-            content_type = message.header.properties.content_type
-            self.arrived.append(Arrival(message.body, content_type, _failures(message), tag, epoch))
-            self._on_arrival()
+            await underlay.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
+            self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
+            await underlay.basic_consume(self.queue, _nothing_comes_here, consumer_tag=CONSUMER, timeout=CALL_SECONDS)
 
 
-def _failures(message: DeliveredMessage) -> int:
-    if not message.redelivered:
-        return 0  # whatever the headers say: a client can write them too
-    count = (message.header.properties.headers or {}).get("x-delivery-count", 1)
-    return count if isinstance(count, int) else 1
+async def _nothing_comes_here(message: DeliveredMessage) -> None:
+    """The fast lane has it. But aiormq answers to the end of a consumer only if it knows the consumer."""

@@ -2,27 +2,22 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from aio_pika.abc import AbstractChannel
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.confirms import Confirm, ConfirmingChannel
+from messages.transport.rabbitmq.confirms import ConfirmingChannel, Failure
 from messages.transport.rabbitmq.connection import Link, close_quietly
+from messages.transport.rabbitmq.fast_channel import FastChannel
 
 log = structlog.get_logger(__name__)
-
-IN_FLIGHT = 500
-"""Envelopes of one call that await their confirm: at each cumulative confirm aiormq looks at all of them."""
 
 
 class RabbitPublisher:
     """Publishes on one channel. When that owes a confirm for too long, it is dropped for a fresh one."""
 
-    def __init__(
-        self, link: Link, open_channel: Callable[[], Awaitable[AbstractChannel]], timeout_seconds: float
-    ) -> None:
+    def __init__(self, link: Link, open_channel: Callable[[], Awaitable[FastChannel]], timeout_seconds: float) -> None:
         self._link = link
         self._open_channel = open_channel
         self._timeout_seconds = timeout_seconds
@@ -33,10 +28,15 @@ class RabbitPublisher:
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        confirmed: list[bool] = []
-        for start in range(0, len(envelopes), IN_FLIGHT):
-            confirmed += await self._publish(envelopes[start : start + IN_FLIGHT], deadline)
-        return confirmed
+        try:
+            async with asyncio.timeout_at(deadline):
+                channel = await self._usable_channel()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
+            log.warning("no channel to publish on", error=self._link.tell(error))
+            return [False] * len(envelopes)
+        failures = await channel.publish(envelopes, deadline)
+        _report(failures)
+        return [failure is None for failure in failures]
 
     async def close(self) -> None:
         """Stop waiting for channels that were dropped; the connection is closed next."""
@@ -44,24 +44,13 @@ class RabbitPublisher:
             task.cancel()
         await asyncio.gather(*self._dropping, return_exceptions=True)
 
-    async def _publish(self, envelopes: Sequence[Envelope], deadline: float) -> list[bool]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                channel = await self._usable_channel()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
-            log.warning("no channel to publish on", error=self._link.tell(error))
-            return [False] * len(envelopes)
-        confirms = await channel.publish(envelopes, deadline)
-        _report(confirms)
-        return [_failure(confirm) is None for confirm in confirms]
-
     async def _usable_channel(self) -> ConfirmingChannel:
         async with self._opening:
             if self._channel is not None and not self._channel.usable:
                 self._drop(self._channel)
                 self._channel = None
             if self._channel is None:
-                self._channel = await ConfirmingChannel.over(await self._open_channel())
+                self._channel = ConfirmingChannel(await self._open_channel())
             return self._channel
 
     def _drop(self, channel: ConfirmingChannel) -> None:
@@ -70,17 +59,7 @@ class RabbitPublisher:
         dropping.add_done_callback(self._dropping.discard)
 
 
-def _report(confirms: Iterable[Confirm]) -> None:
-    failures = Counter(failure for confirm in confirms if (failure := _failure(confirm)))
-    if failures:
-        log.warning("publishing failed", failures=dict(failures))
-
-
-def _failure(confirm: Confirm) -> str | None:
-    """`PublishError`: no queue takes it; `DeliveryError`: the queue refused it; `late`: nobody knows."""
-    if confirm is None:
-        return "not sent"
-    if confirm.cancelled():
-        return "late"
-    error = confirm.exception()
-    return None if error is None else type(error).__name__
+def _report(failures: Sequence[Failure]) -> None:
+    counted = Counter(failure for failure in failures if failure is not None)
+    if counted:
+        log.warning("publishing failed", failures=dict(counted))

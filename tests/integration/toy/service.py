@@ -14,7 +14,18 @@ from pydantic_settings import SettingsConfigDict
 from messages.contracts.message import OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
-from messages.transport.service import Alarm, Handled, Incoming, Job, Malformed, Note, Said, Service, Transaction
+from messages.transport.service import (
+    Alarm,
+    Gathering,
+    Handled,
+    Incoming,
+    Job,
+    Malformed,
+    Note,
+    Said,
+    Service,
+    Transaction,
+)
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -90,6 +101,8 @@ class Toy:
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
+        self.optimistic = False
+        self.gathering: Gathering | None = None
         self.rejecting: Callable[[Malformed], list[Said]] = reject
 
     def service(self) -> Service:
@@ -100,6 +113,8 @@ class Toy:
             intake="bought",
             first="paid",
             locks="purchase",
+            optimistic=self.optimistic,
+            gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
             undecided=self.undecided,

@@ -1,0 +1,58 @@
+"""What one consumer on one channel is delivered, and its acknowledgement on that very channel."""
+
+from collections import deque
+from collections.abc import Callable
+
+from messages.transport.broker import Arrival
+from messages.transport.rabbitmq.fast_channel import FastChannel, Method
+from messages.transport.rabbitmq.frames import (
+    acknowledged,
+    content_type,
+    deliver_to,
+    failures,
+    tag_and_bit,
+)
+
+CONSUMER = "consumer"
+"""A tag is unique in its channel, and each channel has one consumer."""
+
+
+class Deliveries:
+    """Appends what arrives to the buffer of its subscription until it is told to stop. The epoch of those arrivals."""
+
+    def __init__(self, channel: FastChannel, arrived: deque[Arrival], on_arrival: Callable[[], None]) -> None:
+        self.channel = channel
+        self._arrived = arrived
+        self._on_arrival = on_arrival
+        self._begins = deliver_to(CONSUMER)
+        self._tag, self._redelivered = 0, 0
+        self._stopped = False
+        self._something_arrived = False
+        # Before the queue is consumed: the first may arrive in one read with the broker's consent.
+        channel.hand_to(self)
+
+    def acknowledge(self, tag: int) -> None:
+        """Up to this one. On a dying channel nothing happens: all that it carried is delivered again."""
+        self.channel.send(acknowledged(tag, self.channel.number))
+
+    def stop(self) -> None:
+        """Append nothing more."""
+        self._stopped = True
+
+    def method(self, frames: bytes, start: int) -> Method:
+        if not frames.startswith(self._begins, start):
+            return Method.LEFT
+        self._tag, self._redelivered = tag_and_bit(frames, start + len(self._begins))
+        return Method.TAKEN_WITH_CONTENT
+
+    def content(self, header: bytes, body: bytes) -> None:
+        if not self._stopped:
+            # Whatever the headers say, what is not redelivered has not failed: a client can write them too.
+            failed = failures(header) if self._redelivered else 0
+            self._arrived.append(Arrival(body, content_type(header), failed, self._tag, self))
+            self._something_arrived = True
+
+    def end_of_read(self) -> None:
+        if self._something_arrived:
+            self._something_arrived = False
+            self._on_arrival()

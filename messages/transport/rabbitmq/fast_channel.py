@@ -1,0 +1,108 @@
+"""A channel that aio-pika opens and closes, and whose messages and confirms come and go by the fast lane."""
+
+from enum import Enum, auto
+from typing import Protocol
+
+from aio_pika.abc import AbstractChannel
+from aiormq.channel import Channel as UnderlayChannel
+
+from messages.transport.rabbitmq.connection import open_channel
+from messages.transport.rabbitmq.fast_lane import FastConnection, FastLane
+from messages.transport.rabbitmq.frames import BODY, CLOSE_ID, HEADER, METHOD, body_size
+
+
+class Method(Enum):
+    """What a receiver makes of a method."""
+
+    LEFT = auto()
+    """It is for aiormq."""
+    TAKEN = auto()
+    TAKEN_WITH_CONTENT = auto()
+    """A header and a body come next."""
+
+
+class Receiver(Protocol):
+    """Whoever the channel is for. Called while bytes are being read: nothing here may block."""
+
+    def method(self, frames: bytes, start: int) -> Method: ...
+
+    def content(self, header: bytes, body: bytes) -> None: ...
+
+    def end_of_read(self) -> None: ...
+
+
+class FastChannel:
+    """Puts messages together for its receiver, and sends whole frames at once."""
+
+    def __init__(self, channel: AbstractChannel, underlay: UnderlayChannel, lane: FastLane) -> None:
+        self.channel = channel
+        self.underlay = underlay
+        self.number = underlay.number
+        self._lane = lane
+        self._receiver: Receiver | None = None
+        self._closed_by_broker = False
+        self._header: bytes | None = None
+        self._header_is_next = False
+        self._missing = 0
+        self._pieces: list[bytes] = []
+
+    @classmethod
+    async def on(cls, connection: FastConnection, *, confirms: bool) -> "FastChannel":
+        channel = await open_channel(connection, confirms=confirms)
+        underlay = await channel.get_underlay_channel()
+        assert isinstance(underlay, UnderlayChannel)
+        return cls(channel, underlay, connection.lane)
+
+    @property
+    def open(self) -> bool:
+        """Frames on a channel that is not would cost the connection."""
+        return self._lane.open and not self._closed_by_broker and not self.underlay.is_closed
+
+    def hand_to(self, receiver: Receiver) -> None:
+        """From now on, and for good: what comes after the channel's end is lost on it, not on aiormq."""
+        self._receiver = receiver
+        self._lane.carry(self.number, self)
+
+    def send(self, frames: bytes) -> None:
+        if self.open:
+            self._lane.write(frames)
+
+    def take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
+        if kind == METHOD:
+            return self._take_method(frames, start)
+        if kind == HEADER and self._header_is_next:
+            self._header_is_next = False
+            self._begin(frames[start:end])
+            return True
+        if self._missing and kind == BODY:
+            self._pieces.append(frames[start:end])
+            self._missing -= end - start
+            if self._missing <= 0:
+                self._complete()
+            return True
+        return False
+
+    def end_of_read(self) -> None:
+        assert self._receiver is not None
+        self._receiver.end_of_read()
+
+    def _take_method(self, frames: bytes, start: int) -> bool:
+        assert self._receiver is not None
+        method = self._receiver.method(frames, start)
+        if method is Method.TAKEN_WITH_CONTENT:
+            self._header_is_next = True
+        elif method is Method.LEFT and frames.startswith(CLOSE_ID, start):
+            self._closed_by_broker = True  # aiormq answers it well before it says that the channel is closed
+        return method is not Method.LEFT
+
+    def _begin(self, header: bytes) -> None:
+        self._header, self._missing = header, body_size(header)
+        self._pieces = []
+        if not self._missing:
+            self._complete()
+
+    def _complete(self) -> None:
+        assert self._receiver is not None
+        assert self._header is not None
+        self._receiver.content(self._header, b"".join(self._pieces))
+        self._pieces = []

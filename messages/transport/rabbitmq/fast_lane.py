@@ -1,0 +1,135 @@
+"""Where the bytes of a connection come first: a channel may take its frames in the very call that brings them.
+
+All others go on to aiormq, which spends several awaits on each frame and a task on each delivery; it keeps opening,
+negotiating, declaring, heartbeats and closing.
+"""
+
+import asyncio
+from typing import Any, Protocol, cast
+
+import aio_pika
+from aiormq.connection import TransportFactory
+from aiormq.exceptions import AMQPConnectionError
+from yarl import URL
+
+from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
+
+AIORMQ_HEARS_EVERY_SECONDS = 1.0
+"""aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
+READER_BYTES = 65_536
+
+
+class Passenger(Protocol):
+    """A channel whose frames take the fast lane."""
+
+    def take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
+        """Handle the frame whose payload is there, or leave it to aiormq. It must not block."""
+
+    def end_of_read(self) -> None:
+        """What has come so far is all there is for now."""
+
+
+class FastLane(asyncio.StreamReaderProtocol):
+    """Hands whole frames to their channel, and what that leaves, in order, to the reader of aiormq."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        super().__init__(reader)
+        self._passengers: dict[int, Passenger] = {}
+        self._cut = b""
+        self._framed = True
+        self._now = asyncio.get_running_loop().time
+        self._aiormq_heard_at = self._now()
+        self._socket: asyncio.Transport | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._socket is not None and not self._socket.is_closing()
+
+    def carry(self, channel: int, passenger: Passenger) -> None:
+        """From now on, until the connection is closed or another channel takes the number."""
+        self._passengers[channel] = passenger
+
+    def write(self, frames: bytes) -> None:
+        """Send whole frames, past aiormq's queue: nothing can come between the decision and the sending."""
+        assert self._socket is not None
+        self._socket.write(frames)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._socket = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._framed:
+            super().data_received(data)
+            return
+        frames = self._cut + data if self._cut else data
+        left, at = self._hand_out(frames)
+        self._cut = frames[at:]
+        if left:
+            self._aiormq_heard_at = self._now()
+            super().data_received(b"".join(left))
+        elif at:
+            self._tell_aiormq_that_it_lives()
+        for passenger in self._passengers.values():
+            passenger.end_of_read()
+
+    def eof_received(self) -> bool | None:
+        super().data_received(self._cut)
+        return super().eof_received()
+
+    def _hand_out(self, frames: bytes) -> tuple[list[bytes], int]:
+        """What nobody took, and where the first frame begins that is not complete."""
+        left: list[bytes] = []
+        at, size = 0, len(frames)
+        passengers = self._passengers
+        while (start := at + HEAD.size) <= size:
+            kind, channel, length = HEAD.unpack_from(frames, at)
+            end = start + length
+            if kind > LAST_KIND or (end < size and frames[end] != END):
+                self._framed = False  # aiormq shall say what is wrong with it
+                return [*left, frames[at:]], size
+            if end >= size:
+                break
+            passenger = passengers.get(channel)
+            if passenger is None or not passenger.take(kind, frames, start, end):
+                left.append(frames[at : end + 1])
+            at = end + 1
+        return left, at
+
+    def _tell_aiormq_that_it_lives(self) -> None:
+        now = self._now()
+        if now - self._aiormq_heard_at >= AIORMQ_HEARS_EVERY_SECONDS:
+            self._aiormq_heard_at = now
+            super().data_received(HEARTBEAT)
+
+
+class FastConnection(aio_pika.Connection):
+    """aio-pika's connection, with a fast lane under it."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self._transports = _Transports()
+        self.kwargs["transport_factory"] = self._transports
+
+    @property
+    def lane(self) -> FastLane:
+        """Once it is connected."""
+        assert self._transports.lane is not None
+        return self._transports.lane
+
+
+class _Transports(TransportFactory):
+    def __init__(self) -> None:
+        self.lane: FastLane | None = None
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = kwargs.pop("ssl_context_provider")
+        ssl = await context.get_context() if url.scheme == "amqps" else None
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(READER_BYTES, loop)
+        lane = self.lane = FastLane(reader)
+        try:
+            transport, _ = await loop.create_connection(lambda: lane, url.host or "", url.port or 0, ssl=ssl, **kwargs)
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+        return reader, asyncio.StreamWriter(transport, lane, reader, loop)

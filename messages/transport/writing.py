@@ -1,0 +1,55 @@
+"""What a transaction changes: gathered while it is decided, and executed as one statement, in one round trip."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+import asyncpg
+
+from messages.transport.postgres import Collision
+from messages.transport.service import Transaction, Write
+
+Part: TypeAlias = tuple[str, int, bool, bool]
+"""What of a write decides how the statement reads."""
+
+PLACEHOLDER = re.compile(r"\$(\d+)")
+
+
+async def write(tx: Transaction, writes: Sequence[Write]) -> None:
+    """Execute all of them, or none. Raises Collision where somebody else was first, or where it is too late."""
+    if not writes:
+        return
+    sql = _compose(tuple(map(_part, writes)))
+    arguments = [argument for each in writes for argument in each.arguments]
+    expected = [limit for each in writes for limit in (each.rows, each.before) if limit is not None]
+    try:
+        await tx.fetch(sql, *arguments, *expected)
+    except (asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
+        raise Collision(str(error)) from None
+
+
+def _part(each: Write) -> Part:
+    return each.sql, len(each.arguments), each.rows is not None, each.before is not None
+
+
+@lru_cache(maxsize=256)
+def _compose(parts: tuple[Part, ...]) -> str:
+    """One WITH clause of all of them. Whether all is as expected is asked in the same breath, and after them."""
+    clauses, checks = [], []
+    used = 0
+    for position, (sql, arguments, _, _) in enumerate(parts):
+        clauses.append(f"write_{position} AS ({_renumbered(sql, used)})")
+        used += arguments
+    for position, (_, _, counted, limited) in enumerate(parts):
+        if counted:
+            used += 1
+            checks.append(f"expect_rows((SELECT count(*) FROM write_{position}), ${used})")  # noqa: S608
+        if limited:
+            used += 1
+            checks.append(f"expect_before(${used})")
+    return f"WITH {', '.join(clauses)} SELECT {', '.join(checks)}"
+
+
+def _renumbered(sql: str, used: int) -> str:
+    return PLACEHOLDER.sub(lambda match: f"${int(match[1]) + used}", sql)

@@ -1,0 +1,59 @@
+"""Whether more is to be expected that belongs to what is at hand: the other participants' answers to the same question.
+
+All were asked at the same time, so what the second one says is a moment behind the first. Taking both into one batch
+halves the work, and the second does not wait until the first is committed.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.contracts.participation import Answer, Assigned, Reserved
+from messages.transport.service import Incoming
+from order_saga.participants import PARTICIPANTS
+
+REMEMBERED = 10_000
+
+Question: TypeAlias = tuple[UUID | None, type[Answer]]
+"""An order, and what was asked about it, by the kind of answer."""
+
+QUESTIONS: dict[type[Message], type[Answer]] = {
+    answer: kind
+    for participant in PARTICIPANTS.values()
+    for answer in participant.answers
+    for kind in (Reserved, Assigned)
+    if issubclass(answer, kind)
+}
+"""Only what lets an order go on is worth waiting for: a refusal decides by itself."""
+
+
+class Gathering:
+    """Remembers how many have answered a question that not everybody has; for a while, and by no means surely."""
+
+    def __init__(self, participants: int = len(PARTICIPANTS)) -> None:
+        self._participants = participants
+        self._answered: dict[Question, int] = {}
+
+    def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
+        """Whether one of these orders lacks an answer that is probably under way, and nothing is held up by waiting."""
+        if any(type(heard.message) not in QUESTIONS for heard in documents):
+            return False
+        return any(number < self._participants for _, number in self._counted(documents))
+
+    def close(self, documents: Sequence[Incoming]) -> None:
+        """These are being handled now, complete or not: for what is missing nobody waits again."""
+        for question, number in list(self._counted(documents)):
+            if number >= self._participants:
+                self._answered.pop(question, None)
+            else:
+                self._answered[question] = number
+        while len(self._answered) > REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+
+    def _counted(self, documents: Sequence[Incoming]) -> Iterable[tuple[Question, int]]:
+        at_hand = Counter(
+            (heard.message.order_id, kind) for heard in documents if (kind := QUESTIONS.get(type(heard.message)))
+        )
+        return ((question, number + self._answered.get(question, 0)) for question, number in at_hand.items())

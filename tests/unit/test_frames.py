@@ -1,0 +1,115 @@
+"""What is written and read by hand is what a general codec would write and read."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pamqp.body import ContentBody
+from pamqp.commands import Basic
+from pamqp.frame import FrameTypes, marshal
+from pamqp.header import ContentHeader
+
+from messages.transport.addresses import Address
+from messages.transport.broker import Envelope
+from messages.transport.rabbitmq.frames import (
+    acknowledged,
+    body_size,
+    content_type,
+    deliver_to,
+    failures,
+    message_id,
+    published,
+    tag_and_bit,
+)
+
+MAX_BODY = 40
+channels = st.integers(1, 65_535)
+tags = st.integers(1, 2**63 - 1)
+short = st.text(st.characters(codec="utf-8"), max_size=63)
+maybe_short = st.none() | short
+envelopes = st.builds(
+    Envelope,
+    to=st.builds(Address, st.from_regex(r"[a-z_.]{0,20}", fullmatch=True), short),
+    body=st.binary(max_size=MAX_BODY * 3 + 1),
+    content_type=short,
+    message_id=short,
+    wire_type=maybe_short,
+    correlation_id=maybe_short,
+    mandatory=st.booleans(),
+)
+headers = st.dictionaries(short, st.integers(0, 2**31) | short | st.booleans(), max_size=3)
+
+
+def by_pamqp(envelope: Envelope, channel: int) -> bytes:
+    properties = Basic.Properties(
+        content_type=envelope.content_type,
+        delivery_mode=2,
+        message_id=envelope.message_id,
+        message_type=envelope.wire_type,
+        correlation_id=envelope.correlation_id,
+    )
+    pieces = [envelope.body[start : start + MAX_BODY] for start in range(0, len(envelope.body), MAX_BODY)]
+    frames: list[FrameTypes] = [
+        Basic.Publish(exchange=envelope.to.exchange, routing_key=envelope.to.key, mandatory=envelope.mandatory),
+        ContentHeader(body_size=len(envelope.body), properties=properties),
+        *map(ContentBody, pieces),
+    ]
+    return b"".join(marshal(frame, channel) for frame in frames)
+
+
+def header(size: int = 0, **properties: object) -> bytes:
+    return ContentHeader(body_size=size, properties=Basic.Properties(**properties)).marshal()  # type: ignore[arg-type]
+
+
+@given(envelopes, channels)
+def test_an_envelope_is_written_as_pamqp_writes_it(envelope: Envelope, channel: int) -> None:
+    assert published(envelope, channel, MAX_BODY) == by_pamqp(envelope, channel)
+
+
+def test_an_id_that_is_too_long_for_amqp_is_not_written() -> None:
+    with pytest.raises(ValueError, match="range"):
+        published(Envelope(Address("e", "k"), b"", "", "x" * 256), 1, MAX_BODY)
+
+
+@given(tags, channels)
+def test_an_acknowledgement_is_written_as_pamqp_writes_it(tag: int, channel: int) -> None:
+    assert acknowledged(tag, channel) == marshal(Basic.Ack(tag, multiple=True), channel)
+
+
+@given(short, tags, st.booleans())
+def test_the_tag_of_a_delivery_is_read(consumer: str, tag: int, redelivered: bool) -> None:
+    payload = marshal(Basic.Deliver(consumer, tag, redelivered, "exchange", "key"), 1)[7:-1]
+    begins = deliver_to(consumer)
+    assert payload.startswith(begins)
+    assert tag_and_bit(payload, len(begins)) == (tag, redelivered)
+
+
+@given(maybe_short, maybe_short, maybe_short, st.none() | headers, st.integers(0, 2**40))
+def test_a_header_is_read_as_pamqp_reads_it(
+    kind: str | None, encoding: str | None, own_id: str | None, table: dict[str, object] | None, size: int
+) -> None:
+    written = header(size, content_type=kind, content_encoding=encoding, message_id=own_id, headers=table)
+    read = ContentHeader()
+    read.unmarshal(written)
+    assert body_size(written) == size
+    assert content_type(written) == read.properties.content_type
+    assert message_id(written) == read.properties.message_id
+    assert failures(written) == 1
+
+
+@pytest.mark.parametrize(("count", "failed"), [(0, 0), (7, 7), ("many", 1)])
+def test_how_often_a_message_failed_is_what_the_broker_counts(count: object, failed: int) -> None:
+    table = {"x-first": "text", "x-delivery-count": count}
+    assert failures(header(content_type="application/json", content_encoding="utf-8", headers=table)) == failed
+    assert failures(header(headers=table, priority=3)) == failed
+
+
+def test_what_a_client_may_have_written_breaks_nothing() -> None:
+    content = struct.pack(">HHQ", 60, 0, 3)
+    assert content_type(content + b"\x80\x00" + b"\x02\xff\xfe") == "\ufffd\ufffd"
+    assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x05\x01x?..") == 1
+    nested = b"".join(struct.pack(">I", 7 * depth) + b"\x01xF" for depth in range(10_000, 0, -1))
+    assert failures(content + b"\x20\x00" + nested + bytes(4)) == 1
+    no_headers = b"\x10\x00" + b"\x00\x00\x00\x16\x10x-delivery-countI\x00\x00\x00\x09"
+    assert failures(content + no_headers) == 1

@@ -1,0 +1,62 @@
+"""How changed rows become statements: what all have in common travels once, what has not changed not at all."""
+
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from messages.transport.versioned import Column, Table
+
+
+class Parcel(NamedTuple):
+    order_id: UUID
+    place: str = "shelf"
+    labels: tuple[str, ...] = ()
+    version: int = 0
+
+
+TABLE = Table(
+    "parcel",
+    Parcel._fields,
+    {
+        "order_id": Column("uuid"),
+        "place": Column("text", derived=("lent", "{} <> 'shelf'")),
+        "labels": Column("text", ",".join, "string_to_array({}, ',')"),
+    },
+    now="changed_at",
+)
+
+
+def test_rows_are_created_in_the_order_of_the_key_and_only_if_nobody_has() -> None:
+    rows = [Parcel(uuid4(), labels=("a", "b")), Parcel(uuid4(), labels=("c",))]
+    (write,) = TABLE.insert(rows)
+    assert write.sql == (
+        "INSERT INTO parcel (order_id, place, lent, labels, changed_at)"
+        " SELECT new.order_id, new.place, new.place <> 'shelf', string_to_array(new.labels, ','), clock_timestamp()"
+        " FROM (SELECT own.*, $2::text AS place FROM unnest($1::uuid[], $3::text[]) AS own (order_id, labels)) AS new"
+        " ORDER BY order_id ON CONFLICT DO NOTHING RETURNING 1"
+    )
+    assert write.arguments == [[row.order_id for row in rows], "shelf", ["a,b", "c"]]
+    assert write.rows == 2
+
+
+def test_only_what_has_changed_is_written_and_only_on_the_version_that_was_read() -> None:
+    rows = [Parcel(uuid4(), version=3), Parcel(uuid4(), version=4)]
+    (write,) = TABLE.update((row, row._replace(place="van")) for row in rows)
+    assert write.sql == (
+        "UPDATE parcel AS old SET version = old.version + 1, place = new.place, lent = new.place <> 'shelf',"
+        " changed_at = clock_timestamp() FROM (SELECT own.*, $3::text AS place"
+        " FROM unnest($1::uuid[], $2::integer[]) AS own (order_id, version)) AS new"
+        " WHERE old.order_id = new.order_id AND old.version = new.version RETURNING 1"
+    )
+    assert write.arguments == [[row.order_id for row in rows], [3, 4], "van"]
+
+
+def test_rows_that_change_in_other_ways_are_written_by_statements_of_their_own() -> None:
+    moved, labelled = Parcel(uuid4()), Parcel(uuid4())
+    writes = TABLE.update([(moved, moved._replace(place="van")), (labelled, labelled._replace(labels=("a",)))])
+    assert [write.arguments[0] for write in writes] == [[moved.order_id], [labelled.order_id]]
+
+
+def test_what_has_not_changed_is_not_written() -> None:
+    row = Parcel(uuid4())
+    assert TABLE.update([(row, row)]) == []
+    assert TABLE.insert([]) == []
