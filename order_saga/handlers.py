@@ -44,9 +44,9 @@ def _decide(known: Saga | None, heard: Incoming, now: datetime, terms: Terms) ->
 
 def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
     order_id = _order_id(heard)
-    handled.said.extend(Said(message, to, cause=heard) for message, to in decision.said)
-    handled.story.extend(story.notes(order_id, type(heard.message).__name__, decision, heard.message_id))
-    handled.alarms.extend(Alarm(name, order_id, detail) for name, detail in decision.alarms)
+    handled.said += [Said(message, to, heard) for message, to in decision.said]
+    handled.story += story.notes(order_id, type(heard.message).__name__, decision, heard.message_id)
+    handled.alarms += [Alarm(name, order_id, detail) for name, detail in decision.alarms]
 
 
 def _order_id(heard: Incoming) -> UUID:

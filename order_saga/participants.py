@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 from uuid import UUID
 
@@ -72,8 +72,14 @@ def _reserve_packets(order: OrderRequested, lease_seconds: int, not_after: datet
         lease_seconds=lease_seconds,
         not_after=not_after,
         store_id=order.store_id,
-        wants=tuple(Want(sku=line.sku, quantity=line.quantity) for line in order.lines),
+        wants=tuple([_want(line.sku, line.quantity) for line in order.lines]),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _want(sku: str, quantity: int) -> Want:
+    """Few, each wanted many times: hence shared, and unchangeable."""
+    return Want(sku=sku, quantity=quantity)
 
 
 def _reserve_agent(order: OrderRequested, lease_seconds: int, not_after: datetime) -> Reserve:

@@ -134,7 +134,7 @@ def _asked_about(saga: Saga, question: OutcomeRequested, terms: Terms) -> Decisi
         return steps.release_again(saga, question.participant, terms, "not placed: released again")
     if question.participant not in saga.standing:
         return Decision(saga, alarms=(("unknown_participant", question.participant),))
-    return Decision(saga, tuple(words.confirm(saga, (question.participant,), terms)), "confirmed again")
+    return Decision(saga, words.confirm(saga, (question.participant,), terms), "confirmed again")
 
 
 def _speaker(word: OutcomeRequested | Reserved | Assigned) -> str:

@@ -1,5 +1,6 @@
 """The steps an order can take. When it takes which is decided in `saga`."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -35,7 +36,7 @@ def accept(order: OrderRequested, heard: Heard, now: datetime, terms: Terms) -> 
         traceparent=heard.traceparent,
         request=content,
     )
-    return Decision(saga, tuple(words.reserve(saga, saga.standing, order, terms)), "reserving")
+    return Decision(saga, words.reserve(saga, saga.standing, order, terms), "reserving")
 
 
 def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> Saga:
@@ -59,21 +60,21 @@ def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> S
 
 
 def reserved(saga: Saga, name: str, now: datetime, terms: Terms) -> Decision:
-    saga = saga._replace(standing={**saga.standing, name: Standing.RESERVED})
-    if any(standing is not Standing.RESERVED for standing in saga.standing.values()):
-        return Decision(saga, effect=_awaiting(saga))
+    standing = {**saga.standing, name: Standing.RESERVED}
+    if not _all(standing, Standing.RESERVED):
+        return _await(saga._replace(standing=standing))
     # The due time stays: changing an indexed column in every order would cost more than looking at a few too early.
-    saga = saga._replace(phase=Phase.ASSIGNING, asked_at=now, repeats=0)
-    return Decision(saga, tuple(words.assign(saga, saga.standing, terms)), "reserving -> assigning")
+    saga = saga._replace(phase=Phase.ASSIGNING, standing=standing, asked_at=now, repeats=0)
+    return Decision(saga, words.assign(saga, saga.standing, terms), "reserving -> assigning")
 
 
 def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, terms: Terms) -> Decision:
-    saga = saga._replace(standing={**saga.standing, name: Standing.ASSIGNED}, granted={**saga.granted, name: unit_ids})
-    if any(standing is not Standing.ASSIGNED for standing in saga.standing.values()):
-        return Decision(saga, effect=_awaiting(saga))
-    saga = saga._replace(phase=Phase.PLACED, decided_at=now)
-    said = (words.outcome(saga, terms), *words.confirm(saga, saga.standing, terms))
-    return Decision(saga, said, "assigning -> placed")
+    standing = {**saga.standing, name: Standing.ASSIGNED}
+    granted = {**saga.granted, name: unit_ids}
+    if not _all(standing, Standing.ASSIGNED):
+        return _await(saga._replace(standing=standing, granted=granted))
+    saga = saga._replace(phase=Phase.PLACED, standing=standing, granted=granted, decided_at=now)
+    return Decision(saga, words.placed(saga, terms), "assigning -> placed")
 
 
 def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, terms: Terms) -> Decision:
@@ -95,16 +96,17 @@ def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, ter
 
 
 def released(saga: Saga, name: str, now: datetime) -> Decision:
-    saga = saga._replace(standing={**saga.standing, name: Standing.RELEASED})
-    if any(standing is not Standing.RELEASED for standing in saga.standing.values()):
-        return Decision(saga, effect=_awaiting(saga))
-    return Decision(saga._replace(phase=Phase.CLOSED, cleaned_at=now), effect="releasing -> closed")
+    standing = {**saga.standing, name: Standing.RELEASED}
+    if not _all(standing, Standing.RELEASED):
+        return _await(saga._replace(standing=standing))
+    closed = saga._replace(phase=Phase.CLOSED, standing=standing, cleaned_at=now)
+    return Decision(closed, effect="releasing -> closed")
 
 
 def release_again(saga: Saga, name: str, terms: Terms, effect: str) -> Decision:
     if name not in terms.participants:
         return Decision(saga, effect=effect, alarms=(("unknown_participant", name),))
-    return Decision(saga, tuple(words.release(saga, (name,), terms)), effect)
+    return Decision(saga, words.release(saga, (name,), terms), effect)
 
 
 def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
@@ -114,7 +116,7 @@ def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decisio
     alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
     return Decision(
         saga._replace(repeats=repeats, due_at=not_after_deadline(saga, now + wait)),
-        tuple(words.commands(saga, names, terms)),
+        words.commands(saga, names, terms),
         f"{saga.phase}: asked {', '.join(names)} again",
         alarms if repeats >= terms.alarm_after_repeats else (),
     )
@@ -131,8 +133,12 @@ def silent(saga: Saga) -> list[str]:
             return [name for name, standing in saga.standing.items() if standing is Standing.ASKED]
 
 
-def _awaiting(saga: Saga) -> str:
-    return f"{saga.phase}: awaiting {', '.join(silent(saga))}"
+def _all(standings: Mapping[str, Standing], wanted: Standing) -> bool:
+    return set(standings.values()) == {wanted}
+
+
+def _await(saga: Saga) -> Decision:
+    return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga))}")
 
 
 def _longest_wait(repeats: int, terms: Terms) -> timedelta:

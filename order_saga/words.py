@@ -1,37 +1,36 @@
 """What the order saga says, and to whom."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cache
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from messages.contracts.message import Message
-from messages.contracts.order import OrderNotPlaced, OrderRequested, RequestRejected
+from messages.contracts.order import OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
 from messages.transport.addresses import OUTCOMES, Address
 from order_saga.content import remembered
 from order_saga.state import Phase, Saga, Terms
 
 Word: TypeAlias = tuple[Message, Address]
+Words: TypeAlias = tuple[Word, ...]
 
 
-def reserve(saga: Saga, names: Iterable[str], order: OrderRequested, terms: Terms) -> Iterator[Word]:
-    for name in names:
-        participant = terms.participants[name]
-        yield participant.reserve(order, terms.lease_seconds, saga.deadline), participant.intake
+def reserve(saga: Saga, names: Iterable[str], order: OrderRequested, terms: Terms) -> Words:
+    asked = [terms.participants[name] for name in names]
+    return tuple([(each.reserve(order, terms.lease_seconds, saga.deadline), each.intake) for each in asked])
 
 
-def assign(saga: Saga, names: Iterable[str], terms: Terms) -> Iterator[Word]:
-    for name in names:
-        participant = terms.participants[name]
-        yield participant.assign(order_id=saga.order_id, not_after=saga.deadline), participant.settle
+def assign(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
+    asked = [terms.participants[name] for name in names]
+    return tuple([(each.assign(order_id=saga.order_id, not_after=saga.deadline), each.settle) for each in asked])
 
 
-def release(saga: Saga, names: Iterable[str], terms: Terms) -> Iterator[Word]:
-    for name in names:
-        participant = terms.participants[name]
-        yield participant.release(order_id=saga.order_id), participant.settle
+def release(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
+    asked = [terms.participants[name] for name in names]
+    return tuple([(each.release(order_id=saga.order_id), each.settle) for each in asked])
 
 
-def commands(saga: Saga, names: Iterable[str], terms: Terms) -> Iterator[Word]:
+def commands(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
     """What these participants were asked for in this phase, once more."""
     if saga.phase is Phase.RELEASING:
         return release(saga, names, terms)
@@ -42,11 +41,19 @@ def commands(saga: Saga, names: Iterable[str], terms: Terms) -> Iterator[Word]:
     return reserve(saga, names, remembered(saga.order_id, saga.request), terms)
 
 
-def confirm(saga: Saga, names: Iterable[str], terms: Terms) -> Iterator[Word]:
+def confirm(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
     """OrderPlaced to participants: what they hold is the customer's now."""
-    placed = terms.placed(saga.order_id, saga.granted)
-    for name in names:
-        yield placed, terms.participants[name].settle
+    return _confirm(terms.placed(saga.order_id, saga.granted), names, terms)
+
+
+def placed(saga: Saga, terms: Terms) -> Words:
+    """The outcome of an order that has just been placed, to whoever listens, and to all participants."""
+    message = terms.placed(saga.order_id, saga.granted)
+    return (_public(message), *_confirm(message, saga.standing, terms))
+
+
+def _confirm(message: OrderPlaced, names: Iterable[str], terms: Terms) -> Words:
+    return tuple([(message, terms.participants[name].settle) for name in names])
 
 
 def outcome(saga: Saga, terms: Terms) -> Word:
@@ -71,4 +78,9 @@ def rejection(
 
 
 def _public(message: Message) -> Word:
-    return message, Address(OUTCOMES, message.routing_key())
+    return message, _outcomes(type(message))
+
+
+@cache
+def _outcomes(kind: type[Message]) -> Address:
+    return Address(OUTCOMES, kind.routing_key())

@@ -35,8 +35,7 @@ class Pool:
         return self.unit_ids[self.given - quantity : self.given]
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """The units an order gets; or why it gets none; or, not `certain`, that one has to wait for a lock to know."""
 
     unit_ids: tuple[str, ...] = ()
@@ -52,7 +51,7 @@ def offer(wants: Sequence[Want], pools: Mapping[Shelf, Pool]) -> Offer:
             return Offer(reason=pool.reason)
     if short:
         return Offer(certain=False)
-    return Offer(tuple(unit_id for want in wants for unit_id in pools[want.shelf].give(want.quantity)))
+    return Offer(tuple([unit_id for want in wants for unit_id in pools[want.shelf].give(want.quantity)]))
 
 
 def needs(wants: Iterable[Want]) -> list[Want]:

@@ -51,14 +51,16 @@ def _reserve(absent: Reservation, heard: Heard) -> Decision:
     offer = heard.offer(reserve)
     if not offer.certain:
         return Decision(absent, look_again=True)
-    known = absent._replace(not_after=reserve.not_after, traceparent=heard.traceparent)
     if offer.reason is not None:
+        known = absent._replace(not_after=reserve.not_after, traceparent=heard.traceparent)
         return refusal(ended(known, State.REFUSED, offer.reason, heard.clock, heard.terms))
     expires_at = heard.clock + timedelta(seconds=reserve.lease_seconds)
-    reserved = known._replace(
+    reserved = absent._replace(
         state=State.RESERVED,
         unit_ids=offer.unit_ids,
         expires_at=expires_at,
+        not_after=reserve.not_after,
+        traceparent=heard.traceparent,
         # Not moved when the reservation is assigned, so that assigning touches no index.
         due_at=min(expires_at, heard.clock + heard.terms.inquiry_after),
     )

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import structlog
 
@@ -37,12 +38,6 @@ class Heard:
     @property
     def documents(self) -> int:
         return len(self.readable) + len(self.malformed)
-
-    def add(self, document: Incoming | Malformed) -> None:
-        if isinstance(document, Incoming):
-            self.readable.append(document)
-        else:
-            self.malformed.append(document)
 
 
 class Consumer:
@@ -111,14 +106,13 @@ class Consumer:
 
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
         """In one part, unless a single envelope holds more than a transaction should."""
-        heard = Heard()
-        for taken in batch:
-            for body in documents_in(taken.arrival.body, taken.arrival.content_type):
-                if heard.documents == self._intake.documents:
-                    yield heard
-                    heard = Heard()
-                heard.add(self._reader.read(body, taken.subscription.queue))
-        yield heard
+        documents = [
+            document
+            for queue, group in groupby(batch, lambda taken: taken.subscription.queue)
+            for document in self._reader.read_all([body for taken in group for body in _documents(taken)], queue)
+        ]
+        for start in range(0, len(documents), self._intake.documents):
+            yield _sorted(documents[start : start + self._intake.documents])
 
     async def _settle(self, heard: Heard, *, waiting: bool = False) -> None:
         """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
@@ -165,6 +159,20 @@ class Consumer:
         except TimeoutError:
             return
         raise Draining
+
+
+def _documents(taken: Taken) -> list[bytes]:
+    return documents_in(taken.arrival.body, taken.arrival.content_type)
+
+
+def _sorted(documents: Iterable[Incoming | Malformed]) -> Heard:
+    heard = Heard()
+    for document in documents:
+        if isinstance(document, Incoming):
+            heard.readable.append(document)
+        else:
+            heard.malformed.append(document)
+    return heard
 
 
 def _given_up(culprit: Incoming, error: Exception) -> Malformed:

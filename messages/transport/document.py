@@ -1,44 +1,27 @@
 """The wire form: one flat JSON object a document, read strictly, with its metadata beside the message's own fields."""
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from random import getrandbits
 from typing import Any
 from uuid import UUID, uuid5
 
-import jiter
 from asyncpg.pgproto.pgproto import UUID as QuickUUID  # noqa: N811  a uuid.UUID, read and written ten times as fast
 from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.strict_json import Unreadable, parse, refuse_extremes
 
-DOCUMENT_BYTES = 65_536
-OWN_DOCUMENT_BYTES = 524_288
-"""Of what our own services say: an order may be of 5,000 packets, and its answers name each of them."""
-DEPTH = 8
-
-CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+DASHES = slice(8, 24, 5)
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WIRE_TYPE = re.compile(r"([A-Z][A-Za-z]{0,63})/([0-9]{1,4})\.([0-9]{1,4})")
-# Only a number with an exponent or with more digits than a float has room for can fail to be finite.
-LARGE_NUMBER = re.compile(rb"[:\[,\s]-?[0-9](?:[0-9.]*[eE]|[0-9]{308})")
 RANDOM_BITS = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
 VERSION_4 = 0x00000000_0000_4000_8000_000000000000
 # The same unreadable bytes get the same id each time, so that they are parked once.
 UNREADABLE = UUID("5f0c9d0e-6f0a-4f6e-9a5c-2f7c6f0f3b11")
-
-
-class Unreadable(Exception):
-    """Why a document cannot be accepted: a word for machines and a sentence for people."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 class Reader:
@@ -53,11 +36,10 @@ class Reader:
         """Never raises: what is wrong with a document is a Malformed, and is parked."""
         fields: Mapping[str, Any] = {}
         try:
-            fields = _parse(body)
+            fields = parse(body)
             kind = self._kind(fields.get("type"))
             if kind.FROM_OUTSIDE:
-                _refuse_length(body, DOCUMENT_BYTES)
-                _refuse_extremes(body, fields)
+                refuse_extremes(body, fields)
             message_id = _uuid_field(fields, "message_id")
             message = kind.__pydantic_validator__.validate_json(body, strict=True)
         except Unreadable as error:
@@ -65,6 +47,29 @@ class Reader:
         except ValidationError as error:
             return _malformed(body, queue, fields, "invalid", _first_problem(error))
         return Incoming(message, message_id, _traceparent(fields, message_id), body, queue)
+
+    def read_all(self, bodies: Sequence[bytes], queue: str = "") -> Sequence[Incoming | Malformed]:
+        """What `read` makes of each. Taking each step for all of them before the next one is a quarter faster."""
+        if len(bodies) == 1:
+            return [self.read(bodies[0], queue)]
+        try:
+            return self._read_together(bodies, queue)
+        except (Unreadable, ValidationError):
+            return [self.read(body, queue) for body in bodies]
+
+    def _read_together(self, bodies: Sequence[bytes], queue: str) -> list[Incoming]:
+        parsed = [parse(body) for body in bodies]
+        kinds = [self._kind(fields.get("type")) for fields in parsed]
+        for kind, body, fields in zip(kinds, bodies, parsed, strict=True):
+            if kind.FROM_OUTSIDE:
+                refuse_extremes(body, fields)
+        ids = [_uuid_field(fields, "message_id") for fields in parsed]
+        messages = [
+            kind.__pydantic_validator__.validate_json(body, strict=True)
+            for kind, body in zip(kinds, bodies, strict=True)
+        ]
+        traces = map(_traceparent, parsed, ids)
+        return [Incoming(*each, queue) for each in zip(messages, ids, traces, bodies, strict=True)]
 
     def _kind(self, wire_type: object) -> type[Message]:
         if not isinstance(wire_type, str):
@@ -94,16 +99,16 @@ def write(said: Said) -> bytes:
     """The document of a message: a new id, the causing message's id, and its trace continued."""
     message, _, cause, traceparent = said
     # A version 4 UUID: 122 random bits. They need to be unique, not secret, so they cost no system call.
-    digits = f"{getrandbits(128) & RANDOM_BITS | VERSION_4:032x}"
+    digits = (getrandbits(128) & RANDOM_BITS | VERSION_4).to_bytes(16, "big").hex()
+    causation = ""
+    if cause is not None:
+        causation = f'"causation_id":"{cause.message_id!s}",'
+        traceparent = cause.traceparent
     metadata = (
         f'{{"type":"{_wire_type(type(message))}",'
-        f'"message_id":"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"'
+        f'"message_id":"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}",{causation}'
+        f'"traceparent":"00-{traceparent[3:35] if traceparent else digits}-{digits[:16]}-01"'
     )
-    if cause is not None:
-        metadata += f',"causation_id":"{cause.message_id}"'
-        traceparent = cause.traceparent
-    trace = traceparent[3:35] if traceparent else digits
-    metadata += f',"traceparent":"00-{trace}-{digits[:16]}-01"'
     body: bytes = message.__pydantic_serializer__.to_json(message, exclude_none=True)
     return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
 
@@ -113,47 +118,14 @@ def _wire_type(kind: type[Message]) -> str:
     return kind.wire_type()
 
 
-def _parse(body: bytes) -> Mapping[str, Any]:
-    """One JSON object in UTF-8, without duplicate keys, NaN, Infinity or lone surrogates."""
-    _refuse_length(body, OWN_DOCUMENT_BYTES)
-    try:
-        parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
-    except ValueError as error:
-        raise Unreadable("not_json", str(error)[:200]) from None
-    if not isinstance(parsed, dict):
-        raise Unreadable("not_an_object", "a document is one JSON object")
-    return parsed
-
-
-def _refuse_length(body: bytes, allowed_bytes: int) -> None:
-    if len(body) > allowed_bytes:
-        raise Unreadable("too_large", f"{len(body)} bytes, where {allowed_bytes} are allowed")
-
-
-def _refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
-    """What the parser lets through: depth, NUL, infinite numbers. A cheap look spares honest documents the walk."""
-    if body.count(b"{") + body.count(b"[") > DEPTH or b"\\u0000" in body or LARGE_NUMBER.search(body) is not None:
-        _walk(fields, depth=1)
-
-
-def _walk(value: object, depth: int) -> None:
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise Unreadable("nul_character", "a string contains U+0000")
-    elif isinstance(value, float):
-        if math.isinf(value):
-            raise Unreadable("not_finite", "a number is out of range")
-    elif isinstance(value, dict | list):
-        if depth > DEPTH:
-            raise Unreadable("too_deep", f"nested deeper than {DEPTH} levels")
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            _walk(item, depth + 1)
-
-
 def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
+    """In the canonical form. That there are 32 digits and no more dashes, asyncpg's UUID checks itself."""
     value = fields.get(name)
-    if isinstance(value, str) and CANONICAL_UUID.fullmatch(value):
-        return QuickUUID(value)
+    try:
+        if isinstance(value, str) and value[DASHES] == "----":
+            return QuickUUID(value)
+    except ValueError:
+        pass
     raise Unreadable("invalid", f"{name}: must be a UUID")
 
 

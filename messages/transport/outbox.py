@@ -1,5 +1,6 @@
 """What a transaction wants said: kept as envelopes with it, published after it, deleted once confirmed."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import getrandbits
@@ -28,9 +29,9 @@ class Row:
 
 def pack(said: Iterable[Said]) -> list[Row]:
     """Group documents by address, in order, into rows of at most 500 documents and 1 MiB."""
-    by_address: dict[Address, list[bytes]] = {}
+    by_address: defaultdict[Address, list[bytes]] = defaultdict(list)
     for each in said:
-        by_address.setdefault(each.to, []).append(write(each))
+        by_address[each.to].append(write(each))
     return [row for address, documents in by_address.items() for row in _rows(address, documents)]
 
 

@@ -1,8 +1,10 @@
 """Reading is strict and never fails; what is written reads back."""
 
 import json
+import re
 import time
 import uuid
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +15,16 @@ from hypothesis import strategies as st
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.store import PacketsAssigned, ReservePackets
+from messages.transport import strict_json
 from messages.transport.addresses import Address
-from messages.transport.document import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Reader, documents_in, write
+from messages.transport.document import Reader, documents_in, write
 from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Unreadable, may_be_extreme
 
 ORDER_ID = "7f0c5c7e-51a9-4fb6-9a52-0a7a4c1f9c01"
 MESSAGE_ID = "0e0e4a3c-97f6-4d2e-8c3d-51e4a0f4f002"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 SOMEWHERE = Address("answers", "somewhere")
 
 
@@ -187,6 +192,14 @@ def test_eight_levels_are_read_and_nine_are_not(brackets: bytes, deep: bool) -> 
         accepted(document)
 
 
+@pytest.mark.parametrize(("levels", "reason"), [(8, None), (9, "too_deep")])
+def test_an_empty_object_is_a_level_too(levels: int, reason: str | None) -> None:
+    cancel = write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE))
+    lists = levels - 2
+    read = READER.read(cancel[:-1] + b',"note":' + b"[" * lists + b"{}" + b"]" * lists + b"}")
+    assert (read.reason if isinstance(read, Malformed) else None) == reason
+
+
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     accepted(spliced(b'"note":[%s]' % b",".join([b"[{}]"] * 500)))
 
@@ -275,6 +288,19 @@ def test_a_document_without_a_type_is_refused() -> None:
 def test_a_message_id_is_a_uuid_and_nothing_that_python_takes_for_one(message_id: object) -> None:
     read = refused(body(message_id=message_id))
     assert (read.reason, read.detail) == ("invalid", "message_id: must be a UUID")
+
+
+@given(
+    st.from_regex(CANONICAL_UUID, fullmatch=True)
+    | st.text(st.sampled_from("0aF-_{}g\u0660\u00df\n "), min_size=30, max_size=40)
+    | st.permutations(MESSAGE_ID).map("".join)
+)
+@settings(max_examples=300, deadline=None)
+def test_a_message_id_is_read_if_it_is_written_in_the_canonical_way(message_id: str) -> None:
+    read = READER.read(body(message_id=message_id))
+    assert isinstance(read, Incoming) == (CANONICAL_UUID.fullmatch(message_id) is not None)
+    if isinstance(read, Incoming):
+        assert str(read.message_id) == message_id.lower()
 
 
 @pytest.mark.parametrize("order_id", [None, 5, "x", "", ORDER_ID[:-1]])
@@ -386,6 +412,73 @@ def test_reading_never_raises(document: bytes) -> None:
 def test_reading_a_damaged_document_never_raises(damage: bytes, position: int, cut: int) -> None:
     good = body(traceparent=TRACE, deadline="2030-01-01T12:00:00Z")
     READER.read(good[:position] + damage + good[position + cut :])
+
+
+hostile = st.sampled_from(
+    [
+        *(b"", b" \n", b"]", b"[", b"{", b"}", b",", b"null", body()[:-1], body() + b",", body() + b"," + body()),
+        *(body() + b"\n" + body(), b"[%s]" % body(), b"\xef\xbb\xbf" + body(), spliced(b'"zone":"Z-2"')),
+        *(body(type="ReservePackets/1.0"), body(type="OrderRequested/1.1", gift=1), body(type="OrderRequested/2.0")),
+        *(body(type=["x"]), body(message_id=MESSAGE_ID.replace("-", "")), body(order_id="x"), body(traceparent="x")),
+        *(spliced(b'"note":1e999'), spliced(b'"note":1' + b"0" * 400 + b".5"), spliced(b'"note":-Infinity')),
+        *(spliced(rb'"note":"\u0000"'), spliced(rb'"note":"\ud800"'), spliced(b'"note":"\xff"')),
+        *(spliced(b'"note":' + b"[" * 8 + b"]" * 8), spliced(b'"note":"%s"' % (b"x" * DOCUMENT_BYTES))),
+        *(body(lines=[line(), line()]), json.dumps(fields(), indent=2).encode(), b'{"note":"', b'"}'),
+        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",) * 20_000), SOMEWHERE)),
+        *(spliced(b'"note":[{}'), b"{}]}", spliced(b'"note":"}'), b'{"}'),
+    ]
+)
+good = st.sampled_from(
+    [
+        *(body(), body(traceparent=TRACE), body(lines=[line(f"sku-{number}") for number in range(50)])),
+        write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, traceparent=TRACE)),
+        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1", "P-2")), SOMEWHERE)),
+    ]
+)
+
+
+@given(st.lists(good, max_size=4), st.lists(hostile | almost_good | good, max_size=3), st.randoms())
+@settings(max_examples=300, deadline=None)
+def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
+    some: list[bytes], others: list[bytes], chance: Random
+) -> None:
+    bodies = [*some, *others]
+    chance.shuffle(bodies)
+    assert READER.read_all(bodies, "queue") == [READER.read(each, "queue") for each in bodies]
+
+
+nested: st.SearchStrategy[Any] = st.recursive(
+    st.just([]), lambda inner: st.lists(inner, max_size=2) | st.fixed_dictionaries({"[": inner})
+)
+
+
+@given(
+    (any_json | nested).map(json.dumps), st.sampled_from(["1e999", "-1E999", "1" + "0" * 310 + ".5", "[[[[[[[1]]]]]]]"])
+)
+@settings(max_examples=300, deadline=None)
+def test_what_no_stranger_may_send_is_looked_at_closely(note: str, instead: str) -> None:
+    document = spliced(b'"note":' + note.replace("NaN", instead).replace("Infinity", instead).encode())
+    if is_extreme(document):
+        assert may_be_extreme(document)
+
+
+def is_extreme(document: bytes) -> bool:
+    try:
+        strict_json._walk(strict_json.parse(document), depth=1)
+    except Unreadable as error:
+        return error.reason != "not_json"
+    return False
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(body(), body(traceparent=TRACE), body(lines=[line(f"sku-{number}", colour="e.E}]") for number in range(50)])),
+        *(json.dumps(fields(), indent=2).encode(), spliced(b'"note":[[[[[1]]]]]')),
+    ],
+)
+def test_what_is_honest_is_spared_the_close_look(document: bytes) -> None:
+    assert not may_be_extreme(document)
 
 
 @pytest.mark.parametrize(
