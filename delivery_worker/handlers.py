@@ -12,7 +12,7 @@ from messages.contracts.delivery import (
     ReleaseAgent,
     ReserveAgent,
 )
-from messages.contracts.message import Message, OrderMessage
+from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.participant import handling
 from messages.participant.participant import Participant
@@ -36,9 +36,11 @@ OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
 
 def handle_for(delivery: Participant) -> Handle:
     async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
+        if len(about_orders) == len(documents):
+            return await handling.handle(delivery, tx, documents, waiting)
         # The fleet first: who has just come can be sent, and who has left is not assigned any more.
         fleet = await _handle_fleet(tx, documents)
-        about_orders = [document for document in documents if isinstance(document.message, OrderMessage)]
         if not about_orders:
             return fleet
         handled = await handling.handle(delivery, tx, about_orders, waiting)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from messages.contracts.delivery import DeliveryCompleted
-from messages.contracts.message import Message, OrderMessage
+from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.contracts.store import (
     AssignPackets,
@@ -36,9 +36,11 @@ WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
 
 def handle_for(store: Participant) -> Handle:
     async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+        about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
+        if len(about_orders) == len(documents):
+            return await handling.handle(store, tx, documents, waiting)
         # Goods first: what has just come can be sold, and what is withdrawn is not assigned any more.
         goods = await _handle_goods(tx, documents)
-        about_orders = [document for document in documents if isinstance(document.message, OrderMessage)]
         if not about_orders:
             return goods
         handled = await handling.handle(store, tx, about_orders, waiting)

@@ -24,6 +24,8 @@ class Message(Contract):
     VERSION: ClassVar[str] = "1.0"
     FROM_OUTSIDE: ClassVar[bool] = False
     """Published by clients one document a message, on the `requests` exchange."""
+    ABOUT_AN_ORDER: ClassVar[bool] = False
+    """Others may mention one."""
     TO_OUTSIDE: ClassVar[bool] = False
     """Published for clients one document a message, on the `outcomes` exchange."""
 
@@ -42,5 +44,7 @@ class Message(Contract):
 
 class OrderMessage(Message):
     """A message about exactly one order."""
+
+    ABOUT_AN_ORDER: ClassVar[bool] = True
 
     order_id: UUID

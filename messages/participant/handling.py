@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
+from messages.contracts.message import Message
 from messages.contracts.participation import Reserve
 from messages.participant import queries
 from messages.participant.allocation import Offer, Pool, Shelf, needs, offer
@@ -98,10 +100,15 @@ async def _find(
     wants = [
         want
         for document in documents
-        if isinstance(document.message, Reserve)
+        if _asks_for_units(type(document.message))
         for want in participant.units.wants(document.message)
     ]
     return await participant.units.find(tx, needs(wants), waiting=waiting) if wants else {}
+
+
+@cache
+def _asks_for_units(kind: type[Message]) -> bool:
+    return issubclass(kind, Reserve)
 
 
 def _order_id(document: Incoming) -> UUID:

@@ -57,7 +57,7 @@ class Transactor:
             return handled
 
         order_ids = {order_id for each in documents if (order_id := each.message.order_id) is not None}
-        about_orders = not malformed and all(each.message.order_id is not None for each in documents)
+        about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
         if about_orders and not locking_first and not waiting and self._is_calm():
             scope = self.database.session()
         else:

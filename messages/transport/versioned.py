@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import is_not
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -19,6 +20,7 @@ class Row(Protocol):
     @property
     def version(self) -> int: ...
     def __getitem__(self, position: int, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class Column(NamedTuple):
@@ -46,7 +48,6 @@ class Table:
         self.now = now
         self._columns = columns
         self._positions = {field: position for position, field in enumerate(fields)}
-        self._changing = [(field, self._positions[field]) for field in columns if field != KEY]
 
     def insert(self, rows: Sequence[Row]) -> list[Write]:
         """Create these rows; somebody else must not have done so."""
@@ -54,12 +55,15 @@ class Table:
 
     def update(self, changes: Iterable[tuple[Row, Row]]) -> list[Write]:
         """Write what is different in the second of each pair; nobody must have written since the first was read."""
-        alike: dict[tuple[str, ...], list[Row]] = {}
+        alike: dict[tuple[bool, ...], list[Row]] = {}
         for before, after in changes:
-            changed = tuple([field for field, at in self._changing if before[at] is not after[at]])
-            if changed:
-                alike.setdefault(changed, []).append(after)
-        return [self._write(_update, (KEY, VERSION, *changed), rows) for changed, rows in alike.items()]
+            alike.setdefault(tuple(map(is_not, before, after)), []).append(after)
+        writes = []
+        for differences, rows in alike.items():
+            changed = [field for field, differs in zip(self._positions, differences, strict=True) if differs]
+            if written := [field for field in changed if field in self._columns]:
+                writes.append(self._write(_update, (KEY, VERSION, *written), rows))
+        return writes
 
     def _write(self, statement: "Statement", fields: tuple[str, ...], rows: Sequence[Row]) -> Write:
         given = [self._values(field, rows) for field in fields]

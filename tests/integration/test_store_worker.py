@@ -1,10 +1,13 @@
 """The store worker against a real PostgreSQL: what it answers, and where the packets are afterwards."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 
+import store_worker.handlers
+import store_worker.queries
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
@@ -21,7 +24,13 @@ from messages.contracts.store import (
     Want,
 )
 from messages.participant.participant import Moves
+from messages.transport.daemon.metrics import Metrics
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.postgres import Collision
+from messages.transport.publisher import Publisher
+from messages.transport.service import Transaction
+from messages.transport.topology import Topology
+from messages.transport.transactor import Transactor
 from messages.transport.writing import write
 from store_worker.packets import Packets
 from store_worker.service import service
@@ -366,6 +375,26 @@ async def test_goods_may_mention_an_order(store: Worker, order: UUID) -> None:
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
     assert await store.hear(received) == []
+    assert await store.stock() == {"M-1": "free"}
+
+
+async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_order(
+    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[bool] = []
+
+    async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[str]:
+        modes.append(tx.is_in_transaction())
+        return await store_worker.queries.receive(tx, received)
+
+    monkeypatch.setattr(store_worker.handlers, "queries", SimpleNamespace(receive=receive))
+    publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
+    transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
+    received = stock("milk", "M-1").model_copy(update={"order_id": order})
+
+    await transactor.handle([heard(received)], locking_first=False)
+
+    assert modes == [True]
     assert await store.stock() == {"M-1": "free"}
 
 
