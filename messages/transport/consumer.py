@@ -57,6 +57,13 @@ class Consumer:
         self._intake.wake()
 
     async def run(self) -> None:
+        """Until told to stop, or for good if the database keeps the batch in hand from being finished."""
+        try:
+            await self._run()
+        finally:
+            await self._intake.acknowledge_all()
+
+    async def _run(self) -> None:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:

@@ -9,6 +9,9 @@ from messages.transport.broker import MANY_DOCUMENTS, Arrival, Broker, Subscript
 
 FAILURES_BEFORE_ALONE = 2
 FULL_HOUSE_SECONDS = 0.02
+ACKNOWLEDGE_SECONDS = 0.02
+MOST_OWED = 50
+"""Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,17 @@ class Intake:
         self._room = 0
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
+        self._owed: dict[object, Taken] = {}
+        self._owed_arrivals = 0
+        self._owed_limit = MOST_OWED
+        self._acknowledging: asyncio.Task[None] | None = None
 
     async def subscribe(self, broker: Broker, first: tuple[str, int], intake: tuple[str, int]) -> None:
         """Consume both (queue, prefetch); the order of the arguments is the order of precedence."""
         for queue, prefetch in (first, intake):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
+            # A broker that has delivered all it may without an acknowledgement delivers nothing more.
+            self._owed_limit = min(self._owed_limit, max(1, prefetch // 4))
 
     @property
     def quiet(self) -> bool:
@@ -95,9 +104,30 @@ class Intake:
         return self._take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
-        """Acknowledge a batch: the last of each channel, and with it all before."""
-        for last in {taken.arrival.epoch: taken for taken in batch}.values():
+        """Acknowledge a batch soon, together with those that follow: the last of each channel, and with it all before.
+
+        What is not acknowledged when the process dies comes again, as it would if it had died a moment earlier.
+        """
+        self._owed |= {taken.arrival.epoch: taken for taken in batch}
+        self._owed_arrivals += len(batch)
+        if self._owed_arrivals >= self._owed_limit:
+            await self.acknowledge_all()
+        elif self._acknowledging is None:
+            self._acknowledging = asyncio.create_task(self._acknowledge_later())
+
+    async def acknowledge_all(self) -> None:
+        """Acknowledge what was handled, now."""
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
+            self._acknowledging = None
+        owed, self._owed, self._owed_arrivals = self._owed, {}, 0
+        for last in owed.values():
             await last.subscription.acknowledge(last.arrival)
+
+    async def _acknowledge_later(self) -> None:
+        await asyncio.sleep(ACKNOWLEDGE_SECONDS)
+        self._acknowledging = None
+        await self.acknowledge_all()
 
     async def _count_room(self) -> None:
         if self._undecided is not None and self._room <= 0:

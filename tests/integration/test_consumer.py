@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import consumer, postgres, transactor
+from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.postgres import Collision
 from messages.transport.service import Incoming, Malformed, Said, Transaction
@@ -114,8 +114,9 @@ async def test_batches_are_capped_in_documents(station: Station) -> None:
 
 
 async def test_an_envelope_larger_than_a_batch_is_handled_in_several_and_acknowledged_after_the_last(
-    station: Station,
+    station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(intake, "MOST_OWED", 1)
     acknowledged: list[int] = []
 
     async def count() -> bool:
@@ -139,7 +140,10 @@ async def _equals(value: Callable[[], int], expected: int) -> bool:
 # -- acknowledged is what was committed
 
 
-async def test_nothing_is_acknowledged_before_it_is_committed(station: Station) -> None:
+async def test_nothing_is_acknowledged_before_it_is_committed(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MOST_OWED", 1)
     seen: list[int] = []
 
     async def look() -> bool:

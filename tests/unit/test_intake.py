@@ -1,13 +1,14 @@
 """What is taken next: answers first, within the caps, new work only while there is room, and nothing lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
+from messages.transport import intake as intake_module
 from messages.transport.addresses import COMMANDS, Address
-from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
+from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.intake import Intake, Taken
 from messages.transport.topology import Binding, Exchange, Queue, Topology
@@ -34,7 +35,9 @@ class Place:
     database_is_down: bool = False
     intake: Intake = field(init=False)
 
-    async def open(self, *, documents: int = MANY, size_bytes: int = MANY, limit: int | None = None) -> Intake:
+    async def open(
+        self, *, documents: int = MANY, size_bytes: int = MANY, limit: int | None = None, prefetch: int = MANY
+    ) -> Intake:
         self.intake = Intake(
             documents=documents,
             size_bytes=size_bytes,
@@ -42,8 +45,21 @@ class Place:
             undecided=None if limit is None else self._count,
         )
         await self.broker.start()
-        await self.intake.subscribe(self.broker, (ANSWERS, MANY), (ORDERS, MANY))
+        await self.intake.subscribe(self.broker, (ANSWERS, prefetch), (ORDERS, prefetch))
         return self.intake
+
+    def watch_acknowledgements(self) -> list[str]:
+        """What the last ones were of, from now on."""
+        told: list[str] = []
+        for subscription in self.intake._subscriptions:
+            acknowledge = subscription.acknowledge
+
+            async def watched(last: Arrival, acknowledge: Callable[[Arrival], Awaitable[None]] = acknowledge) -> None:
+                told.append(last.body.decode())
+                await acknowledge(last)
+
+            subscription.acknowledge = watched  # type: ignore[method-assign]
+        return told
 
     async def say(self, queue: str, *bodies: str, content_type: str = ONE_DOCUMENT) -> None:
         envelopes = [Envelope(Address(COMMANDS, queue), body.encode(), content_type, body) for body in bodies]
@@ -56,6 +72,7 @@ class Place:
     async def acknowledge_and_lose_consumer(self, batch: list[Taken]) -> list[str]:
         """What comes back is what was not acknowledged."""
         await self.intake.acknowledge(batch)
+        await self.intake.acknowledge_all()
         self.broker.break_connection()
         return bodies(await self.intake.take())
 
@@ -246,6 +263,31 @@ async def test_acknowledged_is_what_was_taken_and_nothing_after_it(place: Place)
     batch = await intake.take()
     assert bodies(batch) == ["a1", "a2", "o1"]
     assert await place.acknowledge_and_lose_consumer(batch) == ["o2"]
+
+
+async def test_a_few_batches_are_acknowledged_together_a_moment_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "ACKNOWLEDGE_SECONDS", 0.05)
+    intake = await place.open()
+    told = place.watch_acknowledgements()
+    for body in ("a1", "a2", "a3"):
+        await place.say(ANSWERS, body)
+        await intake.acknowledge(await intake.take())
+    assert told == []
+    await asyncio.sleep(0.2)
+    assert told == ["a3"]
+
+
+async def test_a_broker_that_may_deliver_no_more_is_not_kept_waiting(place: Place) -> None:
+    intake = await place.open(prefetch=8)
+    told = place.watch_acknowledgements()
+    for body in ("a1", "a2", "a3"):
+        await place.say(ANSWERS, body)
+        await intake.acknowledge(await intake.take())
+    assert told == ["a2"]
+    await intake.acknowledge_all()
+    assert told == ["a2", "a3"]
 
 
 async def test_what_came_before_a_lost_connection_is_not_acknowledged_on_the_next(place: Place) -> None:
