@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import structlog
 
@@ -106,11 +105,13 @@ class Consumer:
 
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
         """In one part, unless a single envelope holds more than a transaction should."""
-        documents = [
-            document
-            for queue, group in groupby(batch, lambda taken: taken.subscription.queue)
-            for document in self._reader.read_all([body for taken in group for body in _documents(taken)], queue)
-        ]
+        bodies: list[bytes] = []
+        queues: list[str] = []
+        for taken in batch:
+            found = documents_in(taken.arrival.body, taken.arrival.content_type)
+            bodies += found
+            queues += [taken.subscription.queue] * len(found)
+        documents = self._reader.read_all(bodies, queues)
         for start in range(0, len(documents), self._intake.documents):
             yield _sorted(documents[start : start + self._intake.documents])
 
@@ -159,10 +160,6 @@ class Consumer:
         except TimeoutError:
             return
         raise Draining
-
-
-def _documents(taken: Taken) -> list[bytes]:
-    return documents_in(taken.arrival.body, taken.arrival.content_type)
 
 
 def _sorted(documents: Iterable[Incoming | Malformed]) -> Heard:

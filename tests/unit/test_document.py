@@ -444,7 +444,8 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
 ) -> None:
     bodies = [*some, *others]
     chance.shuffle(bodies)
-    assert READER.read_all(bodies, "queue") == [READER.read(each, "queue") for each in bodies]
+    queues = [f"queue {number}" for number in range(len(bodies))]
+    assert READER.read_all(bodies, queues) == [READER.read(*each) for each in zip(bodies, queues, strict=True)]
 
 
 nested: st.SearchStrategy[Any] = st.recursive(
