@@ -339,7 +339,7 @@ async def test_what_is_suspicious_for_the_first_time_is_not_accused_yet(
 
     monkeypatch.setattr(auditing, "sleep", go_on)
     unclean = "UPDATE saga SET cleaned_at = NULL, decided_at = now() - interval '1 hour'"
-    await world.corrupt("order_saga", f"ALTER TABLE saga DROP CONSTRAINT closed_only_if_all_released; {unclean}")
+    await world.corrupt("order_saga", f"DROP TRIGGER no_contradiction ON saga; {unclean}")
 
     assert {finding.invariant for finding in await audit(world.urls, 7.0)} == {"I4"}
 

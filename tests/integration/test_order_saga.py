@@ -233,7 +233,7 @@ async def test_no_order_is_placed_unless_everybody_has_granted_something(databas
         ("closed_only_if_all_released", f"phase = 'releasing', {NOT_PLACED}, cleaned_at = now()"),
         ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}"),
         ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}, cleaned_at = now()"),
-        ("saga_phase_check", "phase = 'done'"),
+        ("phase_is_known", "phase = 'done'"),
     ],
 )
 async def test_a_row_that_contradicts_itself_is_refused(database: Database, constraint: str, change: str) -> None:
