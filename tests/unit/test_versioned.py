@@ -31,10 +31,12 @@ def test_rows_are_created_in_the_order_of_the_key_and_only_if_nobody_has() -> No
     assert write.sql == (
         "INSERT INTO parcel (order_id, place, lent, labels, changed_at)"
         " SELECT new.order_id, new.place, new.place <> 'shelf', string_to_array(new.labels, ','), clock_timestamp()"
-        " FROM (SELECT own.*, $2::text AS place FROM unnest($1::uuid[], $3::text[]) AS own (order_id, labels)) AS new"
+        " FROM (SELECT order_id, CASE cardinality($2::text[]) WHEN 1 THEN ($2::text[])[1] ELSE place END AS place,"
+        " CASE cardinality($3::text[]) WHEN 1 THEN ($3::text[])[1] ELSE labels END AS labels"
+        " FROM unnest($1::uuid[], $2::text[], $3::text[]) AS given (order_id, place, labels)) AS new"
         " ORDER BY order_id ON CONFLICT DO NOTHING RETURNING 1"
     )
-    assert write.arguments == [[row.order_id for row in rows], "shelf", ["a,b", "c"]]
+    assert write.arguments == [[row.order_id for row in rows], ["shelf"], ["a,b", "c"]]
     assert write.rows == 2
 
 
@@ -43,20 +45,31 @@ def test_only_what_has_changed_is_written_and_only_on_the_version_that_was_read(
     (write,) = TABLE.update((row, row._replace(place="van")) for row in rows)
     assert write.sql == (
         "UPDATE parcel AS old SET version = old.version + 1, place = new.place, lent = new.place <> 'shelf',"
-        " changed_at = clock_timestamp() FROM (SELECT own.*, $3::text AS place"
-        " FROM unnest($1::uuid[], $2::integer[]) AS own (order_id, version)) AS new"
+        " changed_at = clock_timestamp() FROM (SELECT order_id,"
+        " CASE cardinality($2::integer[]) WHEN 1 THEN ($2::integer[])[1] ELSE version END AS version,"
+        " CASE cardinality($3::text[]) WHEN 1 THEN ($3::text[])[1] ELSE place END AS place"
+        " FROM unnest($1::uuid[], $2::integer[], $3::text[]) AS given (order_id, version, place)) AS new"
         " WHERE old.order_id = new.order_id AND old.version = new.version RETURNING 1"
     )
-    assert write.arguments == [[row.order_id for row in rows], [3, 4], "van"]
+    assert write.arguments == [[row.order_id for row in rows], [3, 4], ["van"]]
 
 
-def test_rows_that_change_in_other_ways_are_written_by_statements_of_their_own() -> None:
+def test_rows_that_change_in_other_ways_are_written_together() -> None:
     moved, labelled = Parcel(uuid4()), Parcel(uuid4())
-    writes = TABLE.update([(moved, moved._replace(place="van")), (labelled, labelled._replace(labels=("a",)))])
-    assert [write.arguments[0] for write in writes] == [[moved.order_id], [labelled.order_id]]
+    (write,) = TABLE.update([(moved, moved._replace(place="van")), (labelled, labelled._replace(labels=("a",)))])
+    assert write.arguments == [[moved.order_id, labelled.order_id], [0], ["van", "shelf"], ["", "a"]]
+
+
+def test_how_a_statement_reads_depends_on_nothing_but_the_columns_that_change() -> None:
+    one, two = (Parcel(uuid4(), version=version) for version in (1, 2))
+    alike = TABLE.update([(one, one._replace(place="van")), (two, two._replace(place="van"))])
+    different = TABLE.update([(two, two._replace(place="van")), (one, one._replace(place="cart"))])
+    alone = TABLE.update([(one, one._replace(place="van"))])
+    assert alike[0].sql == different[0].sql == alone[0].sql
 
 
 def test_what_has_not_changed_is_not_written() -> None:
     row = Parcel(uuid4())
     assert TABLE.update([(row, row)]) == []
+    assert TABLE.update([]) == []
     assert TABLE.insert([]) == []
