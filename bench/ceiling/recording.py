@@ -66,7 +66,9 @@ class Stage:
         handled = await self.service.handle(tx, batch, False)  # noqa: FBT003  the type of handlers has no names
         rows = pack(handled.said)
         kept = keep(rows, RELAY_AFTER_SECONDS)
-        await write(tx, [*handled.writes, *tell(handled.story), *kept, *forget(self.confirmed)])
+        # A lease that is assigned in time is over when this is replayed.
+        writes = [each._replace(before=None) for each in handled.writes]
+        await write(tx, [*writes, *tell(handled.story), *kept, *forget(self.confirmed)])
         await tx.execute("COMMIT")
         self.confirmed = [row.id for row in rows]
         return handled.said
