@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 STALLED_SECONDS = 30.0
 REQUEST_SECONDS = 10.0
-STOP_SECONDS = 0.05
+STOP_SECONDS = 0.25
 
 
 class Health:
