@@ -16,7 +16,10 @@ from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.participant import handling
 from messages.participant.participant import Participant
-from messages.transport.service import Alarm, Handle, Handled, Incoming, Note, Transaction
+from messages.participant.reservation import Reservation
+from messages.transport.memory import Memory
+from messages.transport.postgres import Collision
+from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Transaction
 
 RESERVE = "reserve"
 SETTLE = "settle"
@@ -34,16 +37,16 @@ HANDLERS: Mapping[type[Message], str] = {
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
 
 
-def handle_for(delivery: Participant) -> Handle:
-    async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+def handle_for(delivery: Participant, memory: Memory[Reservation]) -> Handle:
+    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
         about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
         if len(about_orders) == len(documents):
-            return await handling.handle(delivery, tx, documents, waiting)
+            return await handling.handle(delivery, memory, tx, documents, care)
         # The fleet first: who has just come can be sent, and who has left is not assigned any more.
         fleet = await _handle_fleet(tx, documents)
         if not about_orders:
             return fleet
-        handled = await handling.handle(delivery, tx, about_orders, waiting)
+        handled = await handling.handle(delivery, memory, tx, about_orders, care)
         handled.story += fleet.story
         handled.alarms += fleet.alarms
         return handled
@@ -66,8 +69,10 @@ async def _handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handl
 
 async def _end(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
     agent_ids = [shift.agent_id for shift in leaving]
-    await queries.lock_holders(tx, agent_ids)
+    holders = await queries.lock_holders(tx, agent_ids)
     for agent in await queries.end(tx, agent_ids):
+        if agent.order_id not in holders:
+            raise Collision(f"{agent.agent_id} was sent while he was leaving")
         detail = f"{agent.agent_id} went offline while {agent.state}"
         handled.story.append(Note(agent.order_id, AgentWentOffline.__name__, detail))
         if agent.state in ("assigned", "confirmed"):

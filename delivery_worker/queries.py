@@ -50,12 +50,12 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
 
 def take(agent_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
     """Give idle agents to orders."""
-    sql = """
+    sql = f"""
         UPDATE agent SET order_id = taking.order_id
         FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (agent_id, order_id)
-        WHERE agent.agent_id = taking.agent_id AND agent.order_id IS NULL
+        WHERE agent.agent_id = taking.agent_id AND {IDLE}
         RETURNING 1
-    """
+    """  # noqa: S608  words of our own
     return Write(sql, (",".join(agent_ids), order_ids), len(agent_ids))
 
 
@@ -99,12 +99,12 @@ async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
     )
 
 
-async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> None:
+async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
     """Lock the reservations of orders that have these agents, so that none of them is being assigned meanwhile.
 
     And make them another version: whoever has read one before must look again.
     """
-    await tx.execute(
+    rows = await tx.fetch(
         """
         WITH held AS MATERIALIZED (
             SELECT order_id FROM reservation
@@ -112,9 +112,11 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> None:
             ORDER BY order_id FOR UPDATE
         )
         UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
+        RETURNING reservation.order_id
         """,
         agent_ids,
     )
+    return {row["order_id"] for row in rows}
 
 
 async def end(tx: Transaction, agent_ids: Sequence[str]) -> list[Left]:

@@ -8,19 +8,24 @@ from delivery_worker.settings import Settings
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
 from messages.participant import MIGRATIONS, sweeper
 from messages.participant.participant import Participant
+from messages.participant.queries import TABLE
+from messages.participant.reservation import Reservation
+from messages.transport.memory import Memory
 from messages.transport.service import Service
 
 
 def service(settings: Settings) -> Service:
     delivery = participant(settings)
+    memory = Memory[Reservation](TABLE)
     return Service(
         name="delivery_worker",
         handlers=HANDLERS,
-        handle=handle_for(delivery),
+        handle=handle_for(delivery, memory),
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
         optimistic=True,
+        memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=sweeper.jobs(
             delivery,

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
-from messages.transport.service import Alarm, Handled, Incoming, Said, Transaction
+from messages.transport.memory import Memory
+from messages.transport.service import Alarm, Care, Handled, Incoming, Said, Transaction
 from order_saga import queries, saga, story
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Saga, Terms
@@ -23,18 +25,21 @@ HANDLERS: Mapping[type[Message], str] = {
 }
 
 
-async def handle(terms: Terms, tx: Transaction, batch: Sequence[Incoming], _waiting: bool) -> Handled:
+async def handle(terms: Terms, memory: Memory[Saga], tx: Transaction, batch: Sequence[Incoming], care: Care) -> Handled:
     """Handle a batch, in which an order may occur more than once."""
-    now, known = await queries.read(tx, {_order_id(heard) for heard in batch})
-    sagas: dict[UUID, Saga] = dict(known)
+    requested = {_order_id(heard) for heard in batch if isinstance(heard.message, OrderRequested)}
+    known = await memory.know(care, {_order_id(heard) for heard in batch}, requested, partial(queries.read, tx))
+    after: dict[UUID, Saga] = {}
     handled = Handled()
     for heard in batch:
         order_id = _order_id(heard)
-        decision = _decide(sagas.get(order_id), heard, now, terms)
-        if decision.saga is not None:
-            sagas[order_id] = decision.saga
+        current = after.get(order_id) or known.rows.get(order_id)
+        decision = _decide(current, heard, known.now, terms)
+        if decision.saga is not None and decision.saga is not current:
+            after[order_id] = decision.saga
         _record(decision, heard, handled)
-    handled.writes = queries.write((known.get(order_id), after) for order_id, after in sagas.items())
+    handled.changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
+    handled.writes = queries.write(handled.changes) + memory.hold(known, after.keys())
     return handled
 
 

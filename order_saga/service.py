@@ -4,6 +4,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from messages.transport.memory import Memory
 from messages.transport.service import Malformed, Said, Service
 from messages.transport.topology import queue_name
 from order_saga import words
@@ -11,7 +12,9 @@ from order_saga.deadlines import jobs
 from order_saga.gathering import Gathering
 from order_saga.handlers import FIRST, HANDLERS, INTAKE, handle
 from order_saga.queries import count_undecided
+from order_saga.rows import TABLE
 from order_saga.settings import Settings
+from order_saga.state import Saga
 
 NAME = "order_saga"
 REQUEST = re.compile(r"(OrderRequested|CancelOrder)\b")
@@ -20,13 +23,15 @@ REQUEST_IN_BYTES = re.compile(rb'"type"\s*:\s*"(OrderRequested|CancelOrder)\b')
 
 def service(settings: Settings) -> Service:
     """Everything the transport has to know."""
+    memory = Memory[Saga](TABLE)
     return Service(
         name=NAME,
         handlers=HANDLERS,
-        handle=partial(handle, settings.terms()),
+        handle=partial(handle, settings.terms(), memory),
         intake=INTAKE,
         first=FIRST,
         optimistic=True,
+        memory=memory,
         gathering=Gathering(),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),

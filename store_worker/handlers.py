@@ -14,7 +14,10 @@ from messages.contracts.store import (
 )
 from messages.participant import handling
 from messages.participant.participant import Participant
-from messages.transport.service import Alarm, Handle, Handled, Incoming, Note, Transaction
+from messages.participant.reservation import Reservation
+from messages.transport.memory import Memory
+from messages.transport.postgres import Collision
+from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Transaction
 from store_worker import queries
 
 RESERVE = "reserve"
@@ -34,16 +37,16 @@ PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
 
 
-def handle_for(store: Participant) -> Handle:
-    async def handle(tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+def handle_for(store: Participant, memory: Memory[Reservation]) -> Handle:
+    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
         about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
         if len(about_orders) == len(documents):
-            return await handling.handle(store, tx, documents, waiting)
+            return await handling.handle(store, memory, tx, documents, care)
         # Goods first: what has just come can be sold, and what is withdrawn is not assigned any more.
         goods = await _handle_goods(tx, documents)
         if not about_orders:
             return goods
-        handled = await handling.handle(store, tx, about_orders, waiting)
+        handled = await handling.handle(store, memory, tx, about_orders, care)
         handled.story += goods.story
         handled.alarms += goods.alarms
         return handled
@@ -70,10 +73,12 @@ async def _receive(tx: Transaction, received: Sequence[StockReceived], handled: 
 async def _withdraw(tx: Transaction, withdrawn: Sequence[PacketsWithdrawn], handled: Handled) -> None:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
-    await queries.lock_holders(tx, packet_ids)
+    holders = await queries.lock_holders(tx, packet_ids)
     for packet in await queries.withdraw(tx, packet_ids, store_ids):
         if packet.order_id is None:
             continue
+        if packet.order_id not in holders:
+            raise Collision(f"{packet.packet_id} was taken while it was being withdrawn")
         detail = f"{packet.packet_id} withdrawn while {packet.state}"
         handled.story.append(Note(packet.order_id, PacketsWithdrawn.__name__, detail))
         if packet.state in ("assigned", "confirmed"):

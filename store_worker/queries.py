@@ -60,12 +60,12 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
 
 def take(packet_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
     """Give packets that are on the shelf to orders."""
-    sql = """
+    sql = f"""
         UPDATE packet SET order_id = taking.order_id
         FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (packet_id, order_id)
-        WHERE packet.packet_id = taking.packet_id AND packet.order_id IS NULL
+        WHERE packet.packet_id = taking.packet_id AND {FREE}
         RETURNING 1
-    """
+    """  # noqa: S608  words of our own
     return Write(sql, (",".join(packet_ids), order_ids), len(packet_ids))
 
 
@@ -118,12 +118,12 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[st
     return [row["packet_id"] for row in rows]
 
 
-async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> None:
+async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
     """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile.
 
     And make them another version: whoever has read one before must look again.
     """
-    await tx.execute(
+    rows = await tx.fetch(
         """
         WITH held AS MATERIALIZED (
             SELECT order_id FROM reservation
@@ -131,9 +131,11 @@ async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> None:
             ORDER BY order_id FOR UPDATE
         )
         UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
+        RETURNING reservation.order_id
         """,
         packet_ids,
     )
+    return {row["order_id"] for row in rows}
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:

@@ -6,6 +6,9 @@ from pathlib import Path
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant import MIGRATIONS, sweeper
 from messages.participant.participant import Participant
+from messages.participant.queries import TABLE
+from messages.participant.reservation import Reservation
+from messages.transport.memory import Memory
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
 from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
@@ -17,14 +20,16 @@ RETIRE_BATCH = 1_000
 
 def service(settings: Settings) -> Service:
     store = participant(settings)
+    memory = Memory[Reservation](TABLE)
     return Service(
         name="store_worker",
         handlers=HANDLERS,
-        handle=handle_for(store),
+        handle=handle_for(store, memory),
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
         optimistic=True,
+        memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=(
             *sweeper.jobs(

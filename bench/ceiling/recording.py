@@ -13,8 +13,7 @@ from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.transport.addresses import OUTCOMES
 from messages.transport.outbox import forget, keep, pack
-from messages.transport.postgres import locking
-from messages.transport.service import Incoming, Said, Service
+from messages.transport.service import Care, Incoming, Said, Service
 from messages.transport.timeline import tell
 from messages.transport.writing import write
 
@@ -59,17 +58,17 @@ class Stage:
     confirmed: list[int] = field(default_factory=list)
 
     async def handle(self, batch: Sequence[Incoming]) -> list[Said]:
-        """What the transport does with a batch: one transaction, with outbox and timeline."""
+        """What the transport does with a batch as long as nobody is in the way, with outbox and timeline."""
         tx: Any = self.recorder
-        order_ids = {heard.message.order_id for heard in batch if heard.message.order_id}
-        await tx.execute(f"BEGIN;{locking(self.service.locks, order_ids)}")
-        handled = await self.service.handle(tx, batch, False)  # noqa: FBT003  the type of handlers has no names
+        handled = await self.service.handle(tx, batch, Care.REMEMBERING)
         rows = pack(handled.said)
         kept = keep(rows, RELAY_AFTER_SECONDS)
         # A lease that is assigned in time is over when this is replayed.
         writes = [each._replace(before=None) for each in handled.writes]
-        await write(tx, [*writes, *tell(handled.story), *kept, *forget(self.confirmed)])
-        await tx.execute("COMMIT")
+        now = await write(tx, [*writes, *tell(handled.story), *kept, *forget(self.confirmed)])
+        if now is not None and self.service.memory is not None:
+            self.service.memory.clock.set(now)
+            self.service.memory.keep(handled.changes)
         self.confirmed = [row.id for row in rows]
         return handled.said
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -15,19 +15,26 @@ from messages.participant.participant import Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
-from messages.transport.service import Alarm, Handled, Incoming, Note, Said, Transaction, Write
+from messages.transport.memory import Memory
+from messages.transport.service import Alarm, Care, Handled, Incoming, Note, Said, Transaction, Write
 
 
-async def handle(participant: Participant, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
-    """Handle messages about orders, in order of arrival. `waiting`: no miss is blamed on a lock any more."""
+async def handle(
+    participant: Participant, memory: Memory[Reservation], tx: Transaction, documents: Sequence[Incoming], care: Care
+) -> Handled:
+    """Handle messages about orders, in order of arrival. From WAITING on no miss is blamed on a lock any more."""
     # Units are locked before reservations are read: whoever waits for a unit holds nothing another one waits for,
     # and a lease begins when its units are held.
-    pools = await _find(participant, tx, documents, waiting=waiting)
-    clock, known = await queries.read(tx, {_order_id(document) for document in documents})
-    batch = Batch(participant, clock, pools, known)
+    reserves = [document for document in documents if _asks_for_units(type(document.message))]
+    pools = await _find(participant, tx, reserves, waiting=care >= Care.WAITING)
+    order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
+    known = await memory.know(care, order_ids, new, partial(queries.read, tx))
+    batch = Batch(participant, known.now, pools, known.rows)
     for document in documents:
         batch.hear(document)
-    batch.handled.writes = writes(participant, batch.changes())
+    changes = batch.changes()
+    batch.handled.writes = writes(participant, changes) + memory.hold(known, batch.after.keys())
+    batch.handled.changes = [_remembered(change) for change in changes if change.after.unfit is None]
     return batch.handled
 
 
@@ -94,15 +101,15 @@ def moves_of(changes: Iterable[Change]) -> Moves:
     return moves
 
 
+def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
+    """As rows: what was absent had none. Only of fit units: that they have become so again changes no version."""
+    return None if change.before.state is State.ABSENT else change.before, change.after
+
+
 async def _find(
-    participant: Participant, tx: Transaction, documents: Sequence[Incoming], *, waiting: bool
+    participant: Participant, tx: Transaction, reserves: Sequence[Incoming], *, waiting: bool
 ) -> Mapping[Shelf, Pool]:
-    wants = [
-        want
-        for document in documents
-        if _asks_for_units(type(document.message))
-        for want in participant.units.wants(document.message)
-    ]
+    wants = [want for document in reserves for want in participant.units.wants(document.message)]
     return await participant.units.find(tx, needs(wants), waiting=waiting) if wants else {}
 
 

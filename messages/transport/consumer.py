@@ -12,7 +12,7 @@ from messages.transport.document import Reader, documents_in
 from messages.transport.intake import Intake, Taken
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.postgres import Collision, is_infrastructure
-from messages.transport.service import Gathering, Incoming, Malformed
+from messages.transport.service import Care, Gathering, Incoming, Malformed
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -115,25 +115,24 @@ class Consumer:
         for start in range(0, len(documents), self._intake.documents):
             yield _sorted(documents[start : start + self._intake.documents])
 
-    async def _settle(self, heard: Heard, *, waiting: bool = False) -> None:
+    async def _settle(self, heard: Heard, care: Care = Care.REMEMBERING) -> None:
         """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
-                handled = await self._transactor.handle(
-                    heard.readable, heard.malformed, waiting=waiting, locking_first=backoff.tries > 0
-                )
+                handled = await self._transactor.handle(heard.readable, heard.malformed, care)
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
                 # What can only be parked has no other way to go: then it is the parking that fails.
                 if heard.readable and not is_infrastructure(error):
-                    await self._isolate(heard, error, waiting=waiting)
+                    await self._isolate(heard, error, care)
                     return
                 await self._wait_out(error, backoff)
+                care = max(care, Care(min(care + 1, Care.LOCKING)))
         if handled.look_again:
-            await self._settle(Heard(handled.look_again), waiting=True)
+            await self._settle(Heard(handled.look_again), Care.WAITING)
 
-    async def _isolate(self, heard: Heard, error: Exception, *, waiting: bool) -> None:
+    async def _isolate(self, heard: Heard, error: Exception, care: Care) -> None:
         if len(heard.readable) == 1 and not heard.malformed:
             culprit = heard.readable[0]
             log.error(
@@ -146,7 +145,7 @@ class Consumer:
         middle = (len(heard.readable) + 1) // 2
         for half in (heard.readable[:middle], heard.readable[middle:]):
             if half:
-                await self._settle(Heard(half), waiting=waiting)
+                await self._settle(Heard(half), care)
 
     async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
         """Nobody's fault in this batch: hold it and try again, for ever, but not beyond a SIGTERM."""

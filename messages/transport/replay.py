@@ -6,11 +6,8 @@ from messages.transport import parked
 from messages.transport.document import Reader
 from messages.transport.parked import Parked
 from messages.transport.postgres import is_infrastructure, locking
-from messages.transport.service import Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
 from messages.transport.writing import write
-
-WAITING = True
-"""Nothing looks again after a replay."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +38,7 @@ class Replay:
             order_id = document.message.order_id
             if order_id is not None and self._service.locks is not None:
                 await tx.execute(locking(self._service.locks, [order_id]))
-            handled = await self._service.handle(tx, [document], WAITING)
+            handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing looks again
             await write(tx, handled.writes)
             handled.writes = []
             await parked.discard(tx, [row.id])

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from asyncpg import Connection
@@ -12,7 +13,23 @@ from asyncpg import Connection
 from messages.contracts.message import Message
 from messages.transport.addresses import Address
 
+if TYPE_CHECKING:
+    from messages.transport.memory import Memory
+
 Transaction: TypeAlias = "Connection[Any]"
+
+
+class Care(IntEnum):
+    """How little a batch is handled on trust. What was in vain is done again with more care."""
+
+    REMEMBERING = 0
+    """Decided from what this process has written last."""
+    READING = 1
+    """Read before it is decided, but not locked."""
+    LOCKING = 2
+    """Read and written in a transaction that holds the locks."""
+    WAITING = 3
+    """In which one also waits for units that others have locked."""
 
 
 class Incoming(NamedTuple):
@@ -88,14 +105,16 @@ class Handled:
     story: list[Note] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+    changes: Sequence[tuple[Any, Any]] = ()
+    """Rows before and after, as far as they may be remembered once this is committed."""
     look_again: list[Incoming] = field(default_factory=list)
     """Refused only because units were locked elsewhere: handled again, waiting, in a transaction of their own."""
     more: bool = False
     """For a job: there was more to do than one batch; run again at once."""
 
 
-Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], bool], Awaitable[Handled]]
-"""(transaction with the batch's orders locked, documents in order of arrival, waiting) -> what to say."""
+Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], Care], Awaitable[Handled]]
+"""(transaction, from LOCKING on with the batch's orders locked; documents in order of arrival; care) -> what to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +164,8 @@ class Service:
     optimistic: bool = False
     """All that `handle` does about orders are `Handled.writes` which name the versions it has read. So it may be tried
     without locks and without a transaction, and again with them if somebody was there in between."""
+    memory: "Memory[Any] | None" = None
+    """Where the rows are remembered that `handle` has changed."""
     gathering: Gathering | None = None
     """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()

@@ -11,13 +11,30 @@ from messages.transport.daemon.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Collision, Database, locking, uncancelled
 from messages.transport.publisher import Publisher
-from messages.transport.service import Handled, Incoming, Malformed, Said, Service, Transaction
+from messages.transport.service import Care, Handled, Incoming, Malformed, Said, Service, Transaction
 from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
 
-LOCKED_BATCHES = 50
-"""So many batches lock first after one that was in vain: where there are several daemons, almost all."""
+AVOIDED_BATCHES = 50
+"""For so many batches what was in vain is not tried again: where there are several daemons, for almost all."""
+
+
+class Caution:
+    """Which ways of handling a batch have been in vain lately, because somebody else was in the way."""
+
+    def __init__(self) -> None:
+        self._avoided = {Care.REMEMBERING: 0, Care.READING: 0}
+
+    def least_care(self) -> Care:
+        """Of the next batch."""
+        for care, batches in self._avoided.items():
+            self._avoided[care] = max(0, batches - 1)
+        return next((care for care, batches in self._avoided.items() if not batches), Care.LOCKING)
+
+    def was_in_vain(self, care: Care) -> None:
+        if care in self._avoided:
+            self._avoided[care] = AVOIDED_BATCHES
 
 
 class Transactor:
@@ -28,27 +45,23 @@ class Transactor:
     ) -> None:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
-        self._locked_batches = 0
+        self._caution = Caution()
         self.database = database
         self.publisher = publisher
         self.metrics = metrics
 
     async def handle(
-        self,
-        documents: Sequence[Incoming],
-        malformed: Sequence[Malformed] = (),
-        *,
-        waiting: bool = False,
-        locking_first: bool = True,
+        self, documents: Sequence[Incoming], malformed: Sequence[Malformed] = (), care: Care = Care.LOCKING
     ) -> Handled:
         """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises.
 
-        `locking_first`: even if the service could do without.
+        `care`: at least so much; with how much it is done depends on the documents, and on what has been in vain.
         """
+        care = max(care, self._least_care(documents, malformed))
 
         async def work(tx: Transaction) -> Handled:
-            handled = await self._service.handle(tx, documents, waiting) if documents else Handled()
-            if waiting and handled.look_again:
+            handled = await self._service.handle(tx, documents, care) if documents else Handled()
+            if care is Care.WAITING and handled.look_again:
                 raise RuntimeError("a handler that was allowed to wait has not decided")
             if malformed:
                 await parked.park(tx, malformed)
@@ -56,13 +69,11 @@ class Transactor:
                     handled.said.extend([] if document.our_fault else self._answer(document))
             return handled
 
-        order_ids = {order_id for each in documents if (order_id := each.message.order_id) is not None}
-        about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
-        if about_orders and not locking_first and not waiting and self._is_calm():
-            scope = self.database.session()
-        else:
-            scope = self.database.transaction(locking(self._service.locks, order_ids))
-        handled = await self._run(work, scope)
+        try:
+            handled = await self._run(work, self._scope(documents, care))
+        except Collision:
+            self._caution.was_in_vain(care)
+            raise
         self._count_heard(documents, malformed)
         return handled
 
@@ -70,10 +81,15 @@ class Transactor:
         """Do `work` in a transaction that also keeps what it says; publish after the commit."""
         return await self._run(work, self.database.transaction())
 
-    def _is_calm(self) -> bool:
-        """Whether it is worth trying without locks: nobody else has been in the way lately."""
-        self._locked_batches -= self._locked_batches > 0
-        return self._service.optimistic and not self._locked_batches
+    def _least_care(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> Care:
+        about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
+        return self._caution.least_care() if about_orders and self._service.optimistic else Care.LOCKING
+
+    def _scope(self, documents: Sequence[Incoming], care: Care) -> AbstractAsyncContextManager[Transaction]:
+        if care < Care.LOCKING:
+            return self.database.session()
+        order_ids = {order_id for each in documents if (order_id := each.message.order_id) is not None}
+        return self.database.transaction(locking(self._service.locks, order_ids))
 
     async def _run(
         self, work: Callable[[Transaction], Awaitable[Handled]], scope: AbstractAsyncContextManager[Transaction]
@@ -83,12 +99,12 @@ class Transactor:
             async with scope as tx:
                 handled = await work(tx)
                 rows = await self._write(tx, handled, confirmed)
-        except BaseException as error:
+        except BaseException:
             self.publisher.give_back(confirmed)
-            if isinstance(error, Collision):
-                self._locked_batches = LOCKED_BATCHES
             raise
         self.publisher.offer(rows)
+        if self._service.memory is not None:
+            self._service.memory.keep(handled.changes)
         self._report(handled)
         return handled
 
@@ -103,7 +119,9 @@ class Transactor:
         rows = outbox.pack(handled.said)
         kept = outbox.keep(rows, self._relay_after_seconds)
         writing = write(tx, [*handled.writes, *timeline.tell(handled.story), *kept, *outbox.forget(confirmed)])
-        await (writing if tx.is_in_transaction() else uncancelled(writing))
+        now = await (writing if tx.is_in_transaction() else uncancelled(writing))
+        if now is not None and self._service.memory is not None:
+            self._service.memory.clock.set(now)
         return rows
 
     def _report(self, handled: Handled) -> None:

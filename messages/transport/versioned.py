@@ -1,9 +1,9 @@
 """Tables with a row an order, which only he may write who has read their newest version."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import is_not
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from messages.transport.service import Write
@@ -21,6 +21,7 @@ class Row(Protocol):
     def version(self) -> int: ...
     def __getitem__(self, position: int, /) -> Any: ...
     def __iter__(self) -> Iterator[Any]: ...
+    def _replace(self, *, version: int) -> Self: ...
 
 
 class Column(NamedTuple):
@@ -66,6 +67,20 @@ class Table:
         changed = [field for field, differs in zip(self._positions, somewhere, strict=bool(rows)) if differs]
         written = [field for field in changed if field in self._columns]
         return [self._write(_update, (KEY, VERSION, *written), rows)] if written else []
+
+    def unchanged(self, rows: Sequence[Row]) -> list[Write]:
+        """Write nothing, but nobody must have written since these rows were read."""
+        sql = f"""
+            SELECT 1 FROM {self.name} JOIN unnest($1::uuid[], $2::integer[]) AS seen ({KEY}, {VERSION})
+            USING ({KEY}, {VERSION})
+        """  # noqa: S608  words of our own
+        ids, versions = [row.order_id for row in rows], [row.version for row in rows]
+        return [Write(sql, (ids, versions), len(rows))] if rows else []
+
+    def absent(self, order_ids: Collection[UUID]) -> list[Write]:
+        """Write nothing, but nobody must have created rows of these orders."""
+        sql = f"SELECT 1 FROM {self.name} WHERE {KEY} = ANY ($1::uuid[])"  # noqa: S608  words of our own
+        return [Write(sql, (list(order_ids),), 0)] if order_ids else []
 
     def _write(self, statement: "Statement", fields: tuple[str, ...], rows: Sequence[Row]) -> Write:
         arguments = [self._values(field, rows) for field in fields]

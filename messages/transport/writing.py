@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -16,17 +17,19 @@ Part: TypeAlias = tuple[str, int, bool, bool]
 PLACEHOLDER = re.compile(r"\$(\d+)")
 
 
-async def write(tx: Transaction, writes: Sequence[Write]) -> None:
-    """Execute all of them, or none. Raises Collision where somebody else was first, or where it is too late."""
+async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
+    """Execute all of them, or none; the database's clock. Raises Collision if somebody was first, or it is too late."""
     if not writes:
-        return
+        return None
     sql = _compose(tuple(map(_part, writes)))
     arguments = [argument for each in writes for argument in each.arguments]
     expected = [limit for each in writes for limit in (each.rows, each.before) if limit is not None]
     try:
-        await tx.fetch(sql, *arguments, *expected)
+        rows = await tx.fetch(sql, *arguments, *expected)
     except (asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
         raise Collision(str(error)) from None
+    now: datetime = rows[0][-1]
+    return now
 
 
 def _part(each: Write) -> Part:
@@ -48,7 +51,7 @@ def _compose(parts: tuple[Part, ...]) -> str:
         if limited:
             used += 1
             checks.append(f"expect_before(${used})")
-    return f"WITH {', '.join(clauses)} SELECT {', '.join(checks)}"
+    return f"WITH {', '.join(clauses)} SELECT {', '.join([*checks, 'clock_timestamp()'])}"
 
 
 def _renumbered(sql: str, used: int) -> str:

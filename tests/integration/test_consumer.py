@@ -500,7 +500,7 @@ async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> 
 async def test_what_collided_is_handled_again_with_locks_and_so_is_what_comes_soon_after(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactor, "LOCKED_BATCHES", 3)
+    monkeypatch.setattr(transactor, "AVOIDED_BATCHES", 3)
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:

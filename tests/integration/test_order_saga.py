@@ -19,11 +19,13 @@ from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, Line, OrderNotPlaced, OrderPlaced, OrderRequested
 from messages.contracts.participation import OutcomeRequested, Release
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
+from messages.transport.memory import Memory
 from messages.transport.postgres import Collision, Database, locking
-from messages.transport.service import Handled, Incoming, Transaction
+from messages.transport.service import Care, Handled, Incoming, Transaction
 from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle
+from order_saga.rows import TABLE
 from order_saga.settings import Settings
 from tests.conftest import NewDatabase
 
@@ -163,7 +165,7 @@ async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_
 ) -> None:
     order = requested()
     async with database.transaction() as tx:
-        handled = await handle(TERMS, tx, [incoming(order)], _waiting=False)
+        handled = await handle(TERMS, Memory(TABLE), tx, [incoming(order)], Care.LOCKING)
         await write(tx, handled.writes)
         other = asyncio.create_task(hear_once(database, order))
         await blocked(database)
@@ -452,7 +454,7 @@ async def hear(database: Database, *messages: Message) -> Handled:
 async def hear_once(database: Database, *messages: Message) -> Handled:
     order_ids = {message.order_id for message in messages if message.order_id is not None}
     async with database.transaction(locking("saga", order_ids)) as tx:
-        handled = await handle(TERMS, tx, [incoming(message) for message in messages], _waiting=False)
+        handled = await handle(TERMS, Memory(TABLE), tx, [incoming(message) for message in messages], Care.LOCKING)
         await write(tx, handled.writes)
         return handled
 

@@ -30,7 +30,7 @@ from messages.participant import queries
 from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.postgres import Collision
-from messages.transport.service import Handled
+from messages.transport.service import Care, Handled
 from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -91,10 +91,9 @@ class Crash(Exception):
 @asynccontextmanager
 async def in_flight(worker: Worker, *messages: Message) -> AsyncIterator[Handled]:
     """Within: everything is handled and nothing committed. Raise Crash to roll it back."""
-    waiting = False
     try:
         async with worker.database.transaction(locks(worker.service, messages)) as tx:
-            handled = await worker.service.handle(tx, [heard(message) for message in messages], waiting)
+            handled = await worker.service.handle(tx, [heard(message) for message in messages], Care.LOCKING)
             await write(tx, handled.writes)
             yield handled
     except Crash:
@@ -346,7 +345,7 @@ async def test_orders_of_many_lines_that_wait_for_each_other_never_deadlock(twin
 
     batches = [[heard(some_order()) for _ in range(4)] for _ in range(12)]
     answers = await asyncio.gather(
-        *(twins[turn % 2].hear_documents(batch, waiting=True) for turn, batch in enumerate(batches))
+        *(twins[turn % 2].hear_documents(batch, Care.WAITING) for turn, batch in enumerate(batches))
     )
 
     assert sum(map(len, answers)) == 48
@@ -435,21 +434,27 @@ async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twin
 # Without a lock
 
 
+@pytest.fixture(params=[Care.READING, Care.REMEMBERING], ids=lambda care: care.name.lower())
+def care(request: pytest.FixtureRequest) -> Care:
+    """Each race once with reading and once with what the worker remembers, which he has heard before."""
+    assert isinstance(request.param, Care)
+    return request.param
+
+
 @asynccontextmanager
-async def decided(worker: Worker, message: Message) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Within: it is decided on what was read without a lock, and yet to be written."""
-    waiting = False
+async def decided(worker: Worker, message: Message, care: Care) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message)], waiting)
+        handled = await worker.service.handle(tx, [heard(message)], care)
         yield lambda: write(tx, handled.writes)
 
 
-async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID) -> None:
+async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID, care: Care) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     first = uuid4()
 
-    async with decided(here, reserve(order, milk=1)) as write_it:
+    async with decided(here, reserve(order, milk=1), care) as write_it:
         assert await there.hear(reserve(first, milk=1)) == [PacketsReserved(order_id=first)]
         with pytest.raises(Collision):
             await write_it()
@@ -458,11 +463,11 @@ async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twin
     assert await here.stock() == {"M-1": "reserved"}
 
 
-async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID) -> None:
+async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID, care: Care) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
-    async with decided(here, reserve(order, milk=1)) as write_it:
+    async with decided(here, reserve(order, milk=1), care) as write_it:
         await there.hear(release(order))
         with pytest.raises(Collision):
             await write_it()
@@ -472,13 +477,13 @@ async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twin
 
 
 async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in_between(
-    twins: Twins, order: UUID
+    twins: Twins, order: UUID, care: Care
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with decided(here, assign(order)) as write_it:
+    async with decided(here, assign(order), care) as write_it:
         await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
         with pytest.raises(Collision):
             await write_it()
@@ -487,25 +492,26 @@ async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in
 
 
 async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
-    twins: Twins, order: UUID
+    twins: Twins, order: UUID, care: Care
 ) -> None:
     here, there = twins
-    waiting = False
     await here.hear(stock("milk", "M-1"))
 
     async with here.database.transaction() as tx, there.database.session() as other:
         await tx.execute("SELECT FROM packet FOR UPDATE")
-        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], waiting)
+        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], care)
 
     assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
 
 
-async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(twins: Twins, order: UUID) -> None:
+async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(
+    twins: Twins, order: UUID, care: Care
+) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, lease_seconds=1, milk=1))
 
-    async with decided(here, assign(order)) as write_it:
+    async with decided(here, assign(order), care) as write_it:
         await there.query(UNTIL_THE_LEASE_IS_OVER)
         with pytest.raises(Collision, match="too late"):
             await write_it()
@@ -513,12 +519,12 @@ async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(twins:
     assert await here.hear(assign(order)) == [refused(order, "reservation_expired")]
 
 
-async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID) -> None:
+async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID, care: Care) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with in_flight(here, release(order)), decided(there, assign(order)) as write_it:
+    async with in_flight(here, release(order)), decided(there, assign(order), care) as write_it:
         with pytest.raises(Collision):
             await asyncio.wait_for(write_it(), 5)
 

@@ -28,7 +28,7 @@ from messages.transport.daemon.metrics import Metrics
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.postgres import Collision
 from messages.transport.publisher import Publisher
-from messages.transport.service import Transaction
+from messages.transport.service import Care, Transaction
 from messages.transport.topology import Topology
 from messages.transport.transactor import Transactor
 from messages.transport.writing import write
@@ -392,7 +392,7 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
     transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
-    await transactor.handle([heard(received)], locking_first=False)
+    await transactor.handle([heard(received)], care=Care.REMEMBERING)
 
     assert modes == [True]
     assert await store.stock() == {"M-1": "free"}

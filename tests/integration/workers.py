@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
 from messages.transport.postgres import Collision, Database, locking
-from messages.transport.service import Handled, Incoming, Service, Transaction
+from messages.transport.service import Care, Handled, Incoming, Service, Transaction
 from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -45,13 +45,13 @@ class Worker:
         """The answers, once everything is committed; what had to be looked at again comes last."""
         return await self.hear_documents([heard(message) for message in messages])
 
-    async def hear_documents(self, documents: Sequence[Incoming], *, waiting: bool = False) -> list[Message]:
-        handled = await self._commit(documents, waiting=waiting)
+    async def hear_documents(self, documents: Sequence[Incoming], care: Care = Care.LOCKING) -> list[Message]:
+        handled = await self._commit(documents, care)
         self.handled.append(handled)
         answers = [said.message for said in handled.said]
         if handled.look_again:
             self.looked_again += len(handled.look_again)
-            answers += await self.hear_documents(handled.look_again, waiting=True)
+            answers += await self.hear_documents(handled.look_again, Care.WAITING)
         return answers
 
     async def run(self, job_name: str) -> list[Message]:
@@ -74,15 +74,18 @@ class Worker:
     def story(self) -> list[tuple[str, str]]:
         return [(note.event, note.detail) for handled in self.handled for note in handled.story]
 
-    async def _commit(self, documents: Sequence[Incoming], *, waiting: bool) -> Handled:
+    async def _commit(self, documents: Sequence[Incoming], care: Care) -> Handled:
         while True:
             try:
                 async with self.database.transaction(locks(self.service, [each.message for each in documents])) as tx:
-                    handled = await self.service.handle(tx, documents, waiting)
+                    handled = await self.service.handle(tx, documents, care)
                     await write(tx, handled.writes)
-                    return handled
             except Collision:
                 self.collisions += 1
+                continue
+            if self.service.memory is not None:
+                self.service.memory.keep(handled.changes)
+            return handled
 
     async def query(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         async with self.database.transaction() as tx:

@@ -16,6 +16,7 @@ from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.service import (
     Alarm,
+    Care,
     Gathering,
     Handled,
     Incoming,
@@ -121,7 +122,8 @@ class Toy:
             answer_malformed=self.rejecting,
         )
 
-    async def handle(self, tx: Transaction, documents: Sequence[Incoming], waiting: bool) -> Handled:
+    async def handle(self, tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
+        waiting = care is Care.WAITING
         self.calls.append((len(documents), waiting))
         self.entered.set()
         await self.gate.wait()

@@ -1,0 +1,92 @@
+"""What a process has written about orders lately, and the database's clock, so that it need not ask before it decides.
+
+Nothing rests on memory alone: whatever is decided from it is held against the rows' versions as it is written.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from messages.transport.service import Care, Write
+from messages.transport.versioned import Row, Table
+
+R = TypeVar("R", bound=Row)
+
+REMEMBERED = 5_000
+"""Rows; about 2 kB each. More than there are undecided orders, because each is of use until its order is done."""
+TRUSTED_SECONDS = 1.0
+"""So long the clock may run on by itself. A clock of ours is wrong by less than a millisecond in that time."""
+
+Read: TypeAlias = Callable[[Collection[UUID]], Awaitable[tuple[datetime, dict[UUID, R]]]]
+"""Orders -> the database's clock, and the rows that exist."""
+
+
+class Clock:
+    """The database's, as it must be by now. Late by what the answer took to arrive, so that a lease begins no later."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._seen: tuple[datetime, float] | None = None
+
+    def set(self, now: datetime) -> None:
+        self._seen = now, self._monotonic()
+
+    def now(self) -> datetime | None:
+        """None: not seen for too long."""
+        if self._seen is None:
+            return None
+        seen, at = self._seen
+        passed = self._monotonic() - at
+        return seen + timedelta(seconds=passed) if passed < TRUSTED_SECONDS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[R]):
+    """What a batch is decided from."""
+
+    now: datetime
+    rows: Mapping[UUID, R]
+    unread: AbstractSet[UUID] = frozenset()
+    """Orders that were not looked up: some are in `rows` as they were remembered, the others are believed to be new."""
+
+
+class Memory(Generic[R]):
+    """The rows of one table, as this process has written them last."""
+
+    def __init__(self, table: Table) -> None:
+        self.clock = Clock()
+        self._table = table
+        self._rows: dict[UUID, R] = {}
+
+    async def know(self, care: Care, order_ids: AbstractSet[UUID], new: AbstractSet[UUID], read: Read[R]) -> Known[R]:
+        """Remember, as far as `care` allows, and read the rest. `new`: orders that look as if nobody knew them yet."""
+        rows = {order_id: row for order_id in order_ids if (row := self._rows.pop(order_id, None))}
+        if care is not Care.REMEMBERING:
+            rows = {}
+        now = self.clock.now()
+        unread = rows.keys() | (new if now else set())
+        if now and unread >= order_ids:
+            return Known(now, rows, order_ids)
+        now, found = await read(order_ids - rows.keys())
+        self.clock.set(now)
+        return Known(now, rows | found, rows.keys())
+
+    def hold(self, known: Known[R], written: AbstractSet[UUID]) -> list[Write]:
+        """What was not looked up, and is not written either, must be as it was believed to be."""
+        silent = known.unread - written
+        if not silent:
+            return []
+        rows = [known.rows[order_id] for order_id in silent if order_id in known.rows]
+        return self._table.unchanged(rows) + self._table.absent(silent - known.rows.keys())
+
+    def keep(self, changes: Iterable[tuple[R | None, R]]) -> None:
+        """Remember what has been written: each row as it was, None where there was none, and as it is."""
+        for before, after in changes:
+            version = 0 if before is None else before.version + 1
+            self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
+        while len(self._rows) > REMEMBERED:
+            del self._rows[next(iter(self._rows))]
