@@ -1,7 +1,6 @@
 """Which documents come next: answers before new work, and new work only while few enough orders are undecided."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -96,9 +95,7 @@ class Intake:
     async def more(self, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
         """What comes first and arrives within `seconds`, as far as it fits beside what was taken; perhaps nothing."""
         if self.quiet:
-            self._arrived.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), seconds)
+            await self._arrival(seconds)
         documents = self.documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
         return self._take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
@@ -164,8 +161,14 @@ class Intake:
 
     async def _full_house(self) -> None:
         """Too many orders are undecided: wait for an answer, and look again soon in any case."""
+        await self._arrival(FULL_HOUSE_SECONDS)
+
+    async def _arrival(self, seconds: float) -> None:
+        """Wait until something arrives, but not for longer."""
         self._arrived.clear()
+        # A third of what a timeout costs, with a task of its own.
+        alarm = asyncio.get_running_loop().call_later(seconds, self._arrived.set)
         try:
-            await asyncio.wait_for(self._arrived.wait(), FULL_HOUSE_SECONDS)
-        except TimeoutError:
-            return
+            await self._arrived.wait()
+        finally:
+            alarm.cancel()

@@ -1,6 +1,5 @@
 """One transaction around what a service does, and what follows from its commit: publishing, counting, alarms."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -17,7 +16,7 @@ from messages.transport.writing import write
 log = structlog.get_logger(__name__)
 
 AVOIDED_BATCHES = 50
-"""For so many batches what was in vain is not tried again: where there are several daemons, for almost all."""
+"""What was in vain is not tried for so many batches and tries: where there are several daemons, for almost all."""
 
 
 class Caution:
@@ -28,9 +27,13 @@ class Caution:
 
     def least_care(self) -> Care:
         """Of the next batch."""
-        for care, batches in self._avoided.items():
-            self._avoided[care] = max(0, batches - 1)
-        return next((care for care, batches in self._avoided.items() if not batches), Care.LOCKING)
+        least = Care.LOCKING
+        for care, batches in reversed(self._avoided.items()):
+            if not batches:
+                least = care
+            else:
+                self._avoided[care] = batches - 1
+        return least
 
     def was_in_vain(self, care: Care) -> None:
         if care in self._avoided:
@@ -125,16 +128,14 @@ class Transactor:
         return rows
 
     def _report(self, handled: Handled) -> None:
-        for wire_type, number in Counter(type(said.message) for said in handled.said).items():
-            self.metrics.said.labels(wire_type.__name__).inc(number)
+        self.metrics.said.count(said.message for said in handled.said)
         for alarm in handled.alarms:
             self.metrics.alarms.labels(alarm.name).inc()
             log.error("alarm", alarm=alarm.name, order_id=alarm.order_id, detail=alarm.detail)
 
     def _count_heard(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> None:
         self.metrics.batch_documents.observe(len(documents) + len(malformed))
-        for kind, number in Counter(type(document.message) for document in documents).items():
-            self.metrics.heard.labels(kind.__name__).inc(number)
+        self.metrics.heard.count(document.message for document in documents)
         for document in malformed:
             self.metrics.parked.labels(document.reason).inc()
             log.warning(

@@ -101,9 +101,9 @@ Statement = Callable[[Table, tuple[str, ...], str], str]
 _VERSION = Column("integer")
 
 
-def _are_alike(values: Sequence[Any]) -> bool:
-    first = values[0]
-    return all(value is first or value == first for value in values)
+def _are_alike(values: list[Any]) -> bool:
+    # Counting goes through all of them, so it is for those that are probably alike.
+    return bool(values[0] == values[-1]) and values.count(values[0]) == len(values)
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.postgres import Collision
-from messages.transport.service import Incoming, Malformed, Said, Transaction
+from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,
@@ -497,27 +497,28 @@ async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> 
     assert modes == [True]
 
 
-async def test_what_collided_is_handled_again_with_locks_and_so_is_what_comes_soon_after(
+async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_comes_soon_after(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactor, "AVOIDED_BATCHES", 3)
-    modes: list[bool] = []
+    monkeypatch.setattr(transactor, "AVOIDED_BATCHES", 4)
 
-    async def look(tx: Transaction) -> None:
-        modes.append(tx.is_in_transaction())
-
-    async def collide(tx: Transaction) -> None:
-        await look(tx)
+    async def collide(_tx: Transaction) -> None:
         raise Collision
 
+    async def go_on(_tx: Transaction) -> None:
+        return
+
     station.toy.optimistic = True
-    station.toy.faults.extend([collide, look, look, look, look])
+    station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
     async with station.running():
-        for number in range(4):
+        for number in range(6):
             await station.say(bought(str(number)))
             await station.until_heard(number + 1)
-    assert modes == [False, True, True, True, False]
-    assert await station.heard() == ["0", "1", "2", "3"]
+    remembering, reading, locking = Care.REMEMBERING, Care.READING, Care.LOCKING
+    assert station.toy.cares == [
+        *(remembering, reading, locking), locking, locking, *(remembering, reading), reading, reading,
+    ]  # fmt: skip
+    assert await station.heard() == [str(number) for number in range(6)]
 
 
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:

@@ -230,6 +230,33 @@ async def test_connections_that_all_died_are_replaced(station: Station, database
     await write(database)
 
 
+async def test_a_connection_stays_at_hand(database: Database) -> None:
+    assert await _backend(database) == await _backend(database)
+
+
+async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_try(
+    station: Station, database: Database
+) -> None:
+    lost = await _backend(database)
+    await station.rows("SELECT pg_terminate_backend($1)", lost)
+    await asyncio.sleep(0.2)
+    assert await _backend(database) != lost
+    await asyncio.gather(*(write(database) for _ in range(20)))
+
+
+async def test_what_is_at_hand_is_closed_at_once(station: Station) -> None:
+    database = Database(station.url)
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(10)))
+    await asyncio.wait_for(database.close(), 0.7)
+
+
+async def _backend(database: Database) -> int:
+    async with database.session() as tx:
+        pid: int = await tx.fetchval("SELECT pg_backend_pid()")
+        return pid
+
+
 async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station) -> None:
     database = Database(station.url, size=2)
     await database.open()

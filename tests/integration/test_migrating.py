@@ -15,6 +15,7 @@ from tests.integration.toy.service import MIGRATIONS
 OWN = [
     "messages.transport/0001_create_outbox_parked_and_timeline.sql",
     "messages.transport/0002_write_in_one_statement.sql",
+    "messages.transport/0003_compress_outbox_quickly.sql",
 ]
 
 

@@ -27,6 +27,7 @@ from order_saga import deadlines, queries
 from order_saga.handlers import handle
 from order_saga.rows import TABLE
 from order_saga.settings import Settings
+from order_saga.state import Saga
 from tests.conftest import NewDatabase
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
@@ -411,6 +412,73 @@ async def test_moving_from_reserving_to_assigning_touches_no_index(database: Dat
         database,
         "SELECT n_tup_upd = 60 AND n_tup_hot_upd > 50 FROM pg_stat_user_tables WHERE relname = 'saga'",
     )
+
+
+async def test_a_whole_story_is_told_from_memory(database: Database) -> None:
+    memory = await awake(database)
+    order = requested()
+    for message in happy_story(order):
+        async with database.session() as tx:
+            monologue = Monologue(tx)
+            await remember(memory, monologue, message)
+        assert len(monologue.asked) == 1  # the write
+    assert (await published(database, order))["phase"] == "placed"
+    async with database.session() as tx:
+        again = await remember(memory, tx, order)
+    assert [type(said.message) for said in again.said] == [OrderPlaced]
+
+
+@pytest.mark.parametrize("cancelled_by", ["another daemon", "a job"])
+async def test_what_is_remembered_of_an_order_that_was_decided_elsewhere_does_not_count(
+    database: Database, cancelled_by: str
+) -> None:
+    memory = await awake(database)
+    order = requested()
+    async with database.session() as tx:
+        await remember(memory, tx, order)
+    if cancelled_by == "a job":
+        await in_transaction(database, lambda tx: tx.execute("UPDATE saga SET deadline = accepted_at, due_at = now()"))
+        await look(database, queries.lock_overdue)
+    else:
+        await hear(database, CancelOrder(order_id=order.order_id))
+    for message in (PacketsReserved(order_id=order.order_id), order):
+        async with database.session() as tx:
+            with pytest.raises(Collision):
+                await remember(memory, tx, message)
+    assert (await published(database, order))["outcome"] == "not_placed"
+
+
+class Monologue:
+    """A connection that notes what it is asked."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self.asked: list[str] = []
+
+    async def fetch(self, sql: str, *arguments: Any) -> Any:
+        self.asked.append(sql)
+        return await self._tx.fetch(sql, *arguments)
+
+    def is_in_transaction(self) -> bool:
+        return self._tx.is_in_transaction()
+
+
+async def awake(database: Database) -> Memory[Saga]:
+    """A memory that knows the time."""
+    memory = Memory[Saga](TABLE)
+    async with database.session() as tx:
+        memory.clock.set(await tx.fetchval("SELECT clock_timestamp()"))
+    return memory
+
+
+async def remember(memory: Memory[Saga], tx: Any, message: Message) -> Handled:
+    """As the transport does while nobody is in the way."""
+    handled = await handle(TERMS, memory, tx, [incoming(message)], Care.REMEMBERING)
+    now = await write(tx, handled.writes)
+    assert now is not None
+    memory.clock.set(now)
+    memory.keep(handled.changes)
+    return handled
 
 
 def requested(**changes: Any) -> OrderRequested:

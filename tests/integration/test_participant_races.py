@@ -10,9 +10,20 @@ from uuid import UUID, uuid4
 
 import pytest
 
+import delivery_worker.queries
 import delivery_worker.service
 import delivery_worker.settings
-from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentReserved, ReserveAgent
+import store_worker.queries
+from messages.contracts.delivery import (
+    AgentAssigned,
+    AgentCameOnline,
+    AgentRefused,
+    AgentReserved,
+    AgentWentOffline,
+    AssignAgent,
+    DeliveryCompleted,
+    ReserveAgent,
+)
 from messages.contracts.message import Message
 from messages.contracts.store import (
     AssignPackets,
@@ -30,7 +41,7 @@ from messages.participant import queries
 from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.postgres import Collision
-from messages.transport.service import Care, Handled
+from messages.transport.service import Care, Handled, Transaction
 from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -71,9 +82,9 @@ def refused(order_id: UUID, reason: str) -> PacketsRefused:
 @pytest.fixture
 async def twins(new_database: NewDatabase) -> AsyncIterator[Twins]:
     """Two daemons on one database."""
-    built = service(Settings(database_url="postgresql://elsewhere/"))
-    url = await new_database(*built.migrations)
-    workers = await Worker.start(built, url), await Worker.start(built, url)
+    settings = Settings(database_url="postgresql://elsewhere/")
+    url = await new_database(*service(settings).migrations)
+    workers = await Worker.start(service(settings), url), await Worker.start(service(settings), url)
     yield workers
     for worker in workers:
         await worker.stop()
@@ -385,9 +396,10 @@ async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins:
 
 @pytest.fixture
 async def delivery_twins(new_database: NewDatabase) -> AsyncIterator[Twins]:
-    built = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
-    url = await new_database(*built.migrations)
-    workers = await Worker.start(built, url), await Worker.start(built, url)
+    settings = delivery_worker.settings.Settings(database_url="postgresql://elsewhere/")
+    build = delivery_worker.service.service
+    url = await new_database(*build(settings).migrations)
+    workers = await Worker.start(build(settings), url), await Worker.start(build(settings), url)
     yield workers
     for worker in workers:
         await worker.stop()
@@ -529,3 +541,121 @@ async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, 
             await asyncio.wait_for(write_it(), 5)
 
     assert await here.holdings() == {order: "released"}
+
+
+async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(twins: Twins, order: UUID, care: Care) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+
+    async with decided(here, reserve(order, milk=1), care) as write_it:
+        await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
+
+
+async def test_an_agent_who_left_in_between_is_not_sent(delivery_twins: Twins, order: UUID, care: Care) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+
+    async with decided(here, reserve_agent(order), care) as write_it:
+        await there.hear(AgentWentOffline(agent_id="A-1"))
+        with pytest.raises(Collision):
+            await write_it()
+
+
+async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_order(
+    twins: Twins, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    look_for_holders = store_worker.queries.lock_holders
+
+    async def too_early(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
+        found = await look_for_holders(tx, packet_ids)
+        if not here.collisions:
+            await there.hear(reserve(order, milk=1))
+        return found
+
+    monkeypatch.setattr(store_worker.queries, "lock_holders", too_early)
+    await here.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
+
+    assert here.collisions == 1
+    assert await _remembering(there, assign(order)) == "collision"
+    assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+
+
+async def test_an_agent_sent_while_he_is_leaving_has_left_his_order(
+    delivery_twins: Twins, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+    look_for_holders = delivery_worker.queries.lock_holders
+
+    async def too_early(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
+        found = await look_for_holders(tx, agent_ids)
+        if not here.collisions:
+            await there.hear(reserve_agent(order))
+        return found
+
+    monkeypatch.setattr(delivery_worker.queries, "lock_holders", too_early)
+    await here.hear(AgentWentOffline(agent_id="A-1"))
+
+    assert here.collisions == 1
+    assert await _remembering(there, AssignAgent(order_id=order, not_after=in_seconds(60))) == "collision"
+
+
+# From memory
+
+
+async def test_what_was_forgotten_or_never_heard_here_is_no_new_order(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1", "M-2"))
+    await here.hear(release(uuid4()))  # which tells the time
+    await there.hear(reserve(order, milk=1))
+
+    assert await _remembering(here, reserve(order, milk=1)) == "collision"
+    late = reserve(order, milk=1).model_copy(update={"not_after": in_seconds(-60)})
+    assert await _remembering(here, late) == "collision"
+    assert await here.stock() == {"M-1": "reserved", "M-2": "free"}
+
+
+async def test_what_has_ended_elsewhere_is_not_answered_as_it_was(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+    await there.hear(release(order))
+
+    assert await _remembering(here, reserve(order, milk=1)) == "collision"
+
+
+async def test_a_duplicate_is_answered_from_memory(twins: Twins, order: UUID) -> None:
+    here, _ = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    assert await _remembering(here, reserve(order, milk=1)) == [PacketsReserved(order_id=order)]
+
+
+async def test_units_that_were_unfit_are_looked_up_again(delivery_twins: Twins, order: UUID) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+    await here.hear(reserve_agent(order))
+    await there.hear(AgentWentOffline(agent_id="A-1"))
+    await here.hear(DeliveryCompleted(order_id=order))
+    await there.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+
+    assign_agent = AssignAgent(order_id=order, not_after=in_seconds(60))
+    assert await _remembering(here, assign_agent) == [AgentAssigned(order_id=order, agent_id="A-1")]
+
+
+async def _remembering(worker: Worker, message: Message) -> list[Message] | str:
+    """What is answered from memory, or that it does not hold; nothing is read of orders."""
+    async with worker.database.session() as tx:
+        handled = await worker.service.handle(tx, [heard(message)], Care.REMEMBERING)
+        try:
+            await write(tx, handled.writes)
+        except Collision:
+            return "collision"
+    return [said.message for said in handled.said]

@@ -1,5 +1,6 @@
 """All changes of a batch are one statement, which is executed as a whole or not at all."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -36,6 +37,13 @@ async def test_nothing_is_written_where_somebody_else_was_first(station: Station
             [Write("INSERT INTO purchase VALUES ($1, 7)", (uuid4(),)), Write(INSERT, ([taken, free], 2), 2)],
         )
     assert [tuple(row) for row in await station.rows("SELECT order_id, times FROM purchase")] == [(taken, 1)]
+
+
+async def test_writing_tells_the_time(station: Station) -> None:
+    told = await write(station.connection, [Write(INSERT, ([uuid4()], 1), 1)])
+    (row,) = await station.rows("SELECT clock_timestamp() AS now")
+    assert told is not None
+    assert row["now"] - timedelta(seconds=5) < told < row["now"]
 
 
 async def test_nothing_to_write_asks_nothing(station: Station) -> None:

@@ -73,3 +73,13 @@ def test_what_has_not_changed_is_not_written() -> None:
     assert TABLE.update([(row, row)]) == []
     assert TABLE.update([]) == []
     assert TABLE.insert([]) == []
+
+
+def test_what_is_not_written_can_be_held_against_its_version_or_its_absence() -> None:
+    rows = [Parcel(uuid4(), version=3), Parcel(uuid4())]
+    (unchanged,) = TABLE.unchanged(rows)
+    assert unchanged.arguments == ([rows[0].order_id, rows[1].order_id], [3, 0])
+    assert unchanged.rows == 2
+    (absent,) = TABLE.absent({rows[0].order_id})
+    assert (absent.arguments, absent.rows) == (([rows[0].order_id],), 0)
+    assert TABLE.unchanged([]) == TABLE.absent([]) == []

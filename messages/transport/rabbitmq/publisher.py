@@ -28,12 +28,14 @@ class RabbitPublisher:
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        try:
-            async with asyncio.timeout_at(deadline):
-                channel = await self._usable_channel()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
-            log.warning("no channel to publish on", error=self._link.tell(error))
-            return [False] * len(envelopes)
+        channel = self._channel
+        if channel is None or not channel.usable:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    channel = await self._usable_channel()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
+                log.warning("no channel to publish on", error=self._link.tell(error))
+                return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
         _report(failures)
         return [failure is None for failure in failures]
@@ -60,6 +62,7 @@ class RabbitPublisher:
 
 
 def _report(failures: Sequence[Failure]) -> None:
-    counted = Counter(failure for failure in failures if failure is not None)
+    counted = Counter(failures)
+    del counted[None]
     if counted:
         log.warning("publishing failed", failures=dict(counted))

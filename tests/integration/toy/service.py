@@ -99,6 +99,7 @@ class Toy:
         self.entered = asyncio.Event()
         self.calls: list[tuple[int, bool]] = []
         """For each call: how many documents, and whether it may wait."""
+        self.cares: list[Care] = []
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
@@ -125,6 +126,7 @@ class Toy:
     async def handle(self, tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
         waiting = care is Care.WAITING
         self.calls.append((len(documents), waiting))
+        self.cares.append(care)
         self.entered.set()
         await self.gate.wait()
         if self.faults:

@@ -1,0 +1,122 @@
+"""What may be remembered instead of read, and what is held against the rows once it was."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+import pytest
+
+from messages.transport import memory as memory_module
+from messages.transport.memory import Clock, Known, Memory
+from messages.transport.service import Care
+from messages.transport.versioned import Column, Table
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class Parcel(NamedTuple):
+    order_id: UUID
+    place: str = "shelf"
+    version: int = 0
+
+
+TABLE = Table("parcel", Parcel._fields, {"order_id": Column("uuid"), "place": Column("text")})
+
+
+class Reading:
+    """Stands for the database: says what it was asked for, and knows what it is told to."""
+
+    def __init__(self, *rows: Parcel) -> None:
+        self.rows = {row.order_id: row for row in rows}
+        self.asked: list[set[UUID]] = []
+
+    async def __call__(self, order_ids: Collection[UUID]) -> tuple[datetime, dict[UUID, Parcel]]:
+        self.asked.append(set(order_ids))
+        return NOON, {order_id: self.rows[order_id] for order_id in order_ids if order_id in self.rows}
+
+
+@pytest.fixture
+def memory() -> Memory[Parcel]:
+    memory = Memory[Parcel](TABLE)
+    memory.clock.set(NOON)
+    return memory
+
+
+async def test_what_was_written_is_known_without_reading(memory: Memory[Parcel]) -> None:
+    parcel = Parcel(uuid4())
+    memory.keep([(None, parcel)])
+    known = await memory.know(Care.REMEMBERING, {parcel.order_id}, set(), reading := Reading())
+    assert known.rows == {parcel.order_id: parcel}
+    assert known.unread == {parcel.order_id}
+    assert NOON <= known.now < NOON + timedelta(seconds=1)
+    assert reading.asked == []
+
+
+async def test_what_looks_new_is_taken_for_new(memory: Memory[Parcel]) -> None:
+    order_id = uuid4()
+    known = await memory.know(Care.REMEMBERING, {order_id}, {order_id}, reading := Reading())
+    assert (known.rows, known.unread, reading.asked) == ({}, {order_id}, [])
+
+
+async def test_only_what_is_not_remembered_is_read_and_then_also_what_looks_new(memory: Memory[Parcel]) -> None:
+    remembered, unknown, new = Parcel(uuid4()), Parcel(uuid4(), "van", 3), uuid4()
+    memory.keep([(None, remembered)])
+    order_ids = {remembered.order_id, unknown.order_id, new}
+    known = await memory.know(Care.REMEMBERING, order_ids, {new}, reading := Reading(unknown))
+    assert known.rows == {remembered.order_id: remembered, unknown.order_id: unknown}
+    assert known.unread == {remembered.order_id}
+    assert reading.asked == [{unknown.order_id, new}]
+
+
+async def test_with_more_care_everything_is_read_and_what_was_remembered_is_forgotten(memory: Memory[Parcel]) -> None:
+    parcel = Parcel(uuid4())
+    memory.keep([(None, parcel)])
+    reading = Reading(newer := parcel._replace(version=1))
+    for care in (Care.READING, Care.REMEMBERING):
+        known = await memory.know(care, {parcel.order_id}, set(), reading)
+        assert known == Known(NOON, {parcel.order_id: newer})
+    assert reading.asked == [{parcel.order_id}] * 2
+
+
+async def test_without_a_fresh_clock_one_is_read() -> None:
+    parcel = Parcel(uuid4())
+    memory = Memory[Parcel](TABLE)
+    memory.keep([(None, parcel)])
+    known = await memory.know(Care.REMEMBERING, {parcel.order_id}, set(), reading := Reading())
+    assert known == Known(NOON, {parcel.order_id: parcel}, {parcel.order_id})
+    assert reading.asked == [set()]
+
+
+def test_a_written_row_is_remembered_with_the_version_that_it_has_now(memory: Memory[Parcel]) -> None:
+    old = Parcel(uuid4(), version=4)
+    memory.keep([(old, old._replace(place="van"))])
+    assert memory._rows[old.order_id] == Parcel(old.order_id, "van", 5)
+
+
+def test_the_oldest_are_forgotten_first(memory: Memory[Parcel], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "REMEMBERED", 2)
+    parcels = [Parcel(uuid4()) for _ in range(3)]
+    memory.keep((None, parcel) for parcel in parcels)
+    assert list(memory._rows.values()) == parcels[1:]
+
+
+def test_what_was_neither_read_nor_written_is_held_against_its_row(memory: Memory[Parcel]) -> None:
+    still, moved, read, new = Parcel(uuid4(), version=2), Parcel(uuid4()), Parcel(uuid4()), uuid4()
+    rows = {row.order_id: row for row in (still, moved, read)}
+    known = Known(NOON, rows, {still.order_id, moved.order_id, new})
+    unchanged, absent = memory.hold(known, {moved.order_id})
+    assert (unchanged.arguments, unchanged.rows) == (([still.order_id], [2]), 1)
+    assert (absent.arguments, absent.rows) == (([new],), 0)
+    assert memory.hold(known, {still.order_id, moved.order_id, new}) == []
+
+
+def test_the_clock_goes_on_for_a_second() -> None:
+    passed = 100.0
+    clock = Clock(lambda: passed)
+    assert clock.now() is None
+    clock.set(NOON)
+    passed = 100.25
+    assert clock.now() == NOON + timedelta(seconds=0.25)
+    passed = 101.0
+    assert clock.now() is None
