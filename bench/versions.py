@@ -28,7 +28,7 @@ async def versions(servers: Servers) -> dict[str, str]:
         "erlang": overview["erlang_version"],
         "postgresql": postgres,
         "postgresql_settings": " ".join(f"{name}={value}" for name, value in POSTGRES_SETTINGS.items()),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, built {platform.python_build()[1]}",
         **{name: version(name) for name in PACKAGES},
         "linux": platform.release(),
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",

@@ -1,39 +1,40 @@
 """Orders that nobody speaks about any more: asked about again, and decided when their deadline has passed."""
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeAlias
 
 from messages.transport.postgres import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from messages.transport.writing import write
 from order_saga import queries, saga, story
+from order_saga.queries import Due
 from order_saga.settings import Settings
 from order_saga.state import Decision, Saga, Terms
 
 BATCH = 500
 
-Due: TypeAlias = Callable[[Transaction, int], Awaitable[tuple[datetime | None, list[Saga]]]]
-"""Locks sagas that are due, at most so many, and reads the clock."""
-
 
 def jobs(settings: Settings) -> list[Job]:
     """Deciding waits for nothing; what is said again waits until it cannot add to an overload."""
-    terms = settings.terms()
     seconds = settings.repeat_interval_seconds
     return [
-        Job("decide_overdue", settings.due_interval_seconds, partial(look_at_due, queries.lock_overdue, terms)),
-        Job("ask_again", seconds, partial(look_at_due, queries.lock_unanswered, terms), only_when_quiet=True),
-        Job("release_again", seconds, partial(look_at_due, queries.lock_unclean, terms), only_when_quiet=True),
+        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms()),
+        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.terms()), only_when_quiet=True),
+        replace(_job("release_again", seconds, Due.UNCLEAN, settings.terms()), only_when_quiet=True),
         Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings)),
     ]
 
 
-async def look_at_due(due: Due, terms: Terms, tx: Transaction) -> Handled:
+def _job(name: str, interval_seconds: float, which: Due, terms: Terms) -> Job:
+    return Job(name, interval_seconds, partial(look_at_due, which, terms), due=partial(queries.is_any_due, which))
+
+
+async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:
     """Decide on a batch of due sagas, in order of their due time."""
-    now, sagas = await due(tx, BATCH)
+    now, sagas = await queries.lock_due(which, tx, BATCH)
     handled = Handled(more=len(sagas) == BATCH)
     if now is not None:
         await _expire(tx, sagas, now, terms, handled)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
 from messages.transport.service import Transaction, Write
@@ -31,29 +32,30 @@ def write(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Write]:
     return TABLE.insert(new) + TABLE.update((before, after) for before, after in changes if before is not None)
 
 
-async def lock_overdue(tx: Transaction, limit: int) -> tuple[datetime | None, list[Saga]]:
-    """The clock, and undecided sagas whose deadline has passed, locked."""
-    return await _lock(tx, "outcome IS NULL AND deadline <= statement_timestamp()", limit)
+class Due(StrEnum):
+    """Which of the sagas whose due time has come."""
+
+    OVERDUE = "outcome IS NULL AND deadline <= statement_timestamp()"
+    UNANSWERED = "outcome IS NULL"
+    UNCLEAN = "outcome = 'not_placed' AND cleaned_at IS NULL"
+    """Not yet released by everybody."""
 
 
-async def lock_unanswered(tx: Transaction, limit: int) -> tuple[datetime | None, list[Saga]]:
-    """The clock, and undecided sagas that are due, locked."""
-    return await _lock(tx, "outcome IS NULL", limit)
+async def is_any_due(which: Due, tx: Transaction) -> bool:
+    due: bool = await tx.fetchval(
+        f"SELECT EXISTS (SELECT FROM saga WHERE {which} AND due_at <= statement_timestamp())"  # noqa: S608
+    )
+    return due
 
 
-async def lock_unclean(tx: Transaction, limit: int) -> tuple[datetime | None, list[Saga]]:
-    """The clock, and not placed sagas that are due and not yet released by everybody, locked."""
-    return await _lock(tx, "outcome = 'not_placed' AND cleaned_at IS NULL", limit)
-
-
-async def _lock(tx: Transaction, which: str, limit: int) -> tuple[datetime | None, list[Saga]]:
-    """In order of due time; what somebody else holds is left to them. The clock is read after the locks."""
+async def lock_due(which: Due, tx: Transaction, limit: int) -> tuple[datetime | None, list[Saga]]:
+    """The clock as it was after the locks, and these sagas in order of due time; what others hold is left to them."""
     rows = await tx.fetch(
         f"""WITH due AS MATERIALIZED (
                 SELECT {READ}, request FROM saga
                  WHERE {which} AND due_at <= statement_timestamp()
                  ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-            SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  the condition is one of three above
+            SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  our own words
         limit,
     )
     return rows[0]["now"] if rows else None, [saga_of(row, row["request"]) for row in rows]

@@ -67,6 +67,11 @@ def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
     return before.state is State.RESERVED and after.state is State.ASSIGNED
 
 
+async def is_any_due(tx: Transaction) -> bool:
+    due: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())")
+    return due
+
+
 async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:
     """Lock reservations that are due, the longest due first, each with the clock as it was once it was locked."""
     rows = await tx.fetch(

@@ -89,6 +89,11 @@ def forget(confirmed: Collection[int]) -> Iterator[Write]:
         yield Write(FORGET, (list(confirmed),))
 
 
+async def is_any_overdue(tx: Transaction) -> bool:
+    overdue: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE publish_after < statement_timestamp())")
+    return overdue
+
+
 async def claim_overdue(tx: Transaction, limit: int, relay_after_seconds: float) -> list[Row]:
     """Take over what a crash left unsaid, by moving it; nothing is locked while it is being published."""
     rows = await tx.fetch(

@@ -72,6 +72,11 @@ async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
     return int(status.split()[-1])
 
 
+async def is_any_to_replay(tx: Transaction) -> bool:
+    requested: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM parked WHERE replay_requested_at IS NOT NULL)")
+    return requested
+
+
 async def take_for_replay(tx: Transaction) -> Parked | None:
     """The next row to replay, locked: it is deleted in the transaction that handles it."""
     row = await tx.fetchrow(

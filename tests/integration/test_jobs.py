@@ -29,12 +29,13 @@ class Workshop:
         every: float = OFTEN,
         only_when_quiet: bool = False,
         needed: Callable[[], bool] = lambda: True,
+        due: Callable[[Transaction], Awaitable[bool]] | None = None,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
             return (await work(tx) if work else None) or Handled()
 
-        return Job(name, every, run, only_when_quiet, needed)
+        return Job(name, every, run, only_when_quiet, needed, due)
 
     async def until_run(self, station: Station, name: str, times: int) -> None:
         async def reached() -> bool:
@@ -142,6 +143,22 @@ async def test_a_job_is_not_run_while_there_can_be_nothing_to_do_and_counts_as_d
         assert running.counted("job_runs", job="idle", result="done") > 0
         something.set()
         await workshop.until_run(station, "idle", 2)
+
+
+async def test_a_job_that_is_not_due_is_asked_about_in_one_question_and_counts_as_done(
+    station: Station, workshop: Workshop
+) -> None:
+    asked: list[bool] = []
+
+    async def due(tx: Transaction) -> bool:
+        asked.append(tx.is_in_transaction())
+        return len(asked) > 3
+
+    station.toy.jobs = [workshop.job("seldom", due=due)]
+    async with station.running() as running:
+        await workshop.until_run(station, "seldom", 1)
+        assert running.counted("job_runs", job="seldom", result="done") >= 3
+    assert set(asked) == {False}
 
 
 async def test_a_process_that_is_never_quiet_stops_all_the_same(station: Station, workshop: Workshop) -> None:

@@ -25,6 +25,7 @@ from messages.transport.service import Care, Handled, Incoming, Transaction
 from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle
+from order_saga.queries import Due
 from order_saga.rows import TABLE
 from order_saga.settings import Settings
 from order_saga.state import Saga
@@ -249,7 +250,7 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
     order = requested()
     await hear(database, order)
     await execute(database, "UPDATE saga SET deadline = now(), due_at = now() - interval '1 second'")
-    handled = await look(database, queries.lock_overdue)
+    handled = await look(database, Due.OVERDUE)
     assert handled.said[0].message == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
     assert [(note.event, note.detail) for note in handled.story] == [
         ("Due", "reserving -> releasing: deadline_passed"),
@@ -266,7 +267,7 @@ async def test_what_is_unanswered_is_asked_again_with_what_the_order_is_about(da
     first = await hear(database, order, PacketsReserved(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     before = await fetchval(database, "SELECT clock_timestamp()")
-    again = await look(database, queries.lock_unanswered)
+    again = await look(database, Due.UNANSWERED)
     assert [each.message for each in again.said] == [first.said[1].message]
     assert await fetchval(database, "SELECT due_at FROM saga") >= before + 2 * TERMS.repeat_base
 
@@ -275,7 +276,7 @@ async def test_an_order_that_has_just_moved_on_is_not_asked_again_yet(database: 
     order = requested()
     await hear(database, order)
     await execute(database, "UPDATE saga SET due_at = now()")
-    handled = await look(database, queries.lock_unanswered)
+    handled = await look(database, Due.UNANSWERED)
     assert (handled.said, handled.story) == ([], [])
     assert await fetchval(database, "SELECT due_at - asked_at FROM saga") == TERMS.repeat_base
 
@@ -286,21 +287,21 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
     await hear(database, AgentReleased(order_id=order.order_id))
     for _ in range(TERMS.alarm_after_repeats):
         await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
-        handled = await look(database, queries.lock_unclean)
+        handled = await look(database, Due.UNCLEAN)
         assert [each.to.key for each in handled.said] == ["store_worker.settle"]
     assert [alarm.name for alarm in handled.alarms] == ["unanswered"]
     await hear(database, PacketsReleased(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now()")
     async with database.transaction() as tx:
-        assert await queries.lock_unclean(tx, 1) == (None, [])
+        assert await queries.lock_due(Due.UNCLEAN, tx, 1) == (None, [])
 
 
 async def test_two_processes_share_what_is_due(database: Database) -> None:
     await hear(database, *(requested() for _ in range(6)))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     async with database.transaction() as first, database.transaction() as second:
-        _, some = await queries.lock_unanswered(first, 4)
-        _, rest = await queries.lock_unanswered(second, 4)
+        _, some = await queries.lock_due(Due.UNANSWERED, first, 4)
+        _, rest = await queries.lock_due(Due.UNANSWERED, second, 4)
     assert (len(some), len(rest)) == (4, 2)
     assert not {each.order_id for each in some} & {each.order_id for each in rest}
 
@@ -314,7 +315,7 @@ async def test_what_is_due_first_is_looked_at_first(database: Database) -> None:
             f"UPDATE saga SET due_at = now() - interval '{seconds + 1} seconds' WHERE order_id = '{order.order_id}'",
         )
     async with database.transaction() as tx:
-        _, due = await queries.lock_unanswered(tx, 2)
+        _, due = await queries.lock_due(Due.UNANSWERED, tx, 2)
     assert [each.order_id for each in due] == [orders[2].order_id, orders[1].order_id]
 
 
@@ -325,10 +326,10 @@ async def test_one_bad_row_keeps_no_other_order_waiting(database: Database) -> N
     await execute(
         database, f"UPDATE saga SET request = '[]', due_at = now() - interval '1 s' WHERE order_id = '{bad.order_id}'"
     )
-    handled = await look(database, queries.lock_unanswered)
+    handled = await look(database, Due.UNANSWERED)
     assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
-    assert (await look(database, queries.lock_unanswered)).alarms == []
+    assert (await look(database, Due.UNANSWERED)).alarms == []
 
 
 async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(database: Database) -> None:
@@ -336,7 +337,7 @@ async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(datab
     await hear(database, bad, *good)
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await execute(database, f"ALTER TABLE saga ADD CHECK (repeats = 0 OR order_id <> '{bad.order_id}')")
-    handled = await look(database, queries.lock_unanswered)
+    handled = await look(database, Due.UNANSWERED)
     assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert await fetchval(database, "SELECT sum(repeats) FROM saga") == 4
@@ -353,7 +354,7 @@ async def test_a_failing_database_makes_no_order_a_culprit(database: Database) -
                EXECUTE FUNCTION run_out()""",
     )
     with pytest.raises(asyncpg.OutOfMemoryError):
-        await look(database, queries.lock_unanswered)
+        await look(database, Due.UNANSWERED)
 
 
 @pytest.mark.usefixtures("longest_waits")
@@ -363,7 +364,7 @@ async def test_a_job_asks_to_be_run_again_while_it_may_not_have_seen_all(
     monkeypatch.setattr(deadlines, "BATCH", 2)
     await hear(database, *(requested() for _ in range(3)))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
-    assert [(await look(database, queries.lock_unanswered)).more for _ in range(2)] == [True, False]
+    assert [(await look(database, Due.UNANSWERED)).more for _ in range(2)] == [True, False]
 
 
 async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(database: Database) -> None:
@@ -371,7 +372,7 @@ async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(databa
     await hear(database, late, due)
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await execute(database, f"UPDATE saga SET deadline = now() WHERE order_id = '{late.order_id}'")
-    handled = await look(database, queries.lock_overdue)
+    handled = await look(database, Due.OVERDUE)
     assert {each.message.order_id for each in handled.said} == {late.order_id}
 
 
@@ -438,7 +439,7 @@ async def test_what_is_remembered_of_an_order_that_was_decided_elsewhere_does_no
         await remember(memory, tx, order)
     if cancelled_by == "a job":
         await in_transaction(database, lambda tx: tx.execute("UPDATE saga SET deadline = accepted_at, due_at = now()"))
-        await look(database, queries.lock_overdue)
+        await look(database, Due.OVERDUE)
     else:
         await hear(database, CancelOrder(order_id=order.order_id))
     for message in (PacketsReserved(order_id=order.order_id), order):
@@ -527,8 +528,8 @@ async def hear_once(database: Database, *messages: Message) -> Handled:
         return handled
 
 
-async def look(database: Database, due: deadlines.Due) -> Handled:
-    handled: Handled = await in_transaction(database, partial(deadlines.look_at_due, due, TERMS))
+async def look(database: Database, which: Due) -> Handled:
+    handled: Handled = await in_transaction(database, partial(deadlines.look_at_due, which, TERMS))
     return handled
 
 

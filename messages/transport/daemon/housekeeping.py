@@ -1,6 +1,6 @@
 """The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, days."""
 
-from messages.transport import outbox, timeline
+from messages.transport import outbox, parked, timeline
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
 from messages.transport.service import Handled, Job, Transaction
@@ -29,8 +29,8 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tu
         return await timeline.turn_days(tx, settings.timeline_days)
 
     return (
-        Job("relay", settings.relay_interval_seconds, relay),
+        Job("relay", settings.relay_interval_seconds, relay, due=outbox.is_any_overdue),
         Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
-        Job("replay", REPLAY_SECONDS, replay.next),
+        Job("replay", REPLAY_SECONDS, replay.next, due=parked.is_any_to_replay),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )

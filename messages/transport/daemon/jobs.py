@@ -62,7 +62,7 @@ class Jobs:
     async def _run_once(self, job: Job) -> bool:
         """Whether there was more to do than one batch."""
         try:
-            handled = await self._work(job) if job.needed() else Handled()
+            handled = await self._work(job) if job.needed() and await self._is_due(job) else Handled()
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._transactor.metrics.jobs.labels(job.name, "failed").inc()
             level = log.warning if is_infrastructure(error) else log.exception
@@ -71,6 +71,12 @@ class Jobs:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
         self._succeeded_at[job.name] = time.monotonic()
         return handled.more
+
+    async def _is_due(self, job: Job) -> bool:
+        if job.due is None:
+            return True
+        async with self._transactor.database.session() as tx:
+            return await job.due(tx)
 
     async def _work(self, job: Job) -> Handled:
         await self._transactor.publisher.room()

@@ -62,7 +62,5 @@ class RabbitPublisher:
 
 
 def _report(failures: Sequence[Failure]) -> None:
-    counted = Counter(failures)
-    del counted[None]
-    if counted:
-        log.warning("publishing failed", failures=dict(counted))
+    if any(failures):
+        log.warning("publishing failed", failures=dict(Counter(filter(None, failures))))
