@@ -2,25 +2,25 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench lock venv-demo venv-dev
 
-PYTHON := .venv/bin/python
+VENV_PYTHON := .venv/bin/python
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: venv-demo  ## all services in one process on an embedded PostgreSQL; your own orders: ORDERS=file.jsonl
-	@$(PYTHON) -m deploy.demo $(if $(ORDERS),--orders "$(ORDERS)")
+	@$(VENV_PYTHON) -m deploy.demo $(if $(ORDERS),--orders "$(ORDERS)")
 
 test: venv-dev  ## every test that can run here, and what cannot, with the reason; only some: TESTS=tests/unit
-	@$(PYTHON) -m pytest $(TESTS)
+	@$(VENV_PYTHON) -m pytest $(TESTS)
 
 check: venv-dev  ## style, types and walls
-	@$(PYTHON) -m ruff check
-	@$(PYTHON) -m ruff format --check
-	@$(PYTHON) -m mypy
+	@$(VENV_PYTHON) -m ruff check
+	@$(VENV_PYTHON) -m ruff format --check
+	@$(VENV_PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
 bench: venv-dev  ## how fast it is; only some: SCENARIOS="a b"
-	@$(PYTHON) -m bench $(SCENARIOS)
+	@$(VENV_PYTHON) -m bench $(SCENARIOS)
 
 lock:  ## resolve the dependencies anew; needs uv
 	@uv pip compile $(LOCK) pyproject.toml -o requirements.lock

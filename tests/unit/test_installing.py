@@ -1,5 +1,6 @@
 """`make` installs from locks that name no host, once, and says in one line what is missing."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -60,6 +61,19 @@ def test_what_a_developer_has_is_enough_for_the_demo(machine):
     machine.has("uv", 'case $1 in venv) mkdir -p .venv/bin; cp "$PYTHON3" .venv/bin/python;; esac')
     machine.install("dev")
     assert machine.install("demo") == (0, "")
+
+
+def test_make_takes_the_python_that_is_named(tmp_path):
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    installer = tmp_path / "deploy" / "virtualenv"
+    installer.parent.mkdir()
+    installer.write_text('#!/bin/sh\necho "$PYTHON"\n')
+    installer.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "PYTHON": "/path/to/python3"}
+    done = subprocess.run(
+        ["make", "venv-demo"], check=True, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "/path/to/python3\n"
 
 
 @pytest.fixture
