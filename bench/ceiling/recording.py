@@ -67,7 +67,7 @@ class Stage:
         writes = [each._replace(before=None) for each in handled.writes]
         now = await write(tx, [*writes, *tell(handled.story), *kept, *forget(self.confirmed)])
         if now is not None and self.service.memory is not None:
-            self.service.memory.clock.set(now)
+            self.service.memory.clock.set(now, self.service.memory.clock.monotonic())
             self.service.memory.keep(handled.changes)
         self.confirmed = [row.id for row in rows]
         return handled.said

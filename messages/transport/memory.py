@@ -20,6 +20,8 @@ REMEMBERED = 5_000
 """Rows; about 2 kB each. More than there are undecided orders, because each is of use until its order is done."""
 TRUSTED_SECONDS = 1.0
 """So long the clock may run on by itself. A clock of ours is wrong by less than a millisecond in that time."""
+PUNCTUAL_SECONDS = 0.1
+"""An answer that took longer says little about the time."""
 
 Read: TypeAlias = Callable[[Collection[UUID]], Awaitable[tuple[datetime, dict[UUID, R]]]]
 """Orders -> the database's clock, and the rows that exist."""
@@ -29,18 +31,24 @@ class Clock:
     """The database's, as it must be by now. Late by what the answer took to arrive, so that a lease begins no later."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._seen: tuple[datetime, float] | None = None
 
-    def set(self, now: datetime) -> None:
-        self._seen = now, self._monotonic()
+    def set(self, now: datetime, asked_at: float) -> None:
+        """`asked_at`: by `monotonic`, when the question was sent to which this is the answer."""
+        answered_at = self.monotonic()
+        if answered_at - asked_at < PUNCTUAL_SECONDS:
+            self._seen = now, answered_at
+
+    def forget(self) -> None:
+        self._seen = None
 
     def now(self) -> datetime | None:
         """None: not seen for too long."""
         if self._seen is None:
             return None
         seen, at = self._seen
-        passed = self._monotonic() - at
+        passed = self.monotonic() - at
         return seen + timedelta(seconds=passed) if passed < TRUSTED_SECONDS else None
 
 
@@ -71,8 +79,9 @@ class Memory(Generic[R]):
         unread = rows.keys() | (new if now else set())
         if now and unread >= order_ids:
             return Known(now, rows, order_ids)
+        asked_at = self.clock.monotonic()
         now, found = await read(order_ids - rows.keys())
-        self.clock.set(now)
+        self.clock.set(now, asked_at)
         return Known(now, rows | found, rows.keys())
 
     def hold(self, known: Known[R], written: AbstractSet[UUID]) -> list[Write]:
@@ -90,3 +99,8 @@ class Memory(Generic[R]):
             self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
         while len(self._rows) > REMEMBERED:
             del self._rows[next(iter(self._rows))]
+
+    def forget(self) -> None:
+        """Everything: the database may not be what it was."""
+        self._rows.clear()
+        self.clock.forget()

@@ -69,6 +69,8 @@ class Database:
         self._at_hand: list[Any] = []
         self._wanted = 0
         self.reachable = False
+        self.connections_opened = 0
+        """Since the start. After one more, the server may be another one, or have lost what it had said was written."""
 
     async def open(self) -> None:
         """Wait for the server, for ever, with backoff."""
@@ -110,24 +112,28 @@ class Database:
         """A connection on which each statement is a transaction of its own."""
         assert self._pool is not None, "the database is not open"
         try:
-            connection = self._take_at_hand() or await self._acquire(self._pool)
+            connection = await self._take_at_hand(self._pool) or await self._acquire(self._pool)
             try:
                 yield cast("Transaction", connection)
-            finally:
-                await self._put_back(self._pool, connection)
+            except BaseException:
+                # It may be in the middle of something: the pool brings that to an end, or the connection.
+                await self._pool.release(connection)
+                raise
+            await self._put_back(self._pool, connection)
         except Exception as error:
             self.reachable = self.reachable and not _is_unreachable(error)
             raise
         self.reachable = True
 
     # To acquire and release costs as much as half a statement. So what is no longer needed stays at hand, unless
-    # somebody waits for it. What is lost the pool takes back by itself.
+    # somebody waits for it.
 
-    def _take_at_hand(self) -> Any:
+    async def _take_at_hand(self, pool: "asyncpg.Pool[Any]") -> Any:
         while self._at_hand:
             connection = self._at_hand.pop()
             if not _is_lost(connection):
                 return connection
+            await pool.release(connection)
         return None
 
     async def _acquire(self, pool: "asyncpg.Pool[Any]") -> Any:
@@ -148,13 +154,17 @@ class Database:
             await pool.release(self._at_hand.pop())
         await pool.close()
 
+    async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
+        self.connections_opened += 1
+        _notice_a_dead_peer(connection)
+
     async def _connect(self) -> "asyncpg.Pool[Any]":
         return await asyncpg.create_pool(
             self._url,
             min_size=1,
             max_size=self._size,
             timeout=5.0,
-            init=_notice_a_dead_peer,
+            init=self._opened,
             reset=_nothing_to_reset,
             max_inactive_connection_lifetime=0,
             server_settings={
@@ -218,7 +228,7 @@ async def _nothing_to_reset(_connection: object) -> None:
     """Session state is never changed, so the default reset would be a wasted round trip a batch."""
 
 
-async def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
+def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
     """A host that vanished without a word must not hold a COMMIT for a quarter of an hour."""
     transport = getattr(connection, "_transport", None)
     peer: socket.socket | None = transport.get_extra_info("socket") if transport else None

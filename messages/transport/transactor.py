@@ -1,5 +1,6 @@
 """One transaction around what a service does, and what follows from its commit: publishing, counting, alarms."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -49,6 +50,7 @@ class Transactor:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
         self._caution = Caution()
+        self._connections_opened = 0
         self.database = database
         self.publisher = publisher
         self.metrics = metrics
@@ -63,6 +65,7 @@ class Transactor:
         care = max(care, self._least_care(documents, malformed))
 
         async def work(tx: Transaction) -> Handled:
+            self._forget_if_reconnected()
             handled = await self._service.handle(tx, documents, care) if documents else Handled()
             if care is Care.WAITING and handled.look_again:
                 raise RuntimeError("a handler that was allowed to wait has not decided")
@@ -83,6 +86,12 @@ class Transactor:
     async def run(self, work: Callable[[Transaction], Awaitable[Handled]]) -> Handled:
         """Do `work` in a transaction that also keeps what it says; publish after the commit."""
         return await self._run(work, self.database.transaction())
+
+    def _forget_if_reconnected(self) -> None:
+        """A server that took the place of another may have lost what was committed there, and count versions anew."""
+        if self._service.memory is not None and self._connections_opened != self.database.connections_opened:
+            self._connections_opened = self.database.connections_opened
+            self._service.memory.forget()
 
     def _least_care(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> Care:
         about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
@@ -122,9 +131,10 @@ class Transactor:
         rows = outbox.pack(handled.said)
         kept = outbox.keep(rows, self._relay_after_seconds)
         writing = write(tx, [*handled.writes, *timeline.tell(handled.story), *kept, *outbox.forget(confirmed)])
+        asked_at = time.monotonic()
         now = await (writing if tx.is_in_transaction() else uncancelled(writing))
         if now is not None and self._service.memory is not None:
-            self._service.memory.clock.set(now)
+            self._service.memory.clock.set(now, asked_at)
         return rows
 
     def _report(self, handled: Handled) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import TypeAlias
 
 import asyncpg
@@ -23,7 +24,8 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
         return None
     sql = _compose(tuple(map(_part, writes)))
     arguments = [argument for each in writes for argument in each.arguments]
-    expected = [limit for each in writes for limit in (each.rows, each.before) if limit is not None]
+    expected: list[object] = [each.rows for each in writes if each.rows is not None]
+    expected += [each.before for each in writes if each.before is not None]
     try:
         rows = await tx.fetch(sql, *arguments, *expected)
     except (asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
@@ -44,13 +46,14 @@ def _compose(parts: tuple[Part, ...]) -> str:
     for position, (sql, arguments, _, _) in enumerate(parts):
         clauses.append(f"write_{position} AS ({_renumbered(sql, used)})")
         used += arguments
-    for position, (_, _, counted, limited) in enumerate(parts):
+    for position, (_, _, counted, _) in enumerate(parts):
         if counted:
             used += 1
             checks.append(f"expect_rows((SELECT count(*) FROM write_{position}), ${used})")  # noqa: S608
-        if limited:
-            used += 1
-            checks.append(f"expect_before(${used})")
+    # Last: what was counted has waited for its rows.
+    for _ in filter(itemgetter(3), parts):
+        used += 1
+        checks.append(f"expect_before(${used})")
     return f"WITH {', '.join(clauses)} SELECT {', '.join([*checks, 'clock_timestamp()'])}"
 
 

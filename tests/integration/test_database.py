@@ -244,6 +244,18 @@ async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_tr
     await asyncio.gather(*(write(database) for _ in range(20)))
 
 
+async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as_it_is(database: Database) -> None:
+    async def begin_and_leave() -> None:
+        async with database.session() as tx:
+            await tx.execute("BEGIN")
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await begin_and_leave()
+    async with database.session() as tx:
+        assert not tx.is_in_transaction()
+
+
 async def test_what_is_at_hand_is_closed_at_once(station: Station) -> None:
     database = Database(station.url)
     await database.open()

@@ -468,7 +468,8 @@ async def awake(database: Database) -> Memory[Saga]:
     """A memory that knows the time."""
     memory = Memory[Saga](TABLE)
     async with database.session() as tx:
-        memory.clock.set(await tx.fetchval("SELECT clock_timestamp()"))
+        now = await tx.fetchval("SELECT clock_timestamp()")
+        memory.clock.set(now, memory.clock.monotonic())
     return memory
 
 
@@ -477,7 +478,7 @@ async def remember(memory: Memory[Saga], tx: Any, message: Message) -> Handled:
     handled = await handle(TERMS, memory, tx, [incoming(message)], Care.REMEMBERING)
     now = await write(tx, handled.writes)
     assert now is not None
-    memory.clock.set(now)
+    memory.clock.set(now, memory.clock.monotonic())
     memory.keep(handled.changes)
     return handled
 

@@ -1,9 +1,12 @@
 """The store worker against a real PostgreSQL: what it answers, and where the packets are afterwards."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 import store_worker.handlers
@@ -396,6 +399,30 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
 
     assert modes == [True]
     assert await store.stock() == {"M-1": "free"}
+
+
+async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
+    store: Worker, order: UUID
+) -> None:
+    publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
+    transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
+    await store.hear(stock("milk", "M-1"))
+    await transactor.handle([heard(reserve(order, milk=1))], care=Care.REMEMBERING)
+
+    # It took over without the last commits, and counted the same versions since.
+    await store.execute(
+        "UPDATE reservation SET state = 'expired', reason = 'reservation_expired', unit_ids = '{}', due_at = NULL,"
+        " forget_at = expires_at"
+    )
+    with contextlib.suppress(asyncpg.PostgresError):
+        await store.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " ORDER BY pid = pg_backend_pid()"
+        )
+    await asyncio.sleep(0.2)
+    handled = await transactor.handle([heard(assign(order))], care=Care.REMEMBERING)
+
+    assert [said.message for said in handled.said] == [refused(order, "reservation_expired")]
 
 
 async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID) -> None:

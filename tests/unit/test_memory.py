@@ -39,7 +39,7 @@ class Reading:
 @pytest.fixture
 def memory() -> Memory[Parcel]:
     memory = Memory[Parcel](TABLE)
-    memory.clock.set(NOON)
+    memory.clock.set(NOON, memory.clock.monotonic())
     return memory
 
 
@@ -115,8 +115,24 @@ def test_the_clock_goes_on_for_a_second() -> None:
     passed = 100.0
     clock = Clock(lambda: passed)
     assert clock.now() is None
-    clock.set(NOON)
+    clock.set(NOON, 100.0)
     passed = 100.25
     assert clock.now() == NOON + timedelta(seconds=0.25)
     passed = 101.0
     assert clock.now() is None
+
+
+def test_an_answer_that_took_long_does_not_set_the_clock() -> None:
+    clock = Clock(lambda: 100.0)
+    clock.set(NOON, 99.5)
+    assert clock.now() is None
+    clock.set(NOON, 99.95)
+    assert clock.now() == NOON
+
+
+async def test_everything_can_be_forgotten(memory: Memory[Parcel]) -> None:
+    parcel = Parcel(uuid4())
+    memory.keep([(None, parcel)])
+    memory.forget()
+    assert memory.clock.now() is None
+    assert (await memory.know(Care.REMEMBERING, {parcel.order_id}, set(), Reading())).rows == {}
