@@ -1,6 +1,7 @@
 """What the store does with each message: commands become answers, goods come and go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
@@ -57,11 +58,15 @@ def handle_for(store: Participant, memory: Memory[Reservation]) -> Handle:
 async def _handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     handled = Handled()
     received = [document.message for document in documents if isinstance(document.message, StockReceived)]
+    withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
+    packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
+    holders = await queries.lock_holders(tx, packet_ids) if packet_ids else set()
+    # Only now: whoever has the turn waits for nobody who may be waiting for it.
+    await queries.take_turn(tx)
     if received:
         await _receive(tx, received, handled)
-    withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     if withdrawn:
-        await _withdraw(tx, withdrawn, handled)
+        await _withdraw(tx, withdrawn, holders, handled)
     return handled
 
 
@@ -70,10 +75,11 @@ async def _receive(tx: Transaction, received: Sequence[StockReceived], handled: 
         handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=f"{packet_id} is another packet already"))
 
 
-async def _withdraw(tx: Transaction, withdrawn: Sequence[PacketsWithdrawn], handled: Handled) -> None:
+async def _withdraw(
+    tx: Transaction, withdrawn: Sequence[PacketsWithdrawn], holders: Collection[UUID], handled: Handled
+) -> None:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
-    holders = await queries.lock_holders(tx, packet_ids)
     for packet in await queries.withdraw(tx, packet_ids, store_ids):
         if packet.order_id is None:
             continue

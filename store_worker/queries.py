@@ -118,6 +118,11 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[st
     return [row["packet_id"] for row in rows]
 
 
+async def take_turn(tx: Transaction) -> None:
+    """Let nobody else receive or withdraw until the commit: neither would see what the other is about to do."""
+    await tx.execute("SELECT pg_advisory_xact_lock(7305812028)")
+
+
 async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
     """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile.
 

@@ -586,6 +586,21 @@ async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_
     assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
 
 
+@pytest.mark.parametrize("withdrawn_first", [True, False])
+async def test_a_packet_that_is_received_and_withdrawn_at_the_same_time_is_withdrawn(
+    twins: Twins, withdrawn_first: bool
+) -> None:
+    here, there = twins
+    messages = [stock("milk", "M-1"), PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))]
+    first, second = reversed(messages) if withdrawn_first else messages
+
+    async with in_flight(here, first):
+        other = await blocked(here, there.hear(second))
+    await other
+
+    assert await here.stock() == {"M-1": "retired"}
+
+
 async def test_an_agent_sent_while_he_is_leaving_has_left_his_order(
     delivery_twins: Twins, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
