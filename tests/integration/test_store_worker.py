@@ -390,7 +390,8 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
         modes.append(tx.is_in_transaction())
         return await store_worker.queries.receive(tx, received)
 
-    monkeypatch.setattr(store_worker.handlers, "queries", SimpleNamespace(receive=receive))
+    take_turn = store_worker.queries.take_turn
+    monkeypatch.setattr(store_worker.handlers, "queries", SimpleNamespace(receive=receive, take_turn=take_turn))
     publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
     transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
