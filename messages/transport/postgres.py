@@ -110,16 +110,17 @@ class Database:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection on which each statement is a transaction of its own."""
-        assert self._pool is not None, "the database is not open"
+        pool = self._pool
+        assert pool is not None, "the database is not open"
         try:
-            connection = await self._take_at_hand(self._pool) or await self._acquire(self._pool)
+            connection = await self._take_at_hand(pool) or await self._acquire(pool)
             try:
                 yield cast("Transaction", connection)
             except BaseException:
                 # It may be in the middle of something: the pool brings that to an end, or the connection.
-                await self._pool.release(connection)
+                await pool.release(connection)
                 raise
-            await self._put_back(self._pool, connection)
+            await self._put_back(pool, connection)
         except Exception as error:
             self.reachable = self.reachable and not _is_unreachable(error)
             raise

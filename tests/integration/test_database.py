@@ -256,6 +256,19 @@ async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as
         assert not tx.is_in_transaction()
 
 
+async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothing_else(station: Station) -> None:
+    database = Database(station.url)
+    await database.open()
+
+    async def fail() -> None:
+        async with database.session():
+            await database.close()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+
+
 async def test_what_is_at_hand_is_closed_at_once(station: Station) -> None:
     database = Database(station.url)
     await database.open()
