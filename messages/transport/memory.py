@@ -74,7 +74,7 @@ class Memory(Generic[R]):
         """Remember, as far as `care` allows, and read the rest. `new`: orders that look as if nobody knew them yet."""
         rows = {order_id: row for order_id in order_ids if (row := self._rows.pop(order_id, None))}
         if care is not Care.REMEMBERING:
-            rows = {}
+            rows, new = {}, set()
         now = self.clock.now()
         unread = rows.keys() | (new if now else set())
         if now and unread >= order_ids:

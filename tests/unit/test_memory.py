@@ -79,6 +79,13 @@ async def test_with_more_care_everything_is_read_and_what_was_remembered_is_forg
     assert reading.asked == [{parcel.order_id}] * 2
 
 
+@pytest.mark.parametrize("care", [Care.READING, Care.LOCKING, Care.WAITING])
+async def test_with_more_care_nothing_is_taken_for_new(memory: Memory[Parcel], care: Care) -> None:
+    parcel = Parcel(uuid4())
+    known = await memory.know(care, {parcel.order_id}, {parcel.order_id}, Reading(parcel))
+    assert known == Known(NOON, {parcel.order_id: parcel})
+
+
 async def test_without_a_fresh_clock_one_is_read() -> None:
     parcel = Parcel(uuid4())
     memory = Memory[Parcel](TABLE)
