@@ -3,17 +3,21 @@
 import asyncio
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pamqp.commands import Connection
 from pamqp.frame import marshal
 
+POSTGRES_SOCKET = ".s.PGSQL.5432"
+
 
 class Network:
-    """Forwards TCP to the server of `url`; `Network.url` leads through it."""
+    """Forwards TCP to the server of `url`, which may also be a PostgreSQL that listens on a socket in a folder only;
+    `Network.url` leads through it."""
 
     def __init__(self, url: str) -> None:
         self._server = urlsplit(url)
+        self._user, _, self._place = self._server.netloc.rpartition("@")
         self._listener: asyncio.Server | None = None
         self._port = 0
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
@@ -23,8 +27,7 @@ class Network:
 
     @property
     def url(self) -> str:
-        user = f"{self._server.username}:{self._server.password}"
-        return self._server._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
+        return self._server._replace(netloc=f"{self._user}@127.0.0.1:{self._port}").geturl()
 
     @property
     def connections(self) -> int:
@@ -78,7 +81,7 @@ class Network:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(self._server.hostname, self._server.port)
+            far_reader, far_writer = await self._reach()
         except OSError:
             writer.transport.abort()
             return
@@ -88,6 +91,12 @@ class Network:
             task = asyncio.create_task(self._forward(source, sink, pair))
             self._forwarding.add(task)
             task.add_done_callback(self._forwarding.discard)
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        folder = unquote(self._place)
+        if folder.startswith("/"):
+            return await asyncio.open_unix_connection(f"{folder}/{POSTGRES_SOCKET}")
+        return await asyncio.open_connection(self._server.hostname, self._server.port)
 
     async def _forward(
         self,
