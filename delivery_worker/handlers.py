@@ -17,8 +17,8 @@ from messages.contracts.order import OrderPlaced
 from messages.participant import handling
 from messages.participant.participant import Participant
 from messages.participant.reservation import Reservation
+from messages.transport.faults import Collision
 from messages.transport.memory import Memory
-from messages.transport.postgres import Collision
 from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Transaction
 
 RESERVE = "reserve"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from messages.transport.postgres import is_infrastructure
+from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from messages.transport.writing import write
 from order_saga import queries, saga, story

@@ -11,7 +11,7 @@ from messages.participant.participant import Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
-from messages.transport.postgres import is_infrastructure
+from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
 from messages.transport.writing import write
 

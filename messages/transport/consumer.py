@@ -9,9 +9,9 @@ import structlog
 
 from messages.transport.backoff import Backoff
 from messages.transport.document import Reader, documents_in
+from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.intake import Intake, Taken
 from messages.transport.parked import HANDLER_FAILED
-from messages.transport.postgres import Collision, is_infrastructure
 from messages.transport.service import Care, Gathering, Incoming, Malformed
 from messages.transport.transactor import Transactor
 

@@ -1,61 +1,20 @@
-"""The service's own database: a small pool, one transaction a batch, and which errors are the database's fault."""
+"""The service's own database: a small pool, one transaction a batch."""
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Collection, Coroutine
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import asyncpg
 import structlog
 
 from messages.transport.backoff import Backoff
+from messages.transport.faults import is_infrastructure, is_unreachable
 from messages.transport.service import Transaction
+from messages.transport.transactions import BEGIN, commit, give_up, roll_back
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
-
-LAST_WORD_SECONDS = 1.0
-"""How long a connection on its way out of a transaction may take."""
-
-# Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D
-# are wrong credentials and a missing database; 3F and 42 a missing schema, table or column: none of them depends on the
-# document that was being handled, so parking it would be wrong and waiting for the operator is right.
-INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "3F", "42", "40", "55", "25", "XX"})
-UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
-# A handler went on after an error of its own statement, and would each time.
-ABORTED = "25P02"
-
-BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
-"""Whoever has begun a transaction waits his turn; whoever tries without soon tries again with one."""
-
-
-class Aborted(Exception):
-    """A statement failed, somebody hid it, and nothing of the transaction was kept."""
-
-
-class Collision(Exception):
-    """Another transaction created a row of this batch in the meantime. Handle the batch again: it will be seen."""
-
-
-def is_infrastructure(error: BaseException) -> bool:
-    """Tell what time heals from what is wrong with the document or the handler."""
-    if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return True  # a migration changed a table under a prepared statement; the next try prepares it anew
-    if isinstance(error, asyncpg.PostgresError):
-        return error.sqlstate != ABORTED and str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
-    if isinstance(error, asyncpg.InterfaceError):
-        # A backend that dies in mid-transaction surfaces as InterfaceError; a bad argument as its ValueError child.
-        return not isinstance(error, ValueError)
-    return isinstance(error, (Collision, OSError, TimeoutError, asyncpg.InternalClientError))
-
-
-def _is_unreachable(error: Exception) -> bool:
-    if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
-    return is_infrastructure(error) and not isinstance(error, Collision)
 
 
 class Database:
@@ -103,9 +62,9 @@ class Database:
                 await tx.execute(f"{BEGIN}{opening}")
                 yield tx
             except BaseException:
-                await _roll_back(tx)
+                await roll_back(tx)
                 raise
-            await _commit(tx)
+            await commit(tx)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
@@ -116,13 +75,16 @@ class Database:
             connection = await self._take_at_hand(pool) or await self._acquire(pool)
             try:
                 yield cast("Transaction", connection)
-            except BaseException:
-                # It may be in the middle of something: the pool brings that to an end, or the connection.
+            except BaseException as error:
+                # It may be in the middle of something: the pool brings that to an end, or the connection. Who is
+                # cancelled has no time to wait until a silent server lets itself be asked to stop.
+                if isinstance(error, asyncio.CancelledError):
+                    give_up(connection)
                 await pool.release(connection)
                 raise
             await self._put_back(pool, connection)
         except Exception as error:
-            self.reachable = self.reachable and not _is_unreachable(error)
+            self.reachable = self.reachable and not is_unreachable(error)
             raise
         self.reachable = True
 
@@ -189,40 +151,6 @@ def _is_lost(connection: Any) -> bool:
         return bool(connection.is_closed())
     except asyncpg.InterfaceError:  # taken back
         return True
-
-
-def locking(table: str | None, order_ids: Collection[UUID]) -> str:
-    """The statement that locks the rows of these orders, in one order for everybody, so that nobody deadlocks."""
-    if table is None or not order_ids:
-        return ""
-    ids = ",".join(str(order_id) for order_id in order_ids)
-    # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels
-    # in the same message as BEGIN.
-    return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"
-
-
-async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
-    """Nothing cancels a commit half way: it could succeed all the same, and unreplicated."""
-    task = asyncio.ensure_future(committing)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=LAST_WORD_SECONDS)
-        raise
-
-
-async def _commit(tx: Transaction) -> None:
-    if await uncancelled(tx.execute("COMMIT")) != "COMMIT":
-        raise Aborted("the transaction had failed before it was to be committed")
-
-
-async def _roll_back(tx: Transaction) -> None:
-    try:
-        await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
-    except Exception as error:  # noqa: BLE001  the first error is on its way up; the connection is no longer of use
-        log.info("connection given up", error=str(error) or type(error).__name__)
-        with contextlib.suppress(asyncpg.InterfaceError):  # raised where it has gone by itself
-            tx.terminate()
 
 
 async def _nothing_to_reset(_connection: object) -> None:

@@ -4,9 +4,10 @@ import structlog
 
 from messages.transport import parked
 from messages.transport.document import Reader
+from messages.transport.faults import is_infrastructure
 from messages.transport.parked import Parked
-from messages.transport.postgres import is_infrastructure, locking
 from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.transactions import locking
 from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from messages.transport.postgres import Collision
+from messages.transport.faults import Collision
 from messages.transport.service import Transaction, Write
 
 Part: TypeAlias = tuple[str, int, bool, bool]

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
-from messages.transport.postgres import Collision
+from messages.transport.faults import Collision
 from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
 from tests.integration.toy.service import (
     BREAK_A_RULE,

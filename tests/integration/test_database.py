@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from messages.transport.postgres import Aborted, Collision, Database, is_infrastructure, locking
+from messages.transport.faults import Aborted, Collision, is_infrastructure
+from messages.transport.postgres import Database
+from messages.transport.transactions import locking
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, until
 

@@ -22,7 +22,7 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.order import OrderPlaced
 from messages.participant.participant import Moves
-from messages.transport.postgres import Collision
+from messages.transport.faults import Collision
 from messages.transport.writing import write
 from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, in_seconds

@@ -19,9 +19,11 @@ from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, Line, OrderNotPlaced, OrderPlaced, OrderRequested
 from messages.contracts.participation import OutcomeRequested, Release
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
+from messages.transport.faults import Collision
 from messages.transport.memory import Memory
-from messages.transport.postgres import Collision, Database, locking
+from messages.transport.postgres import Database
 from messages.transport.service import Care, Handled, Incoming, Transaction
+from messages.transport.transactions import locking
 from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle

@@ -40,7 +40,7 @@ from messages.contracts.store import (
 from messages.participant import queries
 from messages.participant.queries import Change
 from messages.participant.reservation import State
-from messages.transport.postgres import Collision
+from messages.transport.faults import Collision
 from messages.transport.service import Care, Handled, Transaction
 from messages.transport.writing import write
 from store_worker.service import service

@@ -28,8 +28,8 @@ from messages.contracts.store import (
 )
 from messages.participant.participant import Moves
 from messages.transport.daemon.metrics import Metrics
+from messages.transport.faults import Collision
 from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.postgres import Collision
 from messages.transport.publisher import Publisher
 from messages.transport.service import Care, Transaction
 from messages.transport.topology import Topology

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from messages.transport.postgres import Collision
+from messages.transport.faults import Collision
 from messages.transport.service import Write
 from messages.transport.writing import write
 from tests.integration.toy.station import Station

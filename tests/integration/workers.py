@@ -7,8 +7,10 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
-from messages.transport.postgres import Collision, Database, locking
+from messages.transport.faults import Collision
+from messages.transport.postgres import Database
 from messages.transport.service import Care, Handled, Incoming, Service, Transaction
+from messages.transport.transactions import locking
 from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

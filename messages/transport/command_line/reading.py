@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from messages.transport.command_line.failures import Unreachable, WrongUsage
-from messages.transport.postgres import is_infrastructure
+from messages.transport.faults import is_infrastructure
 from messages.transport.service import Transaction
 
 CONNECT_SECONDS = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from messages.transport.postgres import is_infrastructure
+from messages.transport.faults import is_infrastructure
 from messages.transport.service import Handled, Job
 from messages.transport.transactor import Transactor
 

@@ -14,9 +14,10 @@ from messages.transport.daemon.jobs import Jobs
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
+from messages.transport.faults import is_infrastructure
 from messages.transport.intake import Intake
 from messages.transport.migrating import pending
-from messages.transport.postgres import Database, is_infrastructure
+from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
 from messages.transport.service import Service

@@ -1,0 +1,38 @@
+"""Which errors time heals, and which are the fault of a document or its handler."""
+
+import asyncpg
+
+# Lost connections, resources, shutdown, I/O, deadlock, lock timeout, a standby instead of a primary. Class 28 and 3D
+# are wrong credentials and a missing database; 3F and 42 a missing schema, table or column: none of them depends on the
+# document that was being handled, so parking it would be wrong and waiting for the operator is right.
+INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "3F", "42", "40", "55", "25", "XX"})
+UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
+# A handler went on after an error of its own statement, and would each time.
+ABORTED = "25P02"
+
+
+class Aborted(Exception):
+    """A statement failed, somebody hid it, and nothing of the transaction was kept."""
+
+
+class Collision(Exception):
+    """Another transaction created a row of this batch in the meantime. Handle the batch again: it will be seen."""
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Tell what time heals from what is wrong with the document or the handler."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a migration changed a table under a prepared statement; the next try prepares it anew
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate != ABORTED and str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
+    if isinstance(error, asyncpg.InterfaceError):
+        # A backend that dies in mid-transaction surfaces as InterfaceError; a bad argument as its ValueError child.
+        return not isinstance(error, ValueError)
+    return isinstance(error, (Collision, OSError, TimeoutError, asyncpg.InternalClientError))
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Tell a database that cannot be used at all from one that had something against a statement."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
+    return is_infrastructure(error) and not isinstance(error, Collision)
