@@ -29,7 +29,7 @@ def jobs(settings: Settings) -> list[Job]:
 
 
 def _job(name: str, interval_seconds: float, which: Due, terms: Terms) -> Job:
-    return Job(name, interval_seconds, partial(look_at_due, which, terms), due=partial(queries.is_any_due, which))
+    return Job(name, interval_seconds, partial(look_at_due, which, terms), due=queries.is_any_due(which))
 
 
 async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:

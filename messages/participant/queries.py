@@ -27,6 +27,7 @@ COLUMNS = {
     "traceparent": Column("text"),
 }
 TABLE = Table("reservation", Reservation._fields, COLUMNS, now="changed_at")
+IS_ANY_DUE = "EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())"
 READ = f"{', '.join(COLUMNS)}, version"
 
 
@@ -65,11 +66,6 @@ def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Wri
 
 def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
     return before.state is State.RESERVED and after.state is State.ASSIGNED
-
-
-async def is_any_due(tx: Transaction) -> bool:
-    due: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())")
-    return due
 
 
 async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:

@@ -28,7 +28,7 @@ Due = tuple[datetime, Reservation]
 
 def jobs(participant: Participant, *, sweep_interval_seconds: float, prune_interval_seconds: float) -> list[Job]:
     return [
-        Job("sweep", sweep_interval_seconds, partial(sweep, participant), due=queries.is_any_due),
+        Job("sweep", sweep_interval_seconds, partial(sweep, participant), due=queries.IS_ANY_DUE),
         Job("prune", prune_interval_seconds, partial(prune, participant)),
     ]
 

@@ -73,6 +73,7 @@ KEEP = """
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::integer[])
         AS said (id, exchange, key, body, documents)
 """
+IS_ANY_OVERDUE = "EXISTS (SELECT FROM outbox WHERE publish_after < statement_timestamp())"
 FORGET = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
 
 
@@ -87,11 +88,6 @@ def forget(confirmed: Collection[int]) -> Iterator[Write]:
     """Delete what is safely with the broker."""
     if confirmed:
         yield Write(FORGET, (list(confirmed),))
-
-
-async def is_any_overdue(tx: Transaction) -> bool:
-    overdue: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE publish_after < statement_timestamp())")
-    return overdue
 
 
 async def claim_overdue(tx: Transaction, limit: int, relay_after_seconds: float) -> list[Row]:

@@ -72,11 +72,6 @@ async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
     return int(status.split()[-1])
 
 
-async def is_any_to_replay(tx: Transaction) -> bool:
-    requested: bool = await tx.fetchval("SELECT EXISTS (SELECT FROM parked WHERE replay_requested_at IS NOT NULL)")
-    return requested
-
-
 async def take_for_replay(tx: Transaction) -> Parked | None:
     """The next row to replay, locked: it is deleted in the transaction that handles it."""
     row = await tx.fetchrow(
@@ -103,6 +98,7 @@ async def discard(tx: Transaction, ids: Sequence[int]) -> int:
 
 
 COLUMNS = "id, message_id, type, order_id, queue, reason, detail, body, parked_at, times, replay_requested_at"
+IS_ANY_TO_REPLAY = "EXISTS (SELECT FROM parked WHERE replay_requested_at IS NOT NULL)"
 
 
 def _printable(text: str) -> str:

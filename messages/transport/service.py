@@ -131,8 +131,8 @@ class Job:
     """Wait until no answer is waiting in the buffer: repeats must not pile up on an overload."""
     needed: Callable[[], bool] = lambda: True
     """Whether there can be anything to do; if not, the run is done without asking the database."""
-    due: Callable[[Transaction], Awaitable[bool]] | None = None
-    """Whether there is anything to do: one question, which spares a service at rest the transaction; None: always."""
+    due: str | None = None
+    """SQL of a boolean: whether there is anything to do; it spares a service at rest the transaction. None: always."""
 
 
 class Gathering(Protocol):

@@ -29,7 +29,7 @@ class Workshop:
         every: float = OFTEN,
         only_when_quiet: bool = False,
         needed: Callable[[], bool] = lambda: True,
-        due: Callable[[Transaction], Awaitable[bool]] | None = None,
+        due: str | None = None,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
@@ -145,20 +145,44 @@ async def test_a_job_is_not_run_while_there_can_be_nothing_to_do_and_counts_as_d
         await workshop.until_run(station, "idle", 2)
 
 
-async def test_a_job_that_is_not_due_is_asked_about_in_one_question_and_counts_as_done(
-    station: Station, workshop: Workshop
+ASKED = "CREATE TABLE asked (job text, asked_in xid8 DEFAULT pg_current_xact_id())"
+IS_DUE = """
+    CREATE FUNCTION is_due(text, after integer) RETURNS boolean LANGUAGE sql AS $$
+        INSERT INTO asked (job) VALUES ($1);
+        SELECT count(*) > $2 FROM asked WHERE job = $1;
+    $$
+"""
+
+
+async def test_jobs_that_are_not_due_are_asked_about_in_one_question_and_count_as_done(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
-
-    async def due(tx: Transaction) -> bool:
-        asked.append(tx.is_in_transaction())
-        return len(asked) > 3
-
-    station.toy.jobs = [workshop.job("seldom", due=due)]
+    monkeypatch.setattr(jobs, "FIRST_RUN_SECONDS", 0.0)
+    await station.rows(ASKED)
+    await station.rows(IS_DUE)
+    station.toy.jobs = [
+        workshop.job("seldom", due="is_due('seldom', 3)"),
+        workshop.job("never", due="is_due('never', 99)"),
+    ]
     async with station.running() as running:
         await workshop.until_run(station, "seldom", 1)
         assert running.counted("job_runs", job="seldom", result="done") >= 3
-    assert set(asked) == {False}
+        assert running.counted("job_runs", job="never", result="done") >= 3
+    together = await station.rows("SELECT array_agg(job ORDER BY job) AS jobs FROM asked GROUP BY asked_in")
+    assert [row["jobs"] for row in together[:3]] == [["never", "seldom"]] * 3
+    assert workshop.runs["never"] == 0
+
+
+async def test_a_question_that_fails_keeps_no_job_from_its_next_run(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("asked", due="1 / (SELECT count(*) FROM purchase) > 0")]
+    async with station.running() as running:
+
+        async def failed() -> bool:
+            return running.counted("job_runs", job="asked", result="failed") >= 3
+
+        await station.until(failed)
+        await station.rows("INSERT INTO purchase VALUES (gen_random_uuid(), 1)")
+        await workshop.until_run(station, "asked", 2)
 
 
 async def test_a_process_that_is_never_quiet_stops_all_the_same(station: Station, workshop: Workshop) -> None:

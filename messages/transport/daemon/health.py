@@ -1,6 +1,8 @@
 """Is the process alive, is it ready, and what has it counted: three pages for machines, on a thread of their own."""
 
+import contextlib
 import json
+import socket
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 STALLED_SECONDS = 30.0
 REQUEST_SECONDS = 10.0
-STOP_SECONDS = 0.25
+STOP_SECONDS = 1.0
 
 
 class Health:
@@ -30,7 +32,8 @@ class Health:
         self._registry = registry
         self._checks = checks
         self._beat_at = time.monotonic()
-        self._server: WSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self._server: _Server | None = None
 
     def beat(self) -> None:
         """Called by the event loop, about every second."""
@@ -39,12 +42,14 @@ class Health:
     def start(self, host: str, port: int) -> int:
         """Listen, and return the port. Raises OSError if it is taken."""
         self._server = make_server(host, port, self._answer, _Server, _Quiet)
-        threading.Thread(target=self._server.serve_forever, args=(STOP_SECONDS,), name="health", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve, name="health", daemon=True)
+        self._thread.start()
         return self._server.server_port
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
+        if self._server is not None and self._thread is not None:
+            self._server.stop()
+            self._thread.join(STOP_SECONDS)
             self._server.server_close()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -71,6 +76,18 @@ class _Server(ThreadingMixIn, WSGIServer):
     """A thread a request: a caller who connects and says nothing must not make the process look dead."""
 
     daemon_threads = True
+    _stopping = False
+
+    def serve(self) -> None:
+        """Sleep between requests: serve_forever looks several times a second whether it is to stop."""
+        while not self._stopping:
+            self.handle_request()
+
+    def stop(self) -> None:
+        """Wake it up with a last request."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            socket.create_connection(self.socket.getsockname(), STOP_SECONDS).close()
 
     def handle_error(self, *request_and_client: object) -> None:
         log.debug("request for health failed", client=request_and_client[1], error=repr(sys.exception()))

@@ -29,8 +29,8 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tu
         return await timeline.turn_days(tx, settings.timeline_days)
 
     return (
-        Job("relay", settings.relay_interval_seconds, relay, due=outbox.is_any_overdue),
+        Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
         Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
-        Job("replay", REPLAY_SECONDS, replay.next, due=parked.is_any_to_replay),
+        Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )

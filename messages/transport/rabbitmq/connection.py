@@ -1,7 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
@@ -11,6 +11,7 @@ from yarl import URL
 
 from messages.transport.backoff import Backoff
 from messages.transport.rabbitmq.fast_lane import FastConnection
+from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_ITSELF, METHOD, UNBLOCKED_ID
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +19,26 @@ CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
-BLOCKED_AFTER_SECONDS = 0.5
-WATCH_SECONDS = 1.0
 
 BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """What a call to a broker that is going away can raise."""
 
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
+
+
+class Alarm:
+    """Whether the broker, low on memory or disk, takes nothing more from a connection. It says so to the connection."""
+
+    blocks = False
+
+    def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
+        """Look on: aiormq answers what there is to be answered."""
+        if kind == METHOD and frames.startswith((BLOCKED_ID, UNBLOCKED_ID), start):
+            self.blocks = frames.startswith(BLOCKED_ID, start)
+        return False
+
+    def end_of_read(self) -> None:
+        """Every frame has been looked at as it came."""
 
 
 class Link:
@@ -35,14 +49,14 @@ class Link:
         self.name = name
         self._connection: FastConnection | None = None
         self._opened = asyncio.Event()
-        self._blocked = False
+        self._alarm = Alarm()
         self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def usable(self) -> bool:
         """Open, and no alarm of the broker's blocks it."""
-        return self._connection is not None and not self._blocked
+        return self._connection is not None and not self._alarm.blocks
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
@@ -79,6 +93,8 @@ class Link:
         try:
             with unasked_cancellation_is_a_failure():
                 await connection.connect(timeout=CONNECT_SECONDS)
+            self._alarm = Alarm()
+            connection.lane.carry(CONNECTION_ITSELF, self._alarm)
             self._connection = connection
             self._opened.set()
             log.info("broker connection opened", link=self.name, at=self._place)
@@ -86,18 +102,15 @@ class Link:
         finally:
             self._connection = None
             self._opened.clear()
-            self._blocked = False
             await close_quietly(connection)
 
     async def _watch(self, connection: AbstractConnection) -> None:
-        """Return when the connection is lost; meanwhile notice when an alarm blocks it."""
+        """Return when the connection is lost."""
         transport = connection.transport
         if transport is None:
             return
         closing = transport.connection.closing
-        while not closing.done():
-            self._blocked = not await _answers(transport.connection.ready())
-            await asyncio.wait([closing], timeout=WATCH_SECONDS)
+        await asyncio.wait([closing])
         log.warning("broker connection lost", link=self.name, at=self._place, error=self.tell(why(closing)))
 
     @property
@@ -148,12 +161,3 @@ def why(closing: "asyncio.Future[object]") -> BaseException | None:
 def patience() -> Backoff:
     """The pauses between tries to reach the broker."""
     return Backoff(base_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)
-
-
-async def _answers(ready: Awaitable[None]) -> bool:
-    """Whether aiormq's `ready`, which waits for as long as the broker blocks the connection, returns."""
-    try:
-        await asyncio.wait_for(ready, BLOCKED_AFTER_SECONDS)
-    except TimeoutError:
-        return False
-    return True

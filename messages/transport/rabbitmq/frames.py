@@ -7,7 +7,7 @@ from functools import lru_cache
 from struct import Struct
 
 from aio_pika import DeliveryMode
-from pamqp.commands import Basic, Channel
+from pamqp.commands import Basic, Channel, Connection
 from pamqp.decode import field_table
 from pamqp.frame import marshal
 from pamqp.header import ContentHeader
@@ -20,8 +20,19 @@ METHOD, HEADER, BODY, LAST_KIND = 1, 2, 3, 8
 END = 0xCE
 _END = b"\xce"
 
-ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID = (
-    Struct(">I").pack(method.index) for method in (Basic.Ack, Basic.Nack, Basic.Return, Basic.Deliver, Channel.Close)
+CONNECTION_ITSELF = 0
+"""Its channel."""
+ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, BLOCKED_ID, UNBLOCKED_ID = (
+    Struct(">I").pack(method.index)
+    for method in (
+        Basic.Ack,
+        Basic.Nack,
+        Basic.Return,
+        Basic.Deliver,
+        Channel.Close,
+        Connection.Blocked,
+        Connection.Unblocked,
+    )
 )
 ID_BYTES = 4
 HEARTBEAT = Heartbeat().marshal()
