@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     batch_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
     intake_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 1_000
     first_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 200
+    consumers: Literal["one_first", "in_turn"] = "one_first"
+    """Of several daemons of a kind, who gets the next message: always the same one, until it has as many as it may
+    hold, because it remembers its orders and nobody collides with it; or each in turn."""
     publish_timeout_seconds: Seconds = 5.0
     relay_after_seconds: Seconds = 15.0
     """How old an outbox row must be before somebody else says it; longer than the publish timeout."""

@@ -14,6 +14,10 @@ from tests.end_to_end.waiting import until
 
 # Faults take their time, the more so on a slow machine: no order is to be given up for that.
 PATIENT = {"ORDER_SAGA_BUDGET_SECONDS": "40", "ORDER_SAGA_LEASE_SECONDS": "60"}
+ONE_FIRST, IN_TURN = (
+    {f"{service}_CONSUMERS": consumers for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")}
+    for consumers in ("one_first", "in_turn")
+)
 ORDERS_PER_SECOND = 25.0
 PATIENCE_SECONDS = 120.0
 

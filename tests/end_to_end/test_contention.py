@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 
+from tests.end_to_end.load import IN_TURN
 from tests.end_to_end.verdict import reasons
 
 
 async def test_of_two_orders_for_the_last_packet_one_is_placed_and_the_other_is_told(new_cell):
-    cell = await new_cell(of_each=2)
+    cell = await new_cell(of_each=2, **IN_TURN)
     skus = [f"sku-{n}" for n in range(20)]
     market = await cell.market(agents=40, **dict.fromkeys(skus, 1))
     pairs = [[market.order(**{sku: 1}) for _ in range(2)] for sku in skus]
@@ -28,7 +29,7 @@ async def test_five_hundred_orders_at_once_for_fifty_packets_and_forty_agents_pl
 
 
 async def test_two_daemons_of_each_share_a_load_and_refuse_nothing_that_is_there(new_cell):
-    cell = await new_cell(of_each=2)
+    cell = await new_cell(of_each=2, **IN_TURN)
     market = await cell.market(agents=400, milk=400, bread=400)
     outcomes = await asyncio.gather(*(cell.client.place(market.order(milk=1, bread=1)) for _ in range(400)))
     assert reasons(outcomes) == Counter(placed=400)

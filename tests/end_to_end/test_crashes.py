@@ -3,9 +3,11 @@
 import asyncio
 import random
 
+import pytest
+
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
-from tests.end_to_end.load import PATIENT, load
+from tests.end_to_end.load import IN_TURN, ONE_FIRST, PATIENT, load
 from tests.end_to_end.waiting import until
 
 A_SECOND_OR_SO = (0.2, 1.5)
@@ -32,8 +34,9 @@ async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
     orders.assert_useful(share=0.5, number=50)
 
 
-async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell):
-    cell = await new_cell(of_each=2, **PATIENT)
+@pytest.mark.parametrize("consumers", [ONE_FIRST, IN_TURN], ids=["one first", "in turn"])
+async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, consumers):
+    cell = await new_cell(of_each=2, **PATIENT, **consumers)
     async with load(cell) as orders:
         for daemon in random.sample(cell.daemons, k=len(cell.daemons)):
             await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
@@ -43,7 +46,7 @@ async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell):
 
 
 async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_harm_when_it_wakes_up(new_cell):
-    cell = await new_cell(of_each=2, **PATIENT)
+    cell = await new_cell(of_each=2, **PATIENT, **IN_TURN)
     async with load(cell) as orders:
         for service in SERVICES:
             sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,8 @@ from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.topology import topology_of
 
+HIGHEST_PRECEDENCE = 1_000_000
+"""So many that two daemons hardly ever draw the same; if they do, they share."""
 GARBAGE_THRESHOLD = 50_000
 """Objects made and not yet freed: several times what a batch holds."""
 
@@ -118,6 +121,7 @@ def _broker(service: Service, settings: Settings) -> Broker:
         topology=topology_of([service]) if settings.topology == "declare" else None,
         publish_timeout_seconds=settings.publish_timeout_seconds,
         connection_name=service.name,
+        precedence=random.randrange(HIGHEST_PRECEDENCE) if settings.consumers == "one_first" else 0,  # noqa: S311
     )
 
 

@@ -18,7 +18,11 @@ for name in ("aiormq", "aio_pika"):
 
 
 class RabbitBroker:
-    """Keeps the contract of Broker. With a topology it declares that before each use of a new channel."""
+    """Keeps the contract of Broker. With a topology it declares that before each use of a new channel.
+
+    Of those who consume one queue, only he of the highest `precedence` gets messages, until he has all that he may
+    hold; then the next one. Those of the same precedence get them in turn.
+    """
 
     def __init__(
         self,
@@ -27,8 +31,10 @@ class RabbitBroker:
         topology: Topology | None = None,
         publish_timeout_seconds: float = 5.0,
         connection_name: str = "order saga",
+        precedence: int = 0,
     ) -> None:
         self._topology = topology
+        self._precedence = precedence
         # An alarm of the broker's stops it from reading a connection that publishes: acks must not be stuck in it.
         self._publishing = Link(url, f"{connection_name}: publishing")
         self._consuming = Link(url, f"{connection_name}: consuming")
@@ -45,7 +51,9 @@ class RabbitBroker:
         self._consuming.start()
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> RabbitSubscription:
-        subscription = RabbitSubscription(self._consuming, self._channel_to_consume, queue, prefetch, on_arrival)
+        subscription = RabbitSubscription(
+            self._consuming, self._channel_to_consume, queue, prefetch, on_arrival, precedence=self._precedence
+        )
         self._subscriptions.append(subscription)
         return subscription
 

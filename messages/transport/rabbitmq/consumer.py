@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
+from pamqp.common import FieldValue
 
 from messages.transport.broker import Arrival
 from messages.transport.rabbitmq.connection import (
@@ -36,6 +37,8 @@ class RabbitSubscription:
         queue: str,
         prefetch: int,
         on_arrival: Callable[[], None],
+        *,
+        precedence: int = 0,
     ) -> None:
         self.queue = queue
         self.arrived: deque[Arrival] = deque()
@@ -43,6 +46,7 @@ class RabbitSubscription:
         self._link = link
         self._open_channel = open_channel
         self._prefetch = prefetch
+        self._arguments: dict[str, FieldValue] = {"x-priority": precedence}
         self._on_arrival = on_arrival
         self._epoch: Deliveries | None = None
         self._stopped = False
@@ -124,7 +128,9 @@ class RabbitSubscription:
         with unasked_cancellation_is_a_failure():
             await underlay.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
             self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
-            await underlay.basic_consume(self.queue, _nothing_comes_here, consumer_tag=CONSUMER, timeout=CALL_SECONDS)
+            await underlay.basic_consume(
+                self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
+            )
 
 
 async def _nothing_comes_here(message: DeliveredMessage) -> None:
