@@ -11,6 +11,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.document import Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.intake import Intake, Taken
+from messages.transport.pacing import Pace
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.service import Care, Gathering, Incoming, Malformed
 from messages.transport.transactor import Transactor
@@ -49,6 +50,7 @@ class Consumer:
         self._intake = intake
         self._transactor = transactor
         self._gathering = gathering
+        self._pace = Pace()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -70,8 +72,11 @@ class Consumer:
                 await self._transactor.publisher.room()
                 if self._stopping.is_set():
                     return
+                if wait := self._pace.wait_seconds():
+                    await asyncio.sleep(wait)
                 batch = await self._intake.take()
                 if batch:
+                    self._pace.begin(sum(taken.documents for taken in batch))
                     await self._handle(batch)
                 backoff.reset()
             except Draining:
