@@ -69,11 +69,11 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
+                if wait := self._pace.wait_seconds():
+                    await asyncio.sleep(wait)
                 await self._transactor.publisher.room()
                 if self._stopping.is_set():
                     return
-                if wait := self._pace.wait_seconds():
-                    await asyncio.sleep(wait)
                 batch = await self._intake.take()
                 if batch:
                     self._pace.begin(sum(taken.documents for taken in batch))

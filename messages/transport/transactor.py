@@ -19,7 +19,7 @@ from messages.transport.writing import write
 log = structlog.get_logger(__name__)
 
 AVOIDED_BATCHES = 50
-"""What was in vain is not tried for so many batches and tries: where there are several daemons, for almost all."""
+"""What was in vain is not tried for so many batches and tries: where several daemons take turns, for almost all."""
 
 
 class Caution:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from messages.transport import pacing
 from messages.transport.migrating import ChangedMigration, migrate
 from messages.transport.service import Transaction
 from tests.integration.network import Network
@@ -213,6 +214,18 @@ async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
         network.thaw()
     assert await station.heard() == []
     assert len(await station.left_in("toy.bought")) == 1
+
+
+async def test_a_process_that_lets_its_batches_wait_stops_all_the_same(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "APART_SECONDS", 0.5)
+    async with station.running(drain_seconds=30.0) as running:
+        await running.ready()
+        await station.say_together(*(bought(str(number)) for number in range(200)))
+        await station.until_heard(200)
+        running.stop.set()
+        await asyncio.wait_for(running.task, 5)
 
 
 async def test_a_cancelled_process_drains_too(station: Station) -> None:

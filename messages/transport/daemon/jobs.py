@@ -17,7 +17,9 @@ log = structlog.get_logger(__name__)
 FIRST_RUN_SECONDS = 2.0
 NOT_QUIET_SECONDS = 0.1
 TOLERANCE = 0.2
-"""What share of its interval a job may be run sooner or later, so that several are looked after at once."""
+"""What share of its interval a job's next time is spread by, and by what share it may be sooner for others' sake."""
+QUESTION_SECONDS = 5.0
+"""How long a database may take to say what is due."""
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
@@ -30,17 +32,11 @@ class Jobs:
     """
 
     def __init__(self, jobs: Sequence[Job], transactor: Transactor, is_quiet: Callable[[], bool]) -> None:
-        now = time.monotonic()
         self._jobs = jobs
         self._transactor = transactor
         self._is_quiet = is_quiet
-        self._succeeded_at = {job.name: now for job in jobs}
-        # Soon after the start, or a process that never lives for an hour would never run an hourly job; and not in
-        # step with the other processes that run the same one.
-        self._next_at = {
-            job.name: now + random.uniform(0.0, min(job.interval_seconds, FIRST_RUN_SECONDS))  # noqa: S311
-            for job in jobs
-        }
+        self._succeeded_at = {job.name: time.monotonic() for job in jobs}
+        self._next_at: dict[str, float] = {}
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -49,6 +45,11 @@ class Jobs:
         self._woken.set()
 
     async def run(self) -> None:
+        now = time.monotonic()
+        # Soon after the start, or a process that never lives for an hour would never run an hourly job; and not in
+        # step with the other processes that run the same one.
+        for job in self._jobs:
+            self._next_at[job.name] = now + random.uniform(0.0, min(job.interval_seconds, FIRST_RUN_SECONDS))  # noqa: S311
         async with asyncio.TaskGroup() as group:
             while not self._stopping:
                 for job in await self._due(list(self._ripe(time.monotonic()))):
@@ -79,17 +80,16 @@ class Jobs:
                 yield job
 
     async def _due(self, ripe: Sequence[Job]) -> list[Job]:
-        """Those that have something to do. The others are done, or asked about again in their time."""
+        """Those that have something to do, as far as that is known. The others are done."""
         needed = [job for job in ripe if job.needed()]
-        due = []
         try:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
-            for job in ripe:
-                if job not in due:
-                    self._succeeded(job)
-        except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
-            for job in needed:
-                self._failed(job, error)
+        except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
+            log.warning("not known what is due", error=str(error) or type(error).__name__)
+            due = needed
+        for job in ripe:
+            if job not in due:
+                self._succeeded(job)
         self._plan(ripe)
         return due
 
@@ -99,15 +99,16 @@ class Jobs:
         if not questions:
             return [True] * len(jobs)
         async with self._transactor.database.session() as tx:
-            (row,) = await tx.fetch(f"SELECT {', '.join(questions)}")
+            (row,) = await tx.fetch(f"SELECT {', '.join(questions)}", timeout=QUESTION_SECONDS)
         answers = iter(row)
         return [job.due is None or next(answers) for job in jobs]
 
     async def _work_off(self, job: Job) -> None:
+        more = True
         try:
-            while not self._stopping and (await self._work(job)).more:
+            while more and not self._stopping:
+                more = (await self._work(job)).more
                 self._succeeded(job)
-            self._succeeded(job)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._failed(job, error)
         finally:
@@ -138,6 +139,8 @@ class Jobs:
             return
         self._woken.clear()
         wait = min(self._next_at.values()) - time.monotonic()
+        # A loop that counts in milliseconds may wake up a little early, and would be told again and again to wait.
+        wait = max(wait, 0.001)
         alarm = asyncio.get_running_loop().call_later(wait, self._woken.set) if wait < math.inf else None
         try:
             await self._woken.wait()
