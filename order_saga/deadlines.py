@@ -24,7 +24,7 @@ def jobs(settings: Settings) -> list[Job]:
         _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms()),
         replace(_job("ask_again", seconds, Due.UNANSWERED, settings.terms()), only_when_quiet=True),
         replace(_job("release_again", seconds, Due.UNCLEAN, settings.terms()), only_when_quiet=True),
-        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings)),
+        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings), in_no_hurry=True),
     ]
 
 

@@ -16,7 +16,7 @@ from messages.transport.service import Alarm, Handled, Job, Note, Said, Transact
 from messages.transport.writing import write
 
 SWEEP_BATCH = 200
-PRUNE_BATCH = 2_000
+PRUNE_BATCH = 500
 POSTPONE_SECONDS = 300.0
 INQUIRIES_BEFORE_ALARM = 3
 
@@ -29,7 +29,7 @@ Due = tuple[datetime, Reservation]
 def jobs(participant: Participant, *, sweep_interval_seconds: float, prune_interval_seconds: float) -> list[Job]:
     return [
         Job("sweep", sweep_interval_seconds, partial(sweep, participant), due=queries.IS_ANY_DUE),
-        Job("prune", prune_interval_seconds, partial(prune, participant)),
+        Job("prune", prune_interval_seconds, partial(prune, participant), in_no_hurry=True),
     ]
 
 

@@ -133,6 +133,8 @@ class Job:
     """Whether there can be anything to do; if not, the run is done without asking the database."""
     due: str | None = None
     """SQL of a boolean: whether there is anything to do; it spares a service at rest the transaction. None: always."""
+    in_no_hurry: bool = False
+    """Rest between one batch and the next, for several times as long as it took: orders come first."""
 
 
 class Gathering(Protocol):

@@ -1,6 +1,7 @@
 """Scheduled work: each job on its own, each run in a transaction, and nothing that keeps one from its next run."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
@@ -30,12 +31,13 @@ class Workshop:
         only_when_quiet: bool = False,
         needed: Callable[[], bool] = lambda: True,
         due: str | None = None,
+        in_no_hurry: bool = False,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
             return (await work(tx) if work else None) or Handled()
 
-        return Job(name, every, run, only_when_quiet, needed, due)
+        return Job(name, every, run, only_when_quiet, needed, due, in_no_hurry)
 
     async def until_run(self, station: Station, name: str, times: int) -> None:
         async def reached() -> bool:
@@ -92,6 +94,21 @@ async def test_a_job_with_more_to_do_is_run_again_at_once(station: Station, work
     async with station.running():
         await workshop.until_run(station, "long", 20)
     assert workshop.runs["long"] == 20
+
+
+async def test_a_job_in_no_hurry_rests_between_its_batches_for_longer_than_they_take(
+    station: Station, workshop: Workshop
+) -> None:
+    async def more(tx: Transaction) -> Handled:
+        await tx.execute("SELECT pg_sleep(0.1)")
+        return Handled(more=workshop.runs["lazy"] < 4)
+
+    station.toy.jobs = [workshop.job("lazy", more, every=3_600, in_no_hurry=True)]
+    async with station.running():
+        await workshop.until_run(station, "lazy", 1)
+        began = time.monotonic()
+        await workshop.until_run(station, "lazy", 4)
+    assert time.monotonic() - began > 3 * 0.1 * jobs.REST
 
 
 async def test_a_job_is_run_soon_after_the_start_however_rare_it_is(station: Station, workshop: Workshop) -> None:

@@ -20,6 +20,8 @@ TOLERANCE = 0.2
 """What share of its interval a job's next time is spread by, and by what share it may be sooner for others' sake."""
 QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
+REST = 4.0
+"""For so many times as long as a batch took, whoever is in no hurry rests: a fifth of the time is his at most."""
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
@@ -107,8 +109,11 @@ class Jobs:
         more = True
         try:
             while more and not self._stopping:
+                began = time.monotonic()
                 more = (await self._work(job)).more
                 self._succeeded(job)
+                if more and job.in_no_hurry:
+                    await asyncio.sleep(REST * (time.monotonic() - began))
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._failed(job, error)
         finally:
