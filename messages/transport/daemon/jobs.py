@@ -20,8 +20,8 @@ TOLERANCE = 0.2
 """What share of its interval a job's next time is spread by, and by what share it may be sooner for others' sake."""
 QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
-REST = 4.0
-"""For so many times as long as a batch took, whoever is in no hurry rests: a fifth of the time is his at most."""
+REST = 9.0
+"""For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
