@@ -42,6 +42,7 @@ class Due(StrEnum):
 
 
 def is_any_due(which: Due) -> str:
+    """SQL of a boolean, for `Job.due`."""
     return f"EXISTS (SELECT FROM saga WHERE {which} AND due_at <= statement_timestamp())"
 
 

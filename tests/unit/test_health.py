@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ def pages() -> Iterator[Pages]:
     pages = Pages()
     yield pages
     pages.health.stop()
+
+
+def test_once_stopped_nothing_listens_and_nothing_waits(pages: Pages) -> None:
+    pages.health.stop()
+    assert "health" not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", pages.port), timeout=1).close()
 
 
 def test_an_idle_process_is_alive_and_ready(pages: Pages) -> None:
