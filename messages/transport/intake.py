@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from messages.transport.broker import MANY_DOCUMENTS, Arrival, Broker, Subscription
+from messages.transport.pacing import set_within
 
 FAILURES_BEFORE_ALONE = 2
 FULL_HOUSE_SECONDS = 0.02
@@ -165,10 +166,4 @@ class Intake:
 
     async def _arrival(self, seconds: float) -> None:
         """Wait until something arrives, but not for longer."""
-        self._arrived.clear()
-        # A fifth of what wait_for costs, which starts a task: 0.7 us instead of 3.6.
-        alarm = asyncio.get_running_loop().call_later(seconds, self._arrived.set)
-        try:
-            await self._arrived.wait()
-        finally:
-            alarm.cancel()
+        await set_within(self._arrived, seconds)

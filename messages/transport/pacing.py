@@ -1,5 +1,6 @@
 """Under load, fewer and larger batches: to process, database and broker, each costs as much as dozens of documents."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -10,6 +11,17 @@ WORTH_DOCUMENTS = 6.0
 """What is to be expected in that time, or else nobody waits for it."""
 REMEMBERED_SECONDS = 0.2
 """How far back it is looked to tell how much comes."""
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> None:
+    """Clear the event, and wait until it is set, but not for longer."""
+    event.clear()
+    # A fifth of what wait_for costs, which starts a task: 0.7 us instead of 3.6.
+    alarm = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        alarm.cancel()
 
 
 class Pace:

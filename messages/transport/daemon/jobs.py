@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from messages.transport.faults import is_infrastructure
+from messages.transport.pacing import set_within
 from messages.transport.service import Handled, Job
 from messages.transport.transactor import Transactor
 
@@ -22,6 +23,7 @@ QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
 REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
+LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
@@ -142,13 +144,6 @@ class Jobs:
         """Until the time of the next one, or until there is another next one."""
         if self._stopping:
             return
-        self._woken.clear()
-        wait = min(self._next_at.values()) - time.monotonic()
+        seconds = min(self._next_at.values()) - time.monotonic()
         # A loop that counts in milliseconds may wake up a little early, and would be told again and again to wait.
-        wait = max(wait, 0.001)
-        alarm = asyncio.get_running_loop().call_later(wait, self._woken.set) if wait < math.inf else None
-        try:
-            await self._woken.wait()
-        finally:
-            if alarm is not None:
-                alarm.cancel()
+        await set_within(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
