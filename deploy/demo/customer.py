@@ -74,7 +74,7 @@ class Customer:
         """Let the store worker come back when its leases have run out, long after its customers were told."""
         await self._hear_until(lambda: not self.conversation.open)
         await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
-        self._system.store.resume()
+        self._system.store.let_go()
         self._remark("The leases have run out, the packets are back on the shelf, and the store worker is back too.")
 
     @property

@@ -7,7 +7,7 @@ from messages.transport.broker import Arrival, Broker, Envelope, Subscription
 
 
 class StallingBroker:
-    """Keeps the contract of Broker, and lets `stall` and `resume` decide when arrivals of `queue` are seen."""
+    """Keeps the contract of Broker, and lets `stall` and `let_go` decide when arrivals of `queue` are seen."""
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker = broker
@@ -18,9 +18,9 @@ class StallingBroker:
         for subscription in self._stalled:
             subscription.stall()
 
-    def resume(self) -> None:
+    def let_go(self) -> None:
         for subscription in self._stalled:
-            subscription.resume()
+            subscription.let_go()
 
     @property
     def connected(self) -> bool:
@@ -55,12 +55,18 @@ class StallingSubscription:
     def stall(self) -> None:
         self.arrived = deque()
 
-    def resume(self) -> None:
+    def let_go(self) -> None:
         self.arrived = self._subscription.arrived
         self._on_arrival()
 
     async def acknowledge(self, last: Arrival) -> None:
         await self._subscription.acknowledge(last)
+
+    async def pause(self) -> None:
+        await self._subscription.pause()
+
+    async def resume(self) -> None:
+        await self._subscription.resume()
 
     async def stop(self) -> None:
         await self._subscription.stop()

@@ -50,6 +50,12 @@ class Subscription(Protocol):
     async def acknowledge(self, last: Arrival) -> None:
         """Acknowledge `last` and all before it on its channel; nothing happens if that channel is gone."""
 
+    async def pause(self) -> None:
+        """Take no more for now, so that it goes to others; what has arrived stays, also unacknowledged."""
+
+    async def resume(self) -> None:
+        """Take more again."""
+
     async def stop(self) -> None:
         """Take no more. What is unacknowledged goes back to the queue when the broker is closed."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from messages.transport.broker import MANY_DOCUMENTS, Arrival, Broker, Subscription
 from messages.transport.pacing import set_within
+from messages.transport.standby import Standby
 
 FAILURES_BEFORE_ALONE = 2
 FULL_HOUSE_SECONDS = 0.02
@@ -49,6 +50,7 @@ class Intake:
         self._room = 0
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
+        self._standby = Standby(self._subscriptions)
         self._owed: dict[object, Taken] = {}
         self._owed_arrivals = 0
         self._owed_limit = MOST_OWED
@@ -66,6 +68,11 @@ class Intake:
         """No answer is waiting."""
         return not self._subscriptions or not self._subscriptions[0].arrived
 
+    @property
+    def standing_by(self) -> bool:
+        """What comes is left to others."""
+        return self._standby.on
+
     def waiting(self) -> Iterable[tuple[str, int]]:
         return ((each.queue, len(each.arrived)) for each in self._subscriptions)
 
@@ -73,6 +80,7 @@ class Intake:
         self._arrived.set()
 
     async def stop(self) -> None:
+        self._standby.cancel()
         for subscription in self._subscriptions:
             await subscription.stop()
 
@@ -80,8 +88,12 @@ class Intake:
         """What has arrived, in order, within the caps. Waits until something has; may return nothing when woken."""
         first, intake = self._subscriptions
         if self.quiet and not intake.arrived:
+            await self._standby.progress()
             self._arrived.clear()
             await self._arrived.wait()
+            if self.quiet and not intake.arrived:
+                return []
+        self._standby.expect_progress()
         # Counted before anything is taken: what has left the buffer has to be handled, or else a later
         # acknowledgement would cover it.
         if intake.arrived:
@@ -90,6 +102,7 @@ class Intake:
         if not any(each.alone for each in taken):
             taken += self._take_new(intake, taken)
         if intake.arrived and not taken:
+            await self._standby.progress()
             await self._full_house()
         return taken
 
@@ -112,6 +125,7 @@ class Intake:
             await self.acknowledge_all()
         elif self._acknowledging is None:
             self._acknowledging = asyncio.create_task(self._acknowledge_later())
+        await self._standby.progress()
 
     async def acknowledge_all(self) -> None:
         """Acknowledge what was handled, now."""

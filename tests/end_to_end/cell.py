@@ -90,8 +90,12 @@ class Cell:
         """Make daemons, so many of each service; they are not started."""
         for service in SERVICES:
             for number in range(of_each):
-                log = self.folder / f"{service}-{number}.log"
-                self.daemons.append(Daemon(service, self._environment, log))
+                self.hire_one(service, f"{service}-{number}")
+
+    def hire_one(self, service: str, name: str, **settings: str) -> Daemon:
+        """Make one more daemon, with these settings beside those of all."""
+        self.daemons.append(Daemon(service, self._environment | settings, self.folder / f"{name}.log"))
+        return self.daemons[-1]
 
     async def start(self) -> None:
         await asyncio.gather(*(daemon.start() for daemon in self.daemons))

@@ -1,10 +1,16 @@
 """PostgreSQL goes away, for seconds under load or for minutes: everybody waits, and nobody gives up a message."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
-from tests.end_to_end.cell import Servers
-from tests.end_to_end.daemons import DRAIN_SECONDS
-from tests.end_to_end.load import PATIENT, load
+import pytest
+
+from tests.end_to_end.cell import Cell, Servers
+from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES, Daemon
+from tests.end_to_end.load import ONE_FIRST, PATIENT, load
+from tests.end_to_end.market import Market
+from tests.integration.network import Network
 
 
 async def test_postgresql_may_be_restarted_under_load(own_postgres, shared_servers, new_cell):
@@ -59,3 +65,41 @@ async def test_daemons_started_before_their_servers_begin_to_work_when_those_are
     market = await cell.market(agents=1, milk=1)
     assert (await cell.client.place(market.order(milk=1)))["type"] == "OrderPlaced/1.0"
     assert all(daemon.running for daemon in cell.daemons)
+
+
+@pytest.fixture
+async def networks() -> AsyncIterator[AsyncExitStack]:
+    """Those that a test enters into it stay for as long as its cell."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other(networks, new_cell, service):
+    cell = await new_cell(start=False, **ONE_FIRST)
+    cell.daemons.remove(cell.daemon(service))
+    behind = {}
+    for name in (f"{service}-one", f"{service}-other"):
+        network = await networks.enter_async_context(Network(cell.databases[service]))
+        behind[cell.hire_one(service, name, **{f"{service.upper()}_DATABASE_URL": network.url})] = network
+    await cell.start()
+    market = await cell.market(agents=30, milk=30)
+    await place_ten(cell, market)
+    first = await who_works(list(behind))
+    await behind[first].unplug()
+    await place_ten(cell, market)
+    await first.until_told("consuming paused, until the batch in hand is finished")
+    await behind[first].plug_in()
+    await first.until_told("consuming again")
+    await place_ten(cell, market)
+
+
+async def place_ten(cell: Cell, market: Market) -> None:
+    outcomes = await asyncio.gather(*(cell.client.place(market.order(milk=1)) for _ in range(10)))
+    assert [outcome["type"] for outcome in outcomes] == ["OrderPlaced/1.0"] * 10
+
+
+async def who_works(daemons: list[Daemon]) -> Daemon:
+    """Of those of a kind, of which one has everything until it is full."""
+    (working,) = [daemon for daemon in daemons if await daemon.counted("messages_heard")]
+    return working

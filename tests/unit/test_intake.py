@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from messages.transport import intake as intake_module
+from messages.transport import standby
 from messages.transport.addresses import COMMANDS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
@@ -20,6 +21,7 @@ TOPOLOGY = Topology(
     tuple(Binding(COMMANDS, name, name) for name in (ANSWERS, ORDERS)),
 )
 MANY = 1_000
+HELD_SECONDS = 0.01
 
 
 class DatabaseIsDown(Exception): ...
@@ -92,6 +94,18 @@ async def place() -> AsyncIterator[Place]:
     place = Place()
     yield place
     await place.broker.close()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is held for long sooner than in earnest."""
+    monkeypatch.setattr(standby, "HELD_SECONDS", HELD_SECONDS)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  what is waited for sets no event
+            await asyncio.sleep(0.001)
 
 
 async def test_answers_are_taken_before_new_work(place: Place) -> None:
@@ -307,6 +321,72 @@ async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
     await place.say(ANSWERS, "a1")
     assert not place.intake.quiet
     assert dict(place.intake.waiting()) == {ANSWERS: 1, ORDERS: 1}
+
+
+@pytest.mark.usefixtures("soon")
+async def test_while_a_batch_does_not_come_to_an_end_what_comes_is_left_to_others(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1")
+    await place.say(ORDERS, "o1")
+    batch = await intake.take()
+    await until(lambda: intake.standing_by)
+    await place.say(ANSWERS, "a2")
+    await place.say(ORDERS, "o2")
+    assert dict(intake.waiting()) == {ANSWERS: 0, ORDERS: 0}
+    await intake.acknowledge(batch)
+    assert not intake.standing_by
+    assert bodies(await intake.take()) == ["a2", "o2"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_while_room_cannot_be_counted_what_comes_is_left_to_others(place: Place) -> None:
+    intake = await place.open(limit=10)
+    place.database_is_down = True
+    await place.say(ORDERS, "o1")
+    while not intake.standing_by:
+        with pytest.raises(DatabaseIsDown):
+            await intake.take()
+        await asyncio.sleep(0.001)
+    await place.say(ORDERS, "o2")
+    place.database_is_down = False
+    batch = await intake.take()
+    assert bodies(batch) == ["o1"]
+    await intake.acknowledge(batch)
+    assert bodies(await intake.take()) == ["o2"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_full_house_hears_the_answers_that_empty_it(place: Place) -> None:
+    intake = await place.open(limit=1)
+    place.undecided = 1
+    await place.say(ORDERS, "o1")
+    for _ in range(5):
+        assert await intake.take() == []
+    assert not intake.standing_by
+
+
+@pytest.mark.usefixtures("soon")
+async def test_who_stands_by_and_has_lost_what_he_had_does_not_wait_for_ever(place: Place) -> None:
+    intake = await place.open(limit=10)
+    place.database_is_down = True
+    await place.say(ORDERS, "o1")
+    with pytest.raises(DatabaseIsDown):
+        await intake.take()
+    await until(lambda: intake.standing_by)
+    place.lose_consumer(1)
+    place.database_is_down = False
+    assert bodies(await asyncio.wait_for(intake.take(), 5)) == ["o1"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_nobody_stands_by_who_waits_for_something_to_come(place: Place) -> None:
+    intake = await place.open()
+    taking = asyncio.create_task(intake.take())
+    await asyncio.sleep(5 * HELD_SECONDS)
+    intake.wake()
+    assert await asyncio.wait_for(taking, 5) == []
+    await asyncio.sleep(5 * HELD_SECONDS)
+    assert not intake.standing_by
 
 
 async def test_a_stopped_intake_takes_no_more(place: Place) -> None:

@@ -25,6 +25,7 @@ class Metrics:
         self.batch_documents = self._histogram("batch_documents", "Documents a batch.", DOCUMENTS)
         self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Outbox rows awaiting their confirm.")
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
+        self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")
         self.connected = self._gauge("connected", "1 while the server is reached.", "server")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -179,6 +179,7 @@ class Process:
             self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
             self.metrics.connected.labels("broker").set(self._broker.connected)
+            self.metrics.standing_by.set(self._intake.standing_by)
             for queue, waiting in self._intake.waiting():
                 self.metrics.waiting.labels(queue).set(waiting)
             await asyncio.sleep(BEAT_SECONDS)

@@ -77,12 +77,13 @@ class InProcessSubscription:
         self._prefetch = prefetch
         self._on_arrival = on_arrival
         self._consumer: Consumer | None = None
+        self._paused = False
         self._stopped = False
 
     def begin(self) -> None:
         """Consume, from now on or from when the queue is there."""
         if self._consumer is None and not self._stopped:
-            self._consumer = Consumer(self._prefetch, self._arrive, self._begin_again)
+            self._consumer = Consumer(self._prefetch, self._arrive, self._begin_again, cancelled=self._paused)
             self._exchanges.attach(self.queue, self._consumer)
 
     def end(self) -> None:
@@ -95,6 +96,17 @@ class InProcessSubscription:
     async def acknowledge(self, last: Arrival) -> None:
         if self._consumer is not None and last.epoch is self._consumer:
             self._consumer.settle(last.tag)
+            self._exchanges.serve(self.queue)
+
+    async def pause(self) -> None:
+        self._paused = True
+        if self._consumer is not None:
+            self._consumer.cancelled = True
+
+    async def resume(self) -> None:
+        self._paused = False
+        if self._consumer is not None and not self._stopped:
+            self._consumer.cancelled = False
             self._exchanges.serve(self.queue)
 
     async def stop(self) -> None:

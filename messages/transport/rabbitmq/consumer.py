@@ -49,28 +49,44 @@ class RabbitSubscription:
         self._arguments: dict[str, FieldValue] = {"x-priority": precedence}
         self._on_arrival = on_arrival
         self._epoch: Deliveries | None = None
+        self._lose: Callable[[str], None] = _nothing_to_lose
+        self._paused = False
         self._stopped = False
         self._keeper = asyncio.create_task(self._keep_consuming(), name=f"consume {queue}")
 
     @property
     def settled(self) -> bool:
-        """What was asked for is so: the queue is being consumed, or no longer."""
+        """What was asked for is so: the queue is being consumed, or is not for now, or no longer."""
         return self.served or self._stopped
 
     async def acknowledge(self, last: Arrival) -> None:
         if self._epoch is not None and last.epoch is self._epoch:
             self._epoch.acknowledge(last.tag)
 
+    async def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            await self._cancel()
+
+    async def resume(self) -> None:
+        if not self._paused:
+            return
+        self._paused = False
+        if self._epoch is None or self._stopped:
+            return
+        try:
+            with unasked_cancellation_is_a_failure():
+                await self._ask_for_all(self._epoch)
+        except BROKER_FAILURES as error:
+            self._lose(self._link.tell(error))
+
     async def stop(self) -> None:
         self._stopped = True
         if self._epoch is None:
             self._keeper.cancel()
             return
-        # Without waiting for the answer: what still arrives stays unacknowledged.
         self._epoch.stop()
-        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
+        await self._cancel()
 
     async def close(self) -> None:
         """Give back what is unacknowledged. Since RabbitMQ 4.3 that does not count as a failure; losing us would."""
@@ -81,6 +97,14 @@ class RabbitSubscription:
                     await self._epoch.channel.underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
+
+    async def _cancel(self) -> None:
+        """Without waiting for the answer: what still arrives stays unacknowledged."""
+        if self._epoch is None:
+            return
+        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
     async def _keep_consuming(self) -> None:
         backoff = patience()
@@ -121,6 +145,7 @@ class RabbitSubscription:
         # be trusted to be free again then, so the whole channel is replaced.
         channel.on_consumer_cancel_callbacks.add(lambda _: lose("cancelled by the broker"))
         channel.closing.add_done_callback(lambda closing: lose(self._link.tell(why(closing))))
+        self._lose = lose
         return lost
 
     async def _consume(self, deliveries: Deliveries) -> None:
@@ -128,9 +153,17 @@ class RabbitSubscription:
         with unasked_cancellation_is_a_failure():
             await underlay.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
             self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
-            await underlay.basic_consume(
-                self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
-            )
+            if not self._paused:
+                await self._ask_for_all(deliveries)
+
+    async def _ask_for_all(self, deliveries: Deliveries) -> None:
+        await deliveries.channel.underlay.basic_consume(
+            self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
+        )
+
+
+def _nothing_to_lose(_reason: str) -> None:
+    """Before the first channel."""
 
 
 async def _nothing_comes_here(message: DeliveredMessage) -> None:

@@ -1,0 +1,57 @@
+"""Leaves what comes to other daemons of the kind, for as long as the batch in hand does not come to an end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from messages.transport.broker import Subscription
+
+log = structlog.get_logger(__name__)
+
+HELD_SECONDS = 2.0
+"""Far longer than a batch takes, and short enough for an order that waits for what is held."""
+
+
+class Standby:
+    """Whoever reaches the broker and not his database would be given everything, and could do nothing of it."""
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        self._subscriptions = subscriptions
+        self._alarm: asyncio.TimerHandle | None = None
+        self._pausing: asyncio.Task[None] | None = None
+
+    @property
+    def on(self) -> bool:
+        """What comes is left to others."""
+        return self._pausing is not None
+
+    def expect_progress(self) -> None:
+        """From now on, unless that is expected already."""
+        if self._alarm is None and not self.on:
+            self._alarm = asyncio.get_running_loop().call_later(HELD_SECONDS, self._begin)
+
+    async def progress(self) -> None:
+        """Something came to an end: have everything come again."""
+        self.cancel()
+        if self._pausing is not None:
+            await self._pausing
+            self._pausing = None
+            log.info("consuming again")
+            for subscription in self._subscriptions:
+                await subscription.resume()
+
+    def cancel(self) -> None:
+        """Expect nothing."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _begin(self) -> None:
+        self._alarm = None
+        log.warning("consuming paused, until the batch in hand is finished", held_seconds=HELD_SECONDS)
+        self._pausing = asyncio.create_task(self._pause())
+
+    async def _pause(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.pause()
