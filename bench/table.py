@@ -57,4 +57,5 @@ COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "commits": lambda line: _number(line.get("commits_per_order"), 3),
     "WAL bytes": lambda line: _number(line.get("wal_bytes_per_order"), 0),
     "peak RSS MB": _peak,
+    "commit": lambda line: str(line.get("versions", {}).get("commit", "")),
 }

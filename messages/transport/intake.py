@@ -88,8 +88,8 @@ class Intake:
         """What has arrived, in order, within the caps. Waits until something has; may return nothing when woken."""
         first, intake = self._subscriptions
         if self.quiet and not intake.arrived:
-            await self._standby.progress()
             self._arrived.clear()
+            await self._standby.progress()
             await self._arrived.wait()
             if self.quiet and not intake.arrived:
                 return []

@@ -57,6 +57,12 @@ async def parked(tx: Transaction, limit: int = 1_000) -> list[Parked]:
     return [Parked(**row) for row in rows]
 
 
+async def count(tx: Transaction, most: int) -> int:
+    """How many are parked; counting stops at `most`."""
+    number: int = await tx.fetchval("SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT $1) AS some_of_them", most)
+    return number
+
+
 async def find(tx: Transaction, parked_id: int) -> Parked | None:
     row = await tx.fetchrow(f"SELECT {COLUMNS} FROM parked WHERE id = $1", parked_id)  # noqa: S608
     return Parked(**row) if row else None
@@ -94,6 +100,14 @@ async def keep_parked(tx: Transaction, parked_id: int, reason: str, detail: str)
 async def discard(tx: Transaction, ids: Sequence[int]) -> int:
     """Delete rows for good. Returns how many."""
     status = await tx.execute("DELETE FROM parked WHERE id = ANY ($1::bigint[])", list(ids))
+    return int(status.split()[-1])
+
+
+async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> int:
+    """Delete all with that reason that were parked before then (None: whenever), for good. Returns how many."""
+    status = await tx.execute(
+        "DELETE FROM parked WHERE reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)", reason, before
+    )
     return int(status.split()[-1])
 
 

@@ -11,10 +11,12 @@ from click.testing import CliRunner, Result
 
 from messages.transport import parked
 from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.command_line import parked as parked_commands
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.service import Malformed, Said
 from messages.transport.topology import Topology
+from tests.integration.network import Network
 from tests.integration.toy.service import Toy, ToySettings, bought
 from tests.integration.toy.station import Station, document
 
@@ -134,9 +136,12 @@ async def give_up(station: Station, body: bytes, content_type: str = "applicatio
 
 
 def tell(station: Station, *arguments: str, environment: dict[str, str] | None = None) -> Result:
+    return tell_toy("parked", *arguments, environment={"TOY_DATABASE_URL": station.url} | (environment or {}))
+
+
+def tell_toy(*arguments: str, environment: dict[str, str]) -> Result:
     program = Program("toy", ToySettings, lambda _: Toy().service())
-    variables = {"TOY_DATABASE_URL": station.url} | (environment or {})
-    return CliRunner().invoke(command_line(program), ["parked", *arguments], env=os.environ | variables)
+    return CliRunner().invoke(command_line(program), arguments, env=os.environ | environment)
 
 
 async def ask(station: Station, *arguments: str) -> list[str]:
@@ -201,6 +206,28 @@ async def test_discarded_is_gone(station: Station) -> None:
     assert [row.id for row in await parked.parked(station.connection)] == [ids[1]]
 
 
+async def test_many_are_discarded_by_their_reason_and_perhaps_their_age(station: Station) -> None:
+    await parked.park(station.connection, [malformed(reason=reason) for reason in ("invalid", "invalid", "not_json")])
+    past = ("--before", "2020-01-01")
+    future = ("--before", "2100-01-01")
+    assert await ask(station, "discard", "--reason", "invalid", *past) == ["0 discarded"]
+    assert await ask(station, "discard", "--reason", "invalid", *future) == ["2 discarded"]
+    assert [row.reason for row in await parked.parked(station.connection)] == ["not_json"]
+    assert await ask(station, "discard", "--reason", "not_json") == ["1 discarded"]
+
+
+async def test_of_too_many_to_be_listed_it_is_said_how_many_there_are(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parked_commands, "MOST_LISTED", 2)
+    await park(station, "one", "two")
+    assert len(await ask(station, "list")) == 2
+    await park(station, "three")
+    *listed, last = await ask(station, "list")
+    assert len(listed) == 2
+    assert last == "the 2 oldest of 3"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
@@ -210,7 +237,10 @@ async def test_discarded_is_gone(station: Station) -> None:
         (("replay",), 2, "Error: name ids, or say --all"),
         (("replay", "1", "--all"), 2, "Error: name ids, or say --all"),
         (("show", "x"), 2, "is not a valid integer"),
-        (("discard",), 2, "Missing argument"),
+        (("discard",), 2, "Error: name ids, or a --reason, and then perhaps --before"),
+        (("discard", "1", "--reason", "invalid"), 2, "Error: name ids, or a --reason, and then perhaps --before"),
+        (("discard", "1", "--before", "2026-01-01"), 2, "Error: name ids, or a --reason, and then perhaps --before"),
+        (("discard", "--reason", "invalid", "--before", "soon"), 2, "does not match the formats"),
     ],
 )
 async def test_a_wrong_command_is_told_in_one_line(
@@ -230,6 +260,27 @@ async def test_a_database_that_cannot_be_reached_is_one_line_that_names_the_sett
     (line,) = result.output.splitlines()
     assert line.startswith("Error: TOY_DATABASE_URL: ")
     assert SECRET not in line
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["check"], ["parked", "list"]])
+async def test_a_database_that_says_nothing_is_named_with_what_happened(
+    station: Station, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    connect = asyncpg.connect
+    monkeypatch.setattr(asyncpg, "connect", lambda url, timeout: connect(url, timeout=timeout / 100))
+    async with Network(station.url) as network:
+        network.freeze()
+        variables = {"TOY_DATABASE_URL": network.url, "TOY_BROKER_URL": "amqp://127.0.0.1:1/"}
+        result = await asyncio.to_thread(tell_toy, *command, environment=variables)
+    assert "TOY_DATABASE_URL: TimeoutError" in result.output
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["check"], ["parked", "list"]])
+async def test_a_database_url_that_no_server_is_asked_about_is_one_line(station: Station, command: list[str]) -> None:
+    url = f"{station.url}{'&' if '?' in station.url else '?'}sslmode=bogus"
+    result = await asyncio.to_thread(tell_toy, *command, environment={"TOY_DATABASE_URL": url})
+    assert result.exit_code != 0
+    assert result.output.splitlines()[0].removeprefix("Error: ").startswith("TOY_DATABASE_URL: `sslmode` parameter")
 
 
 async def test_a_database_that_is_not_migrated_is_one_line_too(own_station: Station) -> None:

@@ -12,9 +12,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from messages.transport import pacing
+from messages.transport import pacing, standby
+from messages.transport.daemon import housekeeping
 from messages.transport.migrating import ChangedMigration, migrate
 from messages.transport.service import Transaction
+from messages.transport.settings import WrongSetting
 from tests.integration.network import Network
 from tests.integration.toy.service import MIGRATIONS, TELL_ELSEWHERE, bought, paid
 from tests.integration.toy.station import Station, until
@@ -57,7 +59,8 @@ QUICK_RELAY: dict[str, Any] = {
     "relay_after_seconds": 1.0,
     "relay_interval_seconds": 0.2,
 }
-READY = {"migrations": True, "postgresql": True, "broker": True}
+READY = {"migrations": True, "postgresql": True, "broker": True, "batch": True}
+NOT_READY = {"migrations": False, "postgresql": False, "broker": False, "batch": True}
 
 
 # -- starting
@@ -81,7 +84,7 @@ async def test_a_database_that_is_down_at_the_start_is_waited_for(station: Stati
     await network.unplug()
     await station.say(bought("a"))
     async with station.running(database_url=network.url, http_port=port):
-        await until_says(port, "/readyz", (503, {"migrations": False, "postgresql": False, "broker": False}))
+        await until_says(port, "/readyz", (503, NOT_READY))
         assert (await says(port, "/livez"))[0] == 200
         await network.plug_in()
         await station.until_heard(1)
@@ -96,6 +99,40 @@ async def test_a_process_that_waits_for_its_database_stops_at_once(station: Stat
         await asyncio.wait_for(running.task, 2)
 
 
+async def test_a_database_url_that_no_server_is_asked_about_ends_the_process_with_its_name(station: Station) -> None:
+    url = f"{station.url}{'&' if '?' in station.url else '?'}sslmode=bogus"
+    with pytest.raises(WrongSetting, match="TOY_DATABASE_URL: `sslmode` parameter"):
+        async with station.running(database_url=url) as running:
+            await running.task
+
+
+async def test_a_batch_that_does_not_come_to_an_end_makes_it_unready(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "HELD_SECONDS", 0.1)
+    port = free_port()
+    station.toy.gate.clear()
+    async with station.running(http_port=port):
+        await station.say(bought("a"))
+        await until_says(port, "/readyz", (503, READY | {"batch": False}))
+        station.toy.gate.set()
+        await until_says(port, "/readyz", (200, READY))
+
+
+async def test_what_is_parked_is_counted(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "COUNT_PARKED_SECONDS", 0.2)
+    port = free_port()
+    await station.publish("bought", b"{")
+    async with station.running(http_port=port):
+        await station.until_count("parked", 1)
+
+        async def counted() -> bool:
+            _, metrics = await asyncio.to_thread(get, port, "/metrics")
+            return "ordersaga_parked_documents 1.0" in metrics
+
+        await until(counted)
+
+
 async def test_missing_migrations_are_waited_for(postgres_url: str) -> None:
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(postgres_url)
@@ -104,7 +141,7 @@ async def test_missing_migrations_are_waited_for(postgres_url: str) -> None:
     port = free_port()
     await station.say(bought("a"))
     async with station.running(http_port=port):
-        await until_says(port, "/readyz", (503, {"migrations": False, "postgresql": True, "broker": False}))
+        await until_says(port, "/readyz", (503, NOT_READY | {"postgresql": True}))
         await migrate(station.connection, [MIGRATIONS])
         await station.until_heard(1)
         await until_says(port, "/readyz", (200, READY))

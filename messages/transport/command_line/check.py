@@ -9,6 +9,7 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
+from messages.transport.command_line.failures import told
 from messages.transport.migrating import ChangedMigration, pending
 from messages.transport.rabbitmq.management import Management
 from messages.transport.rabbitmq.topology import declare
@@ -37,7 +38,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
     except ChangedMigration as error:
         return [str(error)]
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return [f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}"]
+        return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
 
 
 async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

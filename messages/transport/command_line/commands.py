@@ -15,7 +15,7 @@ import structlog
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
-from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.command_line.failures import Unreachable, WrongUsage, told
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
@@ -128,8 +128,8 @@ def _broker(service: Service, settings: Settings) -> Broker:
 async def _migrate(service: Service, settings: Settings) -> list[str]:
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error}") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
     try:
         return await migrate(connection, service.migrations)
     except ChangedMigration as error:

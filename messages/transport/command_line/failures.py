@@ -3,6 +3,11 @@
 import click
 
 
+def told(error: BaseException) -> str:
+    """What it says; a timeout, say, says nothing."""
+    return str(error) or type(error).__name__
+
+
 class WrongUsage(click.ClickException):
     """The user's: a wrong setting or argument."""
 

@@ -3,19 +3,22 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import click
 
 from messages.transport import parked
-from messages.transport.command_line.failures import Unreachable
+from messages.transport.command_line.failures import Unreachable, told
 from messages.transport.parked import Parked
 from messages.transport.service import Transaction
 from messages.transport.settings import Settings
 
 T = TypeVar("T")
 
+MOST_LISTED = 1_000
+MOST_COUNTED = 1_000_000
 
 ReadSettings: TypeAlias = Callable[[], Settings]
 
@@ -29,9 +32,12 @@ def parked_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
-    """List what is parked, the oldest first."""
-    for row in _ask(read_settings, parked.parked):
+    """List what is parked, the oldest first; of very many, the first thousand."""
+    rows, number = _ask(read_settings, _first_and_number)
+    for row in rows:
         click.echo(json.dumps(_fields(row)) if as_json else _visible(_line(row)))
+    if len(rows) < number:
+        click.echo(f"the {len(rows)} oldest of {number}", err=True)
 
 
 @parked_group.command("show")
@@ -60,13 +66,30 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
 
 
 @parked_group.command("discard")
-@click.argument("parked_ids", type=int, nargs=-1, required=True)
+@click.argument("parked_ids", type=int, nargs=-1)
+@click.option("--reason", help="Everything with this reason, as the list tells it.")
+@click.option("--before", type=click.DateTime(), help="Of these, only what was parked before this time, UTC.")
 @click.pass_obj
-def discard_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...]) -> None:
-    """Delete parked documents for good."""
-    number = _ask(read_settings, lambda tx: parked.discard(tx, parked_ids))
+def discard_parked(
+    read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
+) -> None:
+    """Delete parked documents for good: those with these ids, or with one reason."""
+    if bool(parked_ids) == (reason is not None) or (before and reason is None):
+        raise click.UsageError("name ids, or a --reason, and then perhaps --before")
+    number = _ask(read_settings, lambda tx: _discard(tx, parked_ids, reason, before))
     _need(number, parked_ids)
     click.echo(f"{number} discarded")
+
+
+async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:
+    rows = await parked.parked(tx, MOST_LISTED)
+    return rows, len(rows) if len(rows) < MOST_LISTED else await parked.count(tx, MOST_COUNTED)
+
+
+async def _discard(tx: Transaction, ids: Sequence[int], reason: str | None, before: datetime | None) -> int:
+    if reason is None:
+        return await parked.discard(tx, ids)
+    return await parked.discard_all(tx, reason, before and before.replace(tzinfo=UTC))
 
 
 def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -82,7 +105,7 @@ async def _ask_database(settings: Settings, question: Callable[[Transaction], Aw
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {error or type(error).__name__}") from None
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
 
 def _need(number: int, parked_ids: Sequence[int]) -> None:

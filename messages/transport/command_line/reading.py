@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.command_line.failures import Unreachable, WrongUsage, told
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Transaction
 
@@ -77,4 +77,4 @@ def _blaming(setting: str) -> Iterator[None]:
     except Exception as error:
         if not is_infrastructure(error):
             raise
-        raise Unreachable(f"{setting}: {error or type(error).__name__}") from None
+        raise Unreachable(f"{setting}: {told(error)}") from None

@@ -1,6 +1,7 @@
-"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, days."""
+"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, parked, days."""
 
 from messages.transport import outbox, parked, timeline
+from messages.transport.daemon.metrics import MOST_PARKED, Metrics
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
 from messages.transport.service import Handled, Job, Transaction
@@ -9,10 +10,11 @@ from messages.transport.settings import Settings
 RELAY_ROWS = 50
 CONFIRMED_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
+COUNT_PARKED_SECONDS = 20.0
 DAYS_SECONDS = 3_600.0
 
 
-def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tuple[Job, ...]:
+def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metrics: Metrics) -> tuple[Job, ...]:
     """The transport's own jobs."""
 
     async def relay(tx: Transaction) -> Handled:
@@ -25,6 +27,10 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tu
         """Every transaction deletes what was confirmed before it. After the last batch, this one does."""
         return Handled()
 
+    async def count_parked(tx: Transaction) -> Handled:
+        metrics.parked_documents.set(await parked.count(tx, MOST_PARKED))
+        return Handled()
+
     async def turn_days(tx: Transaction) -> Handled:
         return await timeline.turn_days(tx, settings.timeline_days)
 
@@ -32,5 +38,6 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay) -> tu
         Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
         Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
+        Job("count_parked", COUNT_PARKED_SECONDS, count_parked),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )

@@ -9,6 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
+MOST_PARKED = 10_000
+"""More are not counted: whoever has so many, knows enough."""
+
 
 class Metrics:
     """One registry a service, so that several services can live in one process."""
@@ -25,6 +28,7 @@ class Metrics:
         self.batch_documents = self._histogram("batch_documents", "Documents a batch.", DOCUMENTS)
         self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Outbox rows awaiting their confirm.")
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
+        self.parked_documents = self._gauge("parked_documents", f"Documents that are parked; at most {MOST_PARKED}.")
         self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")
         self.connected = self._gauge("connected", "1 while the server is reached.", "server")
 

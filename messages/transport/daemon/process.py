@@ -56,7 +56,7 @@ class Process:
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
-        own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader))
+        own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader), self.metrics)
         self._jobs = Jobs((*service.jobs, *own_jobs), self._transactor, lambda: self._intake.quiet)
         self._health = Health(self.metrics.registry, self._checks)
         self._migrated = False
@@ -97,7 +97,10 @@ class Process:
         return True
 
     async def _open(self) -> None:
-        await self._database.open()
+        try:
+            await self._database.open()
+        except ValueError as error:  # what no server is asked about: an unknown sslmode, say
+            raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {error}") from None
         while not await self._migrations_are_current():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True
@@ -189,5 +192,6 @@ class Process:
             "migrations": self._migrated,
             "postgresql": self._database.reachable,
             "broker": self._migrated and self._broker.connected,
+            "batch": not self._intake.standing_by,
             **{f"job {name}": False for name in self._jobs.stale},
         }
