@@ -38,6 +38,8 @@ class Arrival:
     tag: int
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
+    from_outside: bool
+    """It came through the exchange that clients write to."""
 
 
 class Subscription(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from messages.transport.backoff import Backoff
-from messages.transport.document import Reader, documents_in
+from messages.transport.document import Origin, Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.intake import Intake, Taken
 from messages.transport.pacing import Pace
@@ -111,12 +111,12 @@ class Consumer:
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
         """In one part, unless a single envelope holds more than a transaction should."""
         bodies: list[bytes] = []
-        queues: list[str] = []
+        origins: list[Origin] = []
         for taken in batch:
             found = documents_in(taken.arrival.body, taken.arrival.content_type)
             bodies += found
-            queues += [taken.subscription.queue] * len(found)
-        documents = self._reader.read_all(bodies, queues)
+            origins += [Origin(taken.subscription.queue, taken.arrival.from_outside)] * len(found)
+        documents = self._reader.read_all(bodies, origins)
         for start in range(0, len(documents), self._intake.documents):
             yield _sorted(documents[start : start + self._intake.documents])
 
@@ -186,4 +186,5 @@ def _given_up(culprit: Incoming, error: Exception) -> Malformed:
         order_id=culprit.message.order_id,
         queue=culprit.queue,
         our_fault=True,
+        from_outside=culprit.message.FROM_OUTSIDE,
     )

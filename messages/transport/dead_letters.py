@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from messages.transport.broker import Arrival, Broker, Subscription
-from messages.transport.document import Reader, documents_in
+from messages.transport.document import Origin, Reader, documents_in
 from messages.transport.service import Incoming, Malformed
 from messages.transport.transactor import Transactor
 
@@ -48,7 +48,9 @@ class DeadLetters:
         await subscription.acknowledge(arrival)
 
     def _documents(self, arrival: Arrival) -> list[Malformed]:
-        read = (self._reader.read(body, self._queue) for body in documents_in(arrival.body, arrival.content_type))
+        # By which exchange it came first is no longer known; whoever reads it before the replay decides.
+        origin = Origin(self._queue)
+        read = (self._reader.read(body, origin) for body in documents_in(arrival.body, arrival.content_type))
         return [_given_up(document) if isinstance(document, Incoming) else document for document in read]
 
 
@@ -62,4 +64,5 @@ def _given_up(document: Incoming) -> Malformed:
         order_id=document.message.order_id,
         queue=document.queue,
         our_fault=True,
+        from_outside=document.message.FROM_OUTSIDE,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from asyncpg.pgproto.pgproto import UUID as QuickUUID  # noqa: N811  a uuid.UUID, read and written ten times as fast
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.parked import FORBIDDEN
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.strict_json import Unreadable, parse, refuse_extremes
 
@@ -25,6 +26,17 @@ VERSION_4 = 0x00000000_0000_4000_8000_000000000000
 UNREADABLE = UUID("5f0c9d0e-6f0a-4f6e-9a5c-2f7c6f0f3b11")
 
 
+class Origin(NamedTuple):
+    """Where a document came from."""
+
+    queue: str = ""
+    from_outside: bool = False
+    """By the exchange that clients write to. They may say what is theirs to say, and nothing else."""
+
+
+NOWHERE = Origin()
+
+
 class Reader:
     """Reads the documents of the message types that one service handles."""
 
@@ -33,42 +45,41 @@ class Reader:
         self._names = {name for name, _ in self._types}
         self._known = {kind.wire_type(): kind for kind in self._types.values()}
 
-    def read(self, body: bytes, queue: str = "") -> Incoming | Malformed:
+    def read(self, body: bytes, origin: Origin = NOWHERE) -> Incoming | Malformed:
         """Never raises: what is wrong with a document is a Malformed, and is parked."""
         fields: Mapping[str, Any] = {}
         try:
             fields = parse(body)
             kind = self._kind(fields.get("type"))
-            if kind.FROM_OUTSIDE:
-                refuse_extremes(body, fields)
+            _judge_sender(kind, body, fields, origin)
             message_id = _uuid_field(fields, "message_id")
             message = kind.__pydantic_validator__.validate_json(body, strict=True)
         except Unreadable as error:
-            return _malformed(body, queue, fields, error.reason, error.detail)
+            return _malformed(body, origin, fields, error.reason, error.detail)
         except ValidationError as error:
-            return _malformed(body, queue, fields, "invalid", _first_problem(error))
-        return Incoming(message, message_id, _traceparent(fields, message_id), body, queue)
+            return _malformed(body, origin, fields, "invalid", _first_problem(error))
+        return Incoming(message, message_id, _traceparent(fields, message_id), body, origin.queue)
 
-    def read_all(self, bodies: Sequence[bytes], queues: Sequence[str]) -> Sequence[Incoming | Malformed]:
+    def read_all(self, bodies: Sequence[bytes], origins: Sequence[Origin]) -> Sequence[Incoming | Malformed]:
         """What `read` makes of each. Taking each step for all of them before the next one is a quarter faster."""
         if len(bodies) > 1:
             with suppress(Unreadable, ValidationError):
-                return self._read_together(bodies, queues)
-        return list(map(self.read, bodies, queues))
+                return self._read_together(bodies, origins)
+        return list(map(self.read, bodies, origins))
 
-    def _read_together(self, bodies: Sequence[bytes], queues: Sequence[str]) -> list[Incoming]:
+    def _read_together(self, bodies: Sequence[bytes], origins: Sequence[Origin]) -> list[Incoming]:
         parsed = [parse(body) for body in bodies]
         kinds = [self._kind(fields.get("type")) for fields in parsed]
-        for kind, body, fields in zip(kinds, bodies, parsed, strict=True):
-            if kind.FROM_OUTSIDE:
-                refuse_extremes(body, fields)
+        for kind, body, fields, origin in zip(kinds, bodies, parsed, origins, strict=True):
+            if kind.FROM_OUTSIDE or origin.from_outside:
+                _judge_sender(kind, body, fields, origin)
         ids = [_uuid_field(fields, "message_id") for fields in parsed]
         messages = [
             kind.__pydantic_validator__.validate_json(body, strict=True)
             for kind, body in zip(kinds, bodies, strict=True)
         ]
         traces = map(_traceparent, parsed, ids)
-        return list(map(Incoming, messages, ids, traces, bodies, queues))
+        return list(map(Incoming, messages, ids, traces, bodies, [origin.queue for origin in origins]))
 
     def _kind(self, wire_type: object) -> type[Message]:
         if not isinstance(wire_type, str):
@@ -112,6 +123,14 @@ def write(said: Said) -> bytes:
     return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
 
 
+def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], origin: Origin) -> None:
+    """A client that could say PacketsAssigned, say, would place orders with packets that nobody holds."""
+    if kind.FROM_OUTSIDE:
+        refuse_extremes(body, fields)
+    elif origin.from_outside:
+        raise Unreadable(FORBIDDEN, f"{kind.wire_type()} is not for clients to say")
+
+
 @cache
 def _wire_type(kind: type[Message]) -> str:
     return kind.wire_type()
@@ -147,7 +166,7 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _malformed(body: bytes, queue: str, fields: Mapping[str, Any], reason: str, detail: str) -> Malformed:
+def _malformed(body: bytes, origin: Origin, fields: Mapping[str, Any], reason: str, detail: str) -> Malformed:
     def readable(name: str) -> UUID | None:
         try:
             return _uuid_field(fields, name)
@@ -163,5 +182,6 @@ def _malformed(body: bytes, queue: str, fields: Mapping[str, Any], reason: str, 
         detail=_printable(detail),
         wire_type=_printable(wire_type[:80]) if isinstance(wire_type, str) else None,
         order_id=readable("order_id"),
-        queue=queue,
+        queue=origin.queue,
+        from_outside=origin.from_outside,
     )

@@ -8,6 +8,8 @@ from uuid import UUID
 from messages.transport.service import Malformed, Transaction
 
 HANDLER_FAILED = "handler_failed"
+FORBIDDEN = "forbidden"
+"""A client has said what only our own services say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Parked:
     parked_at: datetime
     times: int
     replay_requested_at: datetime | None
+    from_outside: bool
+    """It came from a client, and is judged as such when it is replayed."""
 
 
 async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
@@ -32,14 +36,15 @@ async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
     once = {document.message_id: document for document in documents}
     await tx.execute(
         """
-        INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body)
-        SELECT message_id, type, order_id, queue, reason, detail, body
-        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-            AS bad (message_id, type, order_id, queue, reason, detail, body)
+        INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body, from_outside)
+        SELECT message_id, type, order_id, queue, reason, detail, body, from_outside
+        FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::boolean[])
+            AS bad (message_id, type, order_id, queue, reason, detail, body, from_outside)
         ORDER BY message_id
         ON CONFLICT (message_id) DO UPDATE SET
             times = parked.times + 1, reason = excluded.reason, detail = excluded.detail,
-            body = excluded.body, queue = excluded.queue, replay_requested_at = NULL
+            body = excluded.body, queue = excluded.queue, from_outside = excluded.from_outside,
+            replay_requested_at = NULL
         """,
         list(once),
         [document.wire_type and _printable(document.wire_type) for document in once.values()],
@@ -48,6 +53,7 @@ async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
         [document.reason for document in once.values()],
         [_printable(document.detail) for document in once.values()],
         [document.body for document in once.values()],
+        [document.from_outside for document in once.values()],
     )
 
 
@@ -59,7 +65,7 @@ async def parked(tx: Transaction, limit: int = 1_000) -> list[Parked]:
 
 async def count(tx: Transaction, most: int) -> int:
     """How many are parked; counting stops at `most`."""
-    number: int = await tx.fetchval("SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT $1) AS some_of_them", most)
+    number: int = await tx.fetchval("SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT $1) AS counted", most)
     return number
 
 
@@ -111,7 +117,9 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
     return int(status.split()[-1])
 
 
-COLUMNS = "id, message_id, type, order_id, queue, reason, detail, body, parked_at, times, replay_requested_at"
+COLUMNS = (
+    "id, message_id, type, order_id, queue, reason, detail, body, parked_at, times, replay_requested_at, from_outside"
+)
 IS_ANY_TO_REPLAY = "EXISTS (SELECT FROM parked WHERE replay_requested_at IS NOT NULL)"
 
 

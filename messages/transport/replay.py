@@ -3,7 +3,7 @@
 import structlog
 
 from messages.transport import parked
-from messages.transport.document import Reader
+from messages.transport.document import Origin, Reader
 from messages.transport.faults import is_infrastructure
 from messages.transport.parked import Parked
 from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
@@ -24,7 +24,7 @@ class Replay:
         row = await parked.take_for_replay(tx)
         if row is None:
             return Handled()
-        document = self._reader.read(row.body, row.queue)
+        document = self._reader.read(row.body, Origin(row.queue, row.from_outside))
         handled = Handled()
         if isinstance(document, Malformed):
             await parked.keep_parked(tx, row.id, document.reason, document.detail)

@@ -57,6 +57,8 @@ class Malformed:
     queue: str = ""
     our_fault: bool = False
     """It could be read, and we gave it up: its sender is not told that it was wrong."""
+    from_outside: bool = False
+    """A client said it."""
 
 
 class Said(NamedTuple):

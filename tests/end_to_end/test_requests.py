@@ -3,7 +3,10 @@
 import asyncio
 import uuid
 
+from tests.end_to_end.client import document
 from tests.end_to_end.verdict import parked_in, rest
+
+FORBIDDEN = "SELECT FROM published.parked WHERE reason = 'forbidden' AND type = $1"
 
 
 async def test_a_repeated_request_hears_the_same_outcome_again(shop):
@@ -91,6 +94,21 @@ async def test_a_request_of_another_major_version_is_rejected_and_one_with_more_
     await shop.discard_parked("order_saga")
     order = market.order(milk=1) | {"type": "OrderRequested/1.7", "gift_wrapping": {"colour": "red"}}
     assert (await shop.client.place(order))["type"] == "OrderPlaced/1.0"
+
+
+async def test_a_client_cannot_speak_for_our_own_services(shop):
+    market = await shop.market(agents=1, milk=1)
+    order = market.order(milk=1)
+    # Heard, either would end the order: one because it is about an unknown one, the other because it gives all back.
+    await shop.client.say(document("PacketsReserved", order_id=order["order_id"]), key="cancel_order")
+    await shop.until_rows("order_saga", FORBIDDEN, "PacketsReserved/1.0")
+    assert (await shop.client.place(order))["type"] == "OrderPlaced/1.0"
+    await shop.client.say(document("ReleasePackets", order_id=order["order_id"]), key="stock_received")
+    await shop.until_rows("store_worker", FORBIDDEN, "ReleasePackets/1.0")
+    code, output = await shop.command("order_saga", "audit")
+    assert (code, "2 unreadable" in output) == (0, True), output
+    for service in ("order_saga", "store_worker"):
+        await shop.discard_parked(service)
 
 
 async def test_an_order_whose_deadline_has_passed_is_not_tried(shop):

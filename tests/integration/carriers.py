@@ -9,7 +9,7 @@ from typing import Protocol
 
 import aio_pika
 
-from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, Address
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.rabbitmq.broker import RabbitBroker
@@ -30,17 +30,20 @@ WORKING: Arguments = {
 QUORUM: Arguments = {"x-queue-type": "quorum"}
 TOPOLOGY = Topology(
     EXCHANGES,
-    (Queue("work", WORKING), Queue("other", QUORUM), Queue("dead", QUORUM), Queue("placed", QUORUM)),
+    tuple(map(Queue, ("work", "other", "dead", "placed", "asked"), (WORKING, *[QUORUM] * 4))),
     (
         Binding(COMMANDS, "work", "work"),
         Binding(ANSWERS, "other", "other"),
         Binding(DEAD_LETTERS, "dead", "dead"),
+        Binding(REQUESTS, "asked.#", "asked"),
+        Binding(COMMANDS, "asked", "asked"),
         Binding(OUTCOMES, "order_placed", "placed"),
         Binding(OUTCOMES, "*.placed", "placed"),
         Binding(OUTCOMES, "*.placed.#", "placed"),
     ),
 )
 WORK = Address(COMMANDS, "work")
+ASKED = Address(COMMANDS, "asked")
 
 
 class Carrier(Protocol):

@@ -16,6 +16,7 @@ OWN = [
     "messages.transport/0001_create_outbox_parked_and_timeline.sql",
     "messages.transport/0002_write_in_one_statement.sql",
     "messages.transport/0003_compress_outbox_quickly.sql",
+    "messages.transport/0004_remember_who_spoke.sql",
 ]
 
 

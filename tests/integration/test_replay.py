@@ -7,7 +7,15 @@ import asyncpg
 
 from messages.transport import parked
 from messages.transport.service import Malformed, Transaction
-from tests.integration.toy.service import BREAK_A_RULE, FAIL, HIDE_AN_ERROR, LOOK_AGAIN, TELL_ELSEWHERE, bought
+from tests.integration.toy.service import (
+    BREAK_A_RULE,
+    FAIL,
+    HIDE_AN_ERROR,
+    LOOK_AGAIN,
+    TELL_ELSEWHERE,
+    Forwarded,
+    bought,
+)
 from tests.integration.toy.station import Station, document
 
 
@@ -48,6 +56,19 @@ async def test_a_replay_is_handled_waiting_since_nothing_looks_again_after_it(st
     async with station.running():
         await station.until_heard(1)
     assert await station.count("parked") == 0
+
+
+async def test_what_a_client_must_not_say_is_not_said_by_a_replay_either(station: Station) -> None:
+    forged = document(Forwarded(order_id=uuid4(), text="forged"))
+    await station.publish("bought", forged)
+    station.toy.handlers[Forwarded] = "paid"
+    async with station.running():
+        await station.until_count("parked", 1)
+        await parked.request_replay(station.connection, None)
+        await nothing_is_requested(station)
+    (row,) = await parked.parked(station.connection)
+    assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)
+    assert await station.count("heard") == 0
 
 
 async def test_what_fails_again_stays_with_the_new_reason_and_leaves_nothing(station: Station) -> None:

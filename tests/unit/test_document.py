@@ -17,7 +17,7 @@ from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.store import PacketsAssigned, ReservePackets
 from messages.transport import strict_json
 from messages.transport.addresses import Address
-from messages.transport.document import Reader, documents_in, write
+from messages.transport.document import Origin, Reader, documents_in, write
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Unreadable, may_be_extreme
 
@@ -32,6 +32,7 @@ class Waved(Message):
     """A message without any field of its own."""
 
 
+ORDERS = Origin("order_saga.orders")
 READER = Reader([OrderRequested, CancelOrder, PacketsAssigned, Waved])
 
 
@@ -61,15 +62,29 @@ def spliced(text: bytes) -> bytes:
 
 
 def accepted(document: bytes) -> Incoming:
-    read = READER.read(document, "order_saga.orders")
+    read = READER.read(document, ORDERS)
     assert isinstance(read, Incoming), read
     return read
 
 
 def refused(document: bytes) -> Malformed:
-    read = READER.read(document, "order_saga.orders")
+    read = READER.read(document, ORDERS)
     assert isinstance(read, Malformed), read
     return read
+
+
+def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
+    forged = write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
+    assert isinstance(READER.read(forged, Origin("order_saga.answers")), Incoming)
+    outside = Origin("order_saga.answers", from_outside=True)
+    read = READER.read(forged, outside)
+    assert isinstance(read, Malformed)
+    assert (read.reason, read.from_outside) == ("forbidden", True)
+    assert read.detail == "PacketsAssigned/1.0 is not for clients to say"
+    # Nor among others, whatever those are.
+    assert [type(each) for each in READER.read_all([body(), forged, body()], [ORDERS, outside, ORDERS])] == [
+        *(Incoming, Malformed, Incoming)
+    ]
 
 
 def test_a_good_document_is_read_with_its_metadata() -> None:
@@ -444,8 +459,8 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
 ) -> None:
     bodies = [*some, *others]
     chance.shuffle(bodies)
-    queues = [f"queue {number}" for number in range(len(bodies))]
-    assert READER.read_all(bodies, queues) == [READER.read(*each) for each in zip(bodies, queues, strict=True)]
+    origins = [Origin(f"queue {number}", from_outside=chance.random() < 0.5) for number in range(len(bodies))]
+    assert READER.read_all(bodies, origins) == [READER.read(*each) for each in zip(bodies, origins, strict=True)]
 
 
 nested: st.SearchStrategy[Any] = st.recursive(

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from messages.transport.addresses import Address
+from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import Arrival, Envelope
 from messages.transport.topology import Queue
 
@@ -38,8 +38,9 @@ class Consumer:
     def take(self, kept: Kept) -> None:
         self.last_tag += 1
         self.unacknowledged[self.last_tag] = kept
-        body, content_type = kept.envelope.body, kept.envelope.content_type
-        self.deliver(Arrival(body, content_type, kept.failures, self.last_tag, self))
+        envelope = kept.envelope
+        outside = envelope.to.exchange == REQUESTS
+        self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, outside))
 
     def settle(self, last_tag: int) -> None:
         """Forget all up to and including `last_tag`."""

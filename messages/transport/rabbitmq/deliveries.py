@@ -6,6 +6,8 @@ from collections.abc import Callable
 from messages.transport.broker import Arrival
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
+    FROM_OUTSIDE,
+    TAG_AND_BITS_BYTES,
     acknowledged,
     content_type,
     deliver_to,
@@ -25,7 +27,7 @@ class Deliveries:
         self._arrived = arrived
         self._on_arrival = on_arrival
         self._begins = deliver_to(CONSUMER)
-        self._tag, self._redelivered = 0, 0
+        self._tag, self._redelivered, self._from_outside = 0, 0, False
         self._stopped = False
         self._something_arrived = False
         # Before the queue is consumed: the first may arrive in one read with the broker's consent.
@@ -43,13 +45,14 @@ class Deliveries:
         if not frames.startswith(self._begins, start):
             return Method.LEFT
         self._tag, self._redelivered = tag_and_bit(frames, start + len(self._begins))
+        self._from_outside = frames.startswith(FROM_OUTSIDE, start + len(self._begins) + TAG_AND_BITS_BYTES)
         return Method.TAKEN_WITH_CONTENT
 
     def content(self, header: bytes, body: bytes) -> None:
         if not self._stopped:
             # Whatever the headers say, what is not redelivered has not failed: a client can write them too.
             failed = failures(header) if self._redelivered else 0
-            self._arrived.append(Arrival(body, content_type(header), failed, self._tag, self))
+            self._arrived.append(Arrival(body, content_type(header), failed, self._tag, self, self._from_outside))
             self._something_arrived = True
 
     def end_of_read(self) -> None:

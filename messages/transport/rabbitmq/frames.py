@@ -13,6 +13,7 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
+from messages.transport.addresses import REQUESTS
 from messages.transport.broker import Envelope
 
 HEAD = Struct(">BHI")
@@ -47,6 +48,7 @@ _CONTENT_BYTES = _CONTENT.size - HEAD.size
 _BODY_SIZE, _FLAG_WORD = Struct(">4xQ"), Struct(">12xH")
 _ACK = Struct(">BHI4sQBB")
 _TAG_AND_BITS = Struct(">QB")
+TAG_AND_BITS_BYTES = _TAG_AND_BITS.size
 _PERSISTENT = bytes((DeliveryMode.PERSISTENT,))
 
 
@@ -135,6 +137,8 @@ def _short(text: str) -> bytes:
     return bytes((len(encoded),)) + encoded
 
 
+FROM_OUTSIDE = _short(REQUESTS)
+"""What follows a delivery's tag and bits, if it came through the exchange that clients write to."""
 _known = lru_cache(maxsize=256)(_short)
 """Content types and types: there are few."""
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from asyncpg import DivisionByZeroError
 from pydantic_settings import SettingsConfigDict
 
-from messages.contracts.message import OrderMessage
+from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.service import (
@@ -102,6 +102,7 @@ class Toy:
         self.cares: list[Care] = []
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
+        self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
         self.optimistic = False
         self.gathering: Gathering | None = None
@@ -110,7 +111,7 @@ class Toy:
     def service(self) -> Service:
         return Service(
             name="toy",
-            handlers={Bought: "bought", Paid: "paid"},
+            handlers=self.handlers,
             handle=self.handle,
             intake="bought",
             first="paid",
