@@ -27,7 +27,8 @@ class Agents:
             yield queries.send_to_the_end([agent_id for agent_id, _ in at_once])
         taken = [each for each in moves.taken if each not in at_once]
         if taken:
-            yield queries.take(*zip(*taken, strict=True))
+            agent_ids, order_ids = zip(*taken, strict=True)
+            yield queries.take(agent_ids, order_ids, [moves.places[order_id] for order_id in order_ids])
         back = [(*each, False) for each in moves.given_back]
         back += [(*each, True) for each in moves.fulfilled if each not in at_once]
         if back:

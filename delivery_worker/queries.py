@@ -48,15 +48,15 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
     return [Found(*row) for row in rows]
 
 
-def take(agent_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
-    """Give idle agents to orders."""
+def take(agent_ids: Sequence[str], order_ids: Sequence[UUID], zones: Sequence[str]) -> Write:
+    """Give idle agents to orders, each in the zone where he was found: he may be somewhere else by now."""
     sql = f"""
         UPDATE agent SET order_id = taking.order_id
-        FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (agent_id, order_id)
-        WHERE agent.agent_id = taking.agent_id AND {IDLE}
+        FROM unnest(string_to_array($1, ','), $2::uuid[], $3::text[]) AS taking (agent_id, order_id, zone)
+        WHERE agent.agent_id = taking.agent_id AND agent.zone = taking.zone AND {IDLE}
         RETURNING 1
     """  # noqa: S608  words of our own
-    return Write(sql, (",".join(agent_ids), order_ids), len(agent_ids))
+    return Write(sql, (",".join(agent_ids), order_ids, zones), len(agent_ids))
 
 
 def let_go(agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Sequence[bool]) -> Write:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
+from types import MappingProxyType
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -29,18 +30,20 @@ async def handle(
     pools = await _find(participant, tx, reserves, waiting=care >= Care.WAITING)
     order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
     known = await memory.know(care, order_ids, new, partial(queries.read, tx))
-    batch = Batch(participant, known.now, pools, known.rows)
+    batch = Batch(participant, known.now, pools, known.rows, may_look_again=care < Care.WAITING)
     for document in documents:
         batch.hear(document)
     changes = batch.changes()
-    batch.handled.writes = writes(participant, changes) + memory.hold(known, batch.after.keys())
+    batch.handled.writes = writes(participant, changes, batch.places) + memory.hold(known, batch.after.keys())
     batch.handled.changes = [_remembered(change) for change in changes if change.after.unfit is None]
     return batch.handled
 
 
-def writes(participant: Participant, changes: Sequence[Change]) -> list[Write]:
-    """Write reservations and what follows for the units."""
-    return [*queries.write(changes), *participant.units.move(moves_of(changes))]
+def writes(
+    participant: Participant, changes: Sequence[Change], places: Mapping[UUID, str] = MappingProxyType({})
+) -> list[Write]:
+    """Write reservations and what follows for the units. `places`: where those were found that orders have taken."""
+    return [*queries.write(changes), *participant.units.move(moves_of(changes, places))]
 
 
 @dataclass(slots=True)
@@ -51,8 +54,11 @@ class Batch:
     clock: datetime
     pools: Mapping[Shelf, Pool]
     before: Mapping[UUID, Reservation]
+    may_look_again: bool
     after: dict[UUID, Reservation] = field(default_factory=dict)
+    places: dict[UUID, str] = field(default_factory=dict)
     handled: Handled = field(default_factory=Handled)
+    _freed: bool = False
 
     def hear(self, document: Incoming) -> None:
         message = document.message
@@ -66,6 +72,7 @@ class Batch:
             return
         if decision.reservation is not current:
             self.after[order_id] = decision.reservation
+            self._freed = self._freed or _frees(current, decision.reservation)
         self._report(document, order_id, decision)
 
     def changes(self) -> list[Change]:
@@ -74,7 +81,12 @@ class Batch:
         ]
 
     def _offer(self, reserve: Reserve) -> Offer:
-        return offer(self.participant.units.wants(reserve), self.pools)
+        wants = self.participant.units.wants(reserve)
+        offered = offer(wants, self.pools)
+        if offered.reason is not None and self._freed and self.may_look_again:
+            return Offer(certain=False)  # what was given back before it in this batch is not in the pools
+        self.places[reserve.order_id] = wants[0].shelf[0]
+        return offered
 
     def _report(self, document: Incoming, order_id: UUID, decision: Decision) -> None:
         if decision.say is not None:
@@ -88,9 +100,9 @@ class Batch:
             self.handled.alarms.append(Alarm(decision.alarm, order_id, detail))
 
 
-def moves_of(changes: Iterable[Change]) -> Moves:
+def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
     """Which units change hands. An order that took and lost units in one batch never had them."""
-    moves = Moves()
+    moves = Moves(places=places)
     for before, after in changes:
         if before.state is State.ABSENT:
             moves.taken += ((unit_id, after.order_id) for unit_id in after.unit_ids)
@@ -99,6 +111,10 @@ def moves_of(changes: Iterable[Change]) -> Moves:
         if after.state is State.FULFILLED and before.state is not State.FULFILLED:
             moves.fulfilled += ((unit_id, after.order_id) for unit_id in after.unit_ids)
     return moves
+
+
+def _frees(before: Reservation, after: Reservation) -> bool:
+    return (before.state in HOLDING and not after.unit_ids) or after.state is State.FULFILLED
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:

@@ -19,6 +19,8 @@ class Moves:
     taken: list[tuple[str, UUID]] = field(default_factory=list)
     given_back: list[tuple[str, UUID]] = field(default_factory=list)
     fulfilled: list[tuple[str, UUID]] = field(default_factory=list)
+    places: Mapping[UUID, str] = field(default_factory=dict)
+    """Where what an order has taken was found."""
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.given_back or self.fulfilled)
@@ -37,7 +39,7 @@ class Units(Protocol):
         """Lock free units of every shelf, at most as many as needed, best first. `waiting`: wait for locked ones."""
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        """Write who has what. A unit that is taken must be free."""
+        """Write who has what. A unit that is taken must be free, and where it was found."""
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
         """Their fulfilled reservations are being pruned."""

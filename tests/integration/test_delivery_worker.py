@@ -107,6 +107,15 @@ async def test_a_whole_life_in_one_batch_leaves_the_agent_idle(delivery: Worker,
     assert await delivery.holdings() == {order: "fulfilled"}
 
 
+async def test_who_has_delivered_can_be_had_by_who_asks_in_the_same_batch(delivery: Worker, order: UUID) -> None:
+    next_one = uuid4()
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+
+    assert await delivery.hear(completed(order), reserve(next_one)) == [AgentReserved(order_id=next_one)]
+    assert await agent_of(delivery, next_one) == "A-1"
+
+
 async def test_without_an_idle_agent_of_the_zone_there_is_none(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1", "elsewhere"))
 
@@ -172,10 +181,11 @@ async def test_an_order_can_let_go_only_of_its_own_agent(delivery: Worker, order
 async def test_an_order_can_take_only_an_idle_agent(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1"))
     await delivery.hear(reserve(order))
+    other = uuid4()
 
     with pytest.raises(Collision):
         async with delivery.database.transaction() as tx:
-            await write(tx, [*Agents().move(Moves(taken=[("A-1", uuid4())]))])
+            await write(tx, [*Agents().move(Moves(taken=[("A-1", other)], places={other: ZONE}))])
 
     assert await delivery.stock() == {"A-1": "reserved"}
 

@@ -565,6 +565,20 @@ async def test_an_agent_who_left_in_between_is_not_sent(delivery_twins: Twins, o
             await write_it()
 
 
+async def test_an_agent_who_went_to_another_zone_in_between_is_not_sent(
+    delivery_twins: Twins, order: UUID, care: Care
+) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+
+    async with decided(here, reserve_agent(order), care) as write_it:
+        await there.hear(AgentCameOnline(agent_id="A-1", zone="nord"))
+        with pytest.raises(Collision):
+            await write_it()
+
+    assert await here.hear(reserve_agent(order)) == [AgentRefused(order_id=order, reason="no_agent")]
+
+
 async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_order(
     twins: Twins, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,6 +213,36 @@ async def test_reserved_and_released_in_one_batch_leaves_the_shelf_as_it_was(sto
     assert await store.stock() == {"M-1": "free"}
 
 
+@pytest.mark.parametrize("care", [Care.REMEMBERING, Care.READING, Care.LOCKING], ids=lambda care: care.name.lower())
+async def test_what_is_given_back_can_be_had_by_who_asks_for_it_in_the_same_batch(
+    store: Worker, order: UUID, care: Care
+) -> None:
+    next_one, late, too_much = uuid4(), uuid4(), uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    asking = [reserve(next_one, milk=1), reserve(late, milk=1), reserve(too_much, milk=9)]
+    answers = await store.hear_documents([heard(message) for message in (release(order), *asking)], care)
+
+    assert answers == [
+        PacketsReleased(order_id=order),
+        PacketsReserved(order_id=next_one),
+        *(refused(late, "out_of_stock"), refused(too_much, "out_of_stock")),
+    ]
+    assert store.looked_again == 3
+
+
+async def test_who_asks_before_it_is_given_back_is_refused(store: Worker, order: UUID) -> None:
+    early = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+
+    answers = await store.hear(reserve(early, milk=1), release(order))
+
+    assert answers == [refused(early, "out_of_stock"), PacketsReleased(order_id=order)]
+    assert store.looked_again == 0
+
+
 @pytest.mark.parametrize("assigned", [False, True])
 async def test_release_frees_reserved_and_assigned_packets(store: Worker, order: UUID, assigned: bool) -> None:
     await store.hear(stock("milk", "M-1"))
