@@ -1,15 +1,28 @@
 """What every message has in common: it is immutable and travels under a name with a version."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 # Patterns exclude control characters, so neither a log line nor a text column can be broken by one.
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 Reason = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,63}$")]
 ParticipantName = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
+
+
+def _that_exists_in_utc(time: datetime) -> datetime:
+    try:
+        time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 of UTC") from None
+    return time
+
+
+GivenTime = Annotated[AwareDatetime, AfterValidator(_that_exists_in_utc)]
+"""From outside, where somebody may write the year 9999 in a zone that is still behind: no database could keep it."""
 
 
 class Contract(BaseModel):

@@ -3,10 +3,11 @@
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
 from messages.contracts.message import (
     Contract,
+    GivenTime,
     Identifier,
     Message,
     OrderMessage,
@@ -36,7 +37,7 @@ class OrderRequested(OrderMessage):
     store_id: Identifier
     zone: Identifier
     lines: Annotated[tuple[Line, ...], Field(min_length=1, max_length=50)]
-    deadline: AwareDatetime | None = None
+    deadline: GivenTime | None = None
 
     @model_validator(mode="after")
     def _no_sku_twice(self) -> Self:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from messages.contracts.message import Contract, Identifier, Message
+from messages.contracts.message import Contract, GivenTime, Identifier, Message
 from messages.contracts.participation import Assign, Assigned, Refused, Release, Released, Reserve, Reserved
 
 STORE = "store"
@@ -81,7 +81,7 @@ class StockReceived(Message):
 
     store_id: Identifier
     sku: Identifier
-    best_before: AwareDatetime
+    best_before: GivenTime
     packet_ids: PacketIds
 
 

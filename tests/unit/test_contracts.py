@@ -179,3 +179,20 @@ def test_an_order_may_have_fifty_lines_of_a_hundred_packets_and_no_deadline() ->
     heard = Reader([OrderRequested]).read(json.dumps(fields).encode())
 
     assert isinstance(heard, Incoming), heard
+
+
+@pytest.mark.parametrize(("name", "field"), [("StockReceived", "best_before"), ("OrderRequested", "deadline")])
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_database_can_keep_is_its_sender_s_fault(name: str, field: str, time: str) -> None:
+    heard = read(name, **{field: time})
+
+    assert isinstance(heard, Malformed)
+    assert (heard.reason, heard.detail) == (
+        "invalid",
+        f"{field}: Value error, must lie in the years 1 to 9999 of UTC",
+    )
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59+14:00", "0001-01-01T00:00:00-14:00", "9999-12-31T23:59:59Z"])
+def test_any_time_that_a_database_can_keep_is_heard(time: str) -> None:
+    assert isinstance(read("StockReceived", best_before=time), Incoming)
