@@ -15,9 +15,9 @@ from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_P
 from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
 
 PRUNED_AFTER = timedelta(days=1)
-"""How long after its deadline a fulfilled order's reservation may be gone."""
+"""How long after its deadline a fulfilled order's reservation may be gone. No worker can be told to forget sooner."""
 HEARD_WITHIN = timedelta(seconds=120)
-"""How soon a participant knows that an order is placed: it asks if it is not told."""
+"""How soon a participant knows that an order is placed: it asks if it is not told, and cannot be told to ask later."""
 
 ONE_AGENT = {"agent": 1}
 WANTED: Mapping[str, Callable[[Order], Mapping[str, int]]] = {
@@ -134,9 +134,16 @@ def _not_as_wanted(order: Order, share: Share) -> Wrong:
         yield "I1", f"{number} units {share.state}, and {sum(wanted.values())} wanted"
     elif kinds and kinds != wanted and (missing := Counter(wanted) - Counter(kinds)):
         yield "I1", f"{_amounts(missing)} wanting"
+    yield from _elsewhere(order, share)
+    yield from _more_than_wanted(order, share)
+
+
+def _elsewhere(order: Order, share: Share) -> Wrong:
+    """An agent changes zones when he is let go, so whoever still carries the order's id is where he was taken."""
     if share.participant == STORE and any(unit.place != order.store_id for unit in share.units):
         yield "I1", f"packets of another store than {order.store_id}"
-    yield from _more_than_wanted(order, share)
+    if share.participant == DELIVERY and any(unit.place != order.zone for unit in share.units):
+        yield "I1", f"an agent of another zone than {order.zone}"
 
 
 def _more_than_wanted(order: Order, share: Share) -> Wrong:

@@ -13,6 +13,7 @@ from order_saga.state import Terms
 LEASE_MARGIN_SECONDS = 5.0
 """What a lease must outlive the budget by: clock skew, and an Assign that waits for a lock."""
 DAY_SECONDS = 86_400.0
+TEN_YEARS_SECONDS = 3_650 * DAY_SECONDS
 
 
 class Settings(TransportSettings):
@@ -32,7 +33,7 @@ class Settings(TransportSettings):
     """How often deadlines are looked at."""
     repeat_interval_seconds: Seconds = 2.0
     """How often what is unanswered is looked at."""
-    remember_seconds: Annotated[float, Field(gt=0)] = DAY_SECONDS
+    remember_seconds: Annotated[float, Field(gt=0, le=TEN_YEARS_SECONDS)] = DAY_SECONDS
     """How long after an order is done it is still known what it was about."""
     forget_interval_seconds: Seconds = 60.0
 

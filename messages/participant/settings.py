@@ -1,19 +1,27 @@
 """The settings every participant has."""
 
 from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
 
 from messages.participant.reservation import Terms
 from messages.transport.settings import Seconds, Settings
 
+TEN_YEARS_SECONDS = 315_360_000.0
+
 
 class ParticipantSettings(Settings):
-    """Each worker subclasses it with its own prefix."""
+    """Each worker subclasses it with its own prefix.
 
-    sweep_interval_seconds: Seconds = 1.0
-    inquiry_after_seconds: Seconds = 60.0
+    An audit takes a worker for broken that sweeps or asks late, or forgets early: hence the bounds.
+    """
+
+    sweep_interval_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
+    inquiry_after_seconds: Annotated[float, Field(gt=0, le=90)] = 60.0
     """How long a unit may be assigned before the orchestrator is asked what became of the order."""
     prune_interval_seconds: Seconds = 60.0
-    prune_after_seconds: Seconds = 86_400.0
+    prune_after_seconds: Annotated[float, Field(ge=86_400, le=TEN_YEARS_SECONDS)] = 86_400.0
     """How long past a command's `not_after` a finished reservation still answers duplicates."""
 
     @property

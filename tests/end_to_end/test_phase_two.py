@@ -19,7 +19,7 @@ ASSIGN = {"store_worker": "AssignPackets", "delivery_worker": "AssignAgent"}
 RELEASE = {"store_worker": "ReleasePackets", "delivery_worker": "ReleaseAgent"}
 WORKERS = pytest.mark.parametrize("worker", list(OTHER))
 
-NEVER_SWEEPS = {"STORE_WORKER_SWEEP_INTERVAL_SECONDS": "3600"}
+HARDLY_SWEEPS = {"STORE_WORKER_SWEEP_INTERVAL_SECONDS": "10"}
 SHORT = {"ORDER_SAGA_BUDGET_SECONDS": "5", "ORDER_SAGA_LEASE_SECONDS": "10"}
 
 
@@ -51,7 +51,7 @@ async def test_an_agent_who_went_offline_after_being_reserved_undoes_the_assigne
 
 
 async def test_a_lease_that_is_over_has_its_assign_refused_though_no_sweeper_has_run(new_cell):
-    cell = await new_cell(**NEVER_SWEEPS)
+    cell = await new_cell(**HARDLY_SWEEPS)
     market = await cell.market(agents=1, milk=1)
     order = market.order(milk=1)
     async with reserved_for_a_moment(cell, market, order, lease_seconds=1) as placing:

@@ -191,6 +191,11 @@ CORRUPTIONS = {
             UPDATE received SET received = received - 2; INSERT INTO received VALUES ('south', 'milk', 2)""",
         ("I1", "{placed}", "store: packets of another store than north"),
     ),
+    "the agent works in another zone": (
+        "delivery_worker",
+        "UPDATE agent SET zone = 'south' WHERE order_id = '{placed}'",
+        ("I1", "{placed}", "delivery: an agent of another zone than centre"),
+    ),
     "a packet has vanished": (
         "store_worker",
         "DELETE FROM packet WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id IS NULL)",
@@ -296,6 +301,12 @@ async def test_a_corruption_is_found_and_named(world: World, corruption: str) ->
         (finding.invariant, finding.order_id) == (invariant, order_id) and sentence in finding.sentence
         for finding in findings
     ), findings
+
+
+async def test_where_an_agent_goes_after_a_delivery_is_nobody_s_concern(world: World) -> None:
+    await world.corrupt("delivery_worker", "UPDATE agent SET zone = 'south' WHERE order_id IS NULL")
+
+    assert await audit(world.urls, at_rest=True) == []
 
 
 async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> None:

@@ -173,6 +173,11 @@ def packets_of_another_store(world: World) -> None:
     world.change_order(PLACED, store_id="south")
 
 
+@found_as("I1", "delivery: an agent of another zone than south")
+def an_agent_of_another_zone(world: World) -> None:
+    world.change_order(PLACED, zone="south")
+
+
 @found_as("I1", "1 units fulfilled, and 3 wanted")
 def fewer_packets_than_ordered(world: World) -> None:
     world.change_order(DELIVERED, granted={"store": ("P-4",), "delivery": ("A-2",)})
@@ -378,6 +383,12 @@ def test_a_reservation_that_is_there_is_held_to_the_promise_for_ever(world: Worl
 
 def test_an_order_of_which_only_the_outcome_is_remembered_is_not_counted(world: World) -> None:
     world.change_order(PLACED, quantities={}, store_id=None, zone=None)
+
+    assert world.check() == []
+
+
+def test_an_agent_who_has_delivered_may_be_anywhere(world: World) -> None:
+    world.change_order(DELIVERED, zone="south")
 
     assert world.check() == []
 
