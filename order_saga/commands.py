@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from messages.transport.command_line.arguments import Span
 from order_saga.audit import Report, examine
 from order_saga.audit_snapshot import Finding
 from order_saga.databases import urls
@@ -37,7 +38,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
 @click.option(
     "--grace",
     "grace_seconds",
-    type=click.FloatRange(min=0),
+    type=Span(),
     default=GRACE_SECONDS,
     show_default=True,
     help="Seconds that things may take; what seems wrong is looked at again after them before it is accused.",

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.transport.command_line.arguments import Span
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
 from order_saga.awaiting import Answer
@@ -29,7 +30,7 @@ NAMES_TOLD = 5
 @click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0.1),
+    type=Span(at_least=0.1),
     default=DEFAULT.timeout_seconds,
     show_default=True,
     help="Seconds in which something must be heard of each request.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from messages.contracts.order import CancelOrder, OrderRequested
-from messages.transport.command_line.failures import WrongUsage
+from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.edge.requests import RequestReader, read_lines
 from order_saga.awaiting import Asked
 
@@ -58,6 +58,8 @@ class Lines:
                 news()
         except WrongUsage as mistake:
             self.mistake = mistake
+        except Exception as error:  # noqa: BLE001  whatever it was, the rest of the input must not pass for its end
+            self.mistake = WrongUsage(f"the input cannot be read any further: {type(error).__name__}: {told(error)}")
         finally:
             self._ended = True
             news()

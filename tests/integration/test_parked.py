@@ -234,6 +234,8 @@ async def test_of_too_many_to_be_listed_it_is_said_how_many_there_are(
         (("show", "99999999"), 1, "Error: nothing is parked under 99999999"),
         (("discard", "99999999"), 1, "Error: nothing is parked under 99999999"),
         (("replay", "99999999"), 1, "Error: nothing is parked under 99999999"),
+        (("show", str(2**63 - 1)), 1, f"Error: nothing is parked under {2**63 - 1}"),
+        (("show", str(2**63)), 2, "is not in the range"),
         (("replay",), 2, "Error: name ids, or say --all"),
         (("replay", "1", "--all"), 2, "Error: name ids, or say --all"),
         (("show", "x"), 2, "is not a valid integer"),
@@ -281,6 +283,12 @@ async def test_a_database_url_that_no_server_is_asked_about_is_one_line(station:
     result = await asyncio.to_thread(tell_toy, *command, environment={"TOY_DATABASE_URL": url})
     assert result.exit_code != 0
     assert result.output.splitlines()[0].removeprefix("Error: ").startswith("TOY_DATABASE_URL: `sslmode` parameter")
+
+
+async def test_a_role_that_may_not_migrate_is_one_line(station: Station) -> None:
+    url = f"{station.url}{'&' if '?' in station.url else '?'}role=pg_monitor"
+    result = await asyncio.to_thread(tell_toy, "migrate", environment={"TOY_DATABASE_URL": url})
+    assert (result.exit_code, result.output) == (3, "Error: TOY_DATABASE_URL: permission denied for schema public\n")
 
 
 async def test_a_database_that_is_not_migrated_is_one_line_too(own_station: Station) -> None:

@@ -1,5 +1,6 @@
 """What a user gets wrong at the command line is told in one line that names it, before anything else happens."""
 
+import io
 import uuid
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 import delivery_worker.__main__
 import order_saga.__main__
 import store_worker.__main__
+from messages.transport.command_line.failures import told
 
 PROGRAMS = {
     "order-saga": order_saga.__main__.main,
@@ -24,7 +26,9 @@ SETTINGS = {
 }
 
 
-def typed(program: str, *arguments: str, settings: Mapping[str, str | None] | None = None, stdin: str = "") -> Result:
+def typed(
+    program: str, *arguments: str, settings: Mapping[str, str | None] | None = None, stdin: str | io.BytesIO = ""
+) -> Result:
     return CliRunner().invoke(PROGRAMS[program], arguments, input=stdin, env={**SETTINGS, **(settings or {})})
 
 
@@ -92,7 +96,19 @@ def test_a_list_names_the_database_it_cannot_reach(program: str, command: tuple[
         ("order-saga", ("show", "42"), "'42' is not a valid UUID"),
         ("order-saga", ("place", "no/such/file"), "No such file or directory"),
         ("order-saga", ("place", "--window", "0", "-"), "0 is not in the range"),
+        ("order-saga", ("place", "--timeout", "0", "-"), "0.0 is not in the range"),
+        ("order-saga", ("place", "--timeout", "nan", "-"), "'nan' is not a number of seconds"),
+        ("order-saga", ("place", "--timeout", "inf", "-"), "inf is not in the range"),
         ("order-saga", ("place", "-"), "<stdin>, line 1, is not a request: "),
+        ("order-saga", ("audit", "--grace", "-1"), "-1.0 is not in the range"),
+        ("order-saga", ("audit", "--grace", "nan"), "'nan' is not a number of seconds"),
+        ("order-saga", ("audit", "--grace", "inf"), "inf is not in the range"),
+        ("order-saga", ("audit", "--grace", "3e11"), "300000000000.0 is not in the range"),
+        ("order-saga", ("audit", "--grace", "soon"), "'soon' is not a valid"),
+        ("order-saga", ("parked", "show", "99999999999999999999"), "99999999999999999999 is not in the range"),
+        ("order-saga", ("parked", "show", "0"), "0 is not in the range"),
+        ("store-worker", ("parked", "replay", "1", "9223372036854775808"), "9223372036854775808 is not in the range"),
+        ("delivery-worker", ("parked", "discard", "9223372036854775808"), "9223372036854775808 is not in the range"),
         ("store-worker", ("stock", "add", "north"), "say STORE, SKU and QUANTITY, or --file"),
         ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
         ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
@@ -109,3 +125,46 @@ def test_input_that_is_wrong_is_refused_before_anything_is_said(
 
     assert (said.exit_code, said.stdout) == (2, "")
     assert problem in said.stderr
+
+
+READERS = pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("order-saga", ("place", "-")),
+        ("store-worker", ("stock", "add", "--file", "-")),
+        ("delivery-worker", ("agents", "add", "--file", "-")),
+    ],
+)
+
+
+@READERS
+def test_a_line_that_is_too_deep_to_be_read_is_refused(program: str, arguments: tuple[str, ...]) -> None:
+    said = typed(program, *arguments, stdin="[" * 20_000)
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert said.stderr.startswith("Error: <stdin>, line 1, is not a request: ")
+    assert said.stderr.count("\n") == 1
+
+
+class Unreadable(io.BytesIO):
+    def readline(self, _: int | None = -1, /) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+@READERS
+def test_input_that_cannot_be_read_is_one_line(program: str, arguments: tuple[str, ...]) -> None:
+    said = typed(program, *arguments, stdin=Unreadable())
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert said.stderr == "Error: <stdin> cannot be read: [Errno 5] Input/output error\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError("no route\nHINT:  ask somebody"), "no route HINT: ask somebody"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None:
+    assert told(error) == sentence

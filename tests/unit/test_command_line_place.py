@@ -1,5 +1,6 @@
 """What `place` says and when, what counts as an answer, and how its input and its answers read."""
 
+import asyncio
 import io
 import json
 from itertools import pairwise
@@ -15,7 +16,7 @@ from messages.transport.edge.requests import Outcome
 from order_saga.awaiting import Answer, Asked, Awaiting
 from order_saga.place_command import Telling, fields, line
 from order_saga.progress import Progress, bar
-from order_saga.request_lines import read
+from order_saga.request_lines import Lines, read
 
 ORDER = UUID("0197c1f0-7d3a-7b52-9c3e-1f2a3b4c5d6e")
 CONTENT: dict[str, Any] = {
@@ -89,6 +90,8 @@ def test_empty_lines_count_but_say_nothing() -> None:
         ("{", "not_json"),
         ("{}", "customer_id"),
         ("[]", "not_an_object"),
+        ("[" * 20_000, "not_json"),
+        ('{"a":' * 20_000, "not_json"),
         ('{"a": 1, "a": 2}', "not_json"),
         (json.dumps(CONTENT | {"lines": []}), "lines"),
         (json.dumps(CONTENT | {"type": "StockReceived/1.0"}), "unknown_type"),
@@ -102,6 +105,62 @@ def test_a_bad_line_is_named_with_its_mistake(bad: str, problem: str) -> None:
         asked(CONTENT, bad)
 
     assert error.value.exit_code == 2
+
+
+async def read_ahead(pipe: io.BytesIO) -> tuple[list[Asked], WrongUsage | None]:
+    """What a thread makes of a pipe: its requests, and why there are no more of them."""
+    lines, something, taken = Lines(pipe), asyncio.Event(), list[Asked]()
+    lines.start(something)
+    while not lines.exhausted:
+        await asyncio.wait_for(something.wait(), 5)
+        something.clear()
+        taken += lines.take(10)
+    return taken, lines.mistake
+
+
+async def test_a_pipe_that_ends_has_no_mistake() -> None:
+    taken, mistake = await read_ahead(text(CONTENT, CONTENT))
+
+    assert [each.line for each in taken] == [1, 2]
+    assert mistake is None
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "[" * 20_000], ids=["nonsense", "too deep"])
+async def test_a_pipe_is_read_up_to_its_first_bad_line(bad: str) -> None:
+    taken, mistake = await read_ahead(text(CONTENT, bad, CONTENT))
+
+    assert [each.line for each in taken] == [1]
+    assert mistake is not None
+    assert mistake.message.startswith("<stdin>, line 2, is not a request: ")
+
+
+class Breaking(io.BytesIO):
+    """A pipe that breaks after its first line."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(text(CONTENT, CONTENT).getvalue())
+        self._error = error
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise self._error
+        return super().readline(size)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(5, "Input/output error"), "<stdin> cannot be read: [Errno 5] Input/output error"),
+        (KeyError("lost"), "the input cannot be read any further: KeyError: 'lost'"),
+    ],
+    ids=["of the system", "of our own"],
+)
+async def test_a_pipe_that_breaks_does_not_pass_for_one_that_ends(error: Exception, sentence: str) -> None:
+    taken, mistake = await read_ahead(Breaking(error))
+
+    assert [each.line for each in taken] == [1]
+    assert mistake is not None
+    assert (mistake.message, mistake.exit_code) == (sentence, 2)
 
 
 def test_a_request_is_said_at_once_and_again_until_it_is_answered() -> None:

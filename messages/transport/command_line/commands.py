@@ -128,14 +128,14 @@ def _broker(service: Service, settings: Settings) -> Broker:
 async def _migrate(service: Service, settings: Settings) -> list[str]:
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
-    try:
-        return await migrate(connection, service.migrations)
+        try:
+            return await migrate(connection, service.migrations)
+        finally:
+            await connection.close()
     except ChangedMigration as error:
         raise click.ClickException(str(error)) from None
-    finally:
-        await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
 
 def _event_loop(work: Any) -> Any:

@@ -4,8 +4,8 @@ import click
 
 
 def told(error: BaseException) -> str:
-    """What it says; a timeout, say, says nothing."""
-    return str(error) or type(error).__name__
+    """What it says, in one line, be it with a hint; a timeout, say, says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class WrongUsage(click.ClickException):

@@ -10,6 +10,7 @@ import asyncpg
 import click
 
 from messages.transport import parked
+from messages.transport.command_line.arguments import PARKED_ID
 from messages.transport.command_line.failures import Unreachable, told
 from messages.transport.parked import Parked
 from messages.transport.service import Transaction
@@ -41,7 +42,7 @@ def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
 
 
 @parked_group.command("show")
-@click.argument("parked_id", type=int)
+@click.argument("parked_id", type=PARKED_ID)
 @click.pass_obj
 def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
     """Show one parked document whole, with its reason."""
@@ -53,7 +54,7 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
 
 
 @parked_group.command("replay")
-@click.argument("parked_ids", type=int, nargs=-1)
+@click.argument("parked_ids", type=PARKED_ID, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
 @click.pass_obj
 def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], everything: bool) -> None:
@@ -66,7 +67,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
 
 
 @parked_group.command("discard")
-@click.argument("parked_ids", type=int, nargs=-1)
+@click.argument("parked_ids", type=PARKED_ID, nargs=-1)
 @click.option("--reason", help="Everything with this reason, as the list tells it.")
 @click.option("--before", type=click.DateTime(), help="Of these, only what was parked before this time, UTC.")
 @click.pass_obj

@@ -14,7 +14,7 @@ from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejecte
 from messages.transport import document
 from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
-from messages.transport.command_line.failures import WrongUsage
+from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.document import Reader
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
@@ -58,7 +58,7 @@ class RequestReader:
     def _missing(self, line: bytes) -> dict[str, str]:
         try:
             fields = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         if not isinstance(fields, dict):
             return {}
@@ -73,16 +73,26 @@ def read_lines(reader: RequestReader, stream: BinaryIO) -> Iterator[tuple[int, R
 
     Raises WrongUsage, one line, which names the line and its mistake.
     """
-    number = 0
-    while line := stream.readline(OWN_DOCUMENT_BYTES + 2):
-        number += 1
+    for number, line in enumerate(_lines(stream), 1):
         if not line.strip():
             continue
         try:
             yield number, reader.read(line)
         except Unreadable as error:
-            place = f"{getattr(stream, 'name', '<stdin>')}, line {number}"
+            place = f"{_name(stream)}, line {number}"
             raise WrongUsage(f"{place}, is not a request: {error.detail} ({error.reason})") from None
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    try:
+        while line := stream.readline(OWN_DOCUMENT_BYTES + 2):
+            yield line
+    except OSError as error:
+        raise WrongUsage(f"{_name(stream)} cannot be read: {told(error)}") from None
+
+
+def _name(stream: BinaryIO) -> str:
+    return str(getattr(stream, "name", "<stdin>"))
 
 
 def _with(metadata: Mapping[str, str], line: bytes) -> bytes:

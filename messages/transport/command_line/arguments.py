@@ -1,0 +1,25 @@
+"""Arguments that are refused before anything is asked of a server."""
+
+import math
+from typing import Any
+
+import click
+
+DAY_SECONDS = 86_400.0
+PARKED_ID = click.IntRange(1, 2**63 - 1)
+"""What the database can number."""
+
+
+class Span(click.FloatRange):
+    """Seconds, from none to a day. NaN is in every range of click's, as it is neither too small nor too large."""
+
+    name = "seconds"
+
+    def __init__(self, at_least: float = 0.0) -> None:
+        super().__init__(at_least, DAY_SECONDS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
