@@ -28,7 +28,7 @@ from order_saga.commands import verdict
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--orders", type=click.Path(path_type=Path), default=SAMPLE, help="JSON lines; else a sample of 200.")
+@click.option("--orders", type=click.Path(path_type=Path), default=SAMPLE, help="JSON lines; else a sample of 216.")
 def main(orders: Path) -> None:
     """Place orders with all services in this process, on a throw-away PostgreSQL, and audit the result.
 
