@@ -10,6 +10,9 @@ from messages.transport.addresses import Address
 ONE_DOCUMENT = "application/json"
 MANY_DOCUMENTS = "application/x-ndjson"
 
+FAILURES_BEFORE_ALONE = 2
+"""Of an arrival that has failed more often it is assumed that it kills its consumer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -43,7 +46,11 @@ class Arrival:
 
 
 class Subscription(Protocol):
-    """A queue being consumed. Reconnects by itself; what had arrived on a lost channel is dropped from the buffer."""
+    """A queue being consumed. Reconnects by itself; what had arrived on a lost channel is dropped from the buffer.
+
+    On a new channel arrivals come one at a time, until the first that does not have to be handled alone: whoever held
+    many when it was killed would have the failures of one counted for all, until the broker gives up all of them.
+    """
 
     queue: str
     arrived: deque[Arrival]

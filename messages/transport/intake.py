@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from messages.transport.broker import MANY_DOCUMENTS, Arrival, Broker, Subscription
+from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Arrival, Broker, Subscription
 from messages.transport.pacing import set_within
 from messages.transport.standby import Standby
 
-FAILURES_BEFORE_ALONE = 2
 FULL_HOUSE_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02
 MOST_OWED = 50
@@ -99,8 +98,10 @@ class Intake:
         if intake.arrived:
             await self._count_room()
         taken = self._take(first, self.documents, self._size_bytes)
-        if not any(each.alone for each in taken):
+        if not _alone(taken):
             taken += self._take_new(intake, taken)
+        if _alone(taken):
+            await self.acknowledge_all()  # what was handled before it shall not come again with it
         if intake.arrived and not taken:
             await self._standby.progress()
             await self._full_house()
@@ -181,3 +182,7 @@ class Intake:
     async def _arrival(self, seconds: float) -> None:
         """Wait until something arrives, but not for longer."""
         await set_within(self._arrived, seconds)
+
+
+def _alone(taken: Sequence[Taken]) -> bool:
+    return any(each.alone for each in taken)

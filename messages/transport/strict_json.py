@@ -29,7 +29,7 @@ class Unreadable(Exception):
 def parse(body: bytes) -> Mapping[str, Any]:
     """One JSON object in UTF-8, without duplicate keys, NaN, Infinity or lone surrogates."""
     if len(body) > OWN_DOCUMENT_BYTES:
-        raise _too_large(body, OWN_DOCUMENT_BYTES)
+        raise _too_large(OWN_DOCUMENT_BYTES)
     try:
         parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as error:
@@ -42,7 +42,7 @@ def parse(body: bytes) -> Mapping[str, Any]:
 def refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
     """What the parser lets through and no stranger may send: length, depth, NUL, infinite numbers."""
     if len(body) > DOCUMENT_BYTES:
-        raise _too_large(body, DOCUMENT_BYTES)
+        raise _too_large(DOCUMENT_BYTES)
     if may_be_extreme(body):
         _walk(fields, depth=1)
 
@@ -70,5 +70,5 @@ def _walk(value: object, depth: int) -> None:
             _walk(item, depth + 1)
 
 
-def _too_large(body: bytes, allowed_bytes: int) -> Unreadable:
-    return Unreadable("too_large", f"{len(body)} bytes, where {allowed_bytes} are allowed")
+def _too_large(allowed_bytes: int) -> Unreadable:
+    return Unreadable("too_large", f"more than the {allowed_bytes} bytes that are allowed")

@@ -44,6 +44,7 @@ TOPOLOGY = Topology(
 )
 WORK = Address(COMMANDS, "work")
 ASKED = Address(COMMANDS, "asked")
+OTHER = Address(ANSWERS, "other")
 
 
 class Carrier(Protocol):

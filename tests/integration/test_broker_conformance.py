@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
-from messages.transport.broker import MANY_DOCUMENTS, Broker, Envelope
+from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Broker, Envelope
 from tests.conftest import NewVhost
 from tests.integration.carriers import (
     ASKED,
     DELIVERY_LIMIT,
+    OTHER,
     WORK,
     Carrier,
     InProcess,
@@ -203,6 +204,31 @@ async def test_acknowledging_while_the_connection_is_gone_does_no_harm(carrier: 
     await until(lambda: broker.connected)
 
 
+async def test_what_has_failed_often_comes_one_at_a_time_until_something_comes_that_has_not(
+    carrier: Carrier, broker: Broker
+) -> None:
+    doomed = await carrier.broker()
+    held = await Reader.of(doomed, "other")
+    await broker.publish([envelope(str(number), OTHER) for number in range(3)])
+    for failures in range(FAILURES_BEFORE_ALONE + 1):
+        assert [arrival.failures for arrival in await held.take(3)] == [failures] * 3
+        await carrier.break_connections(doomed)
+    # From here on each is alone, so what it does to its consumer is counted for none of the others.
+    (killer,) = await held.take(1)
+    await _settle_on(broker, "asked", ASKED)
+    assert not held.waiting
+    await carrier.break_connections(doomed)
+    await broker.publish([envelope("harmless", OTHER), envelope("next", OTHER)])
+    counted: dict[str, int] = {}
+    while "harmless" not in counted:
+        (alone,) = await held.take(1)
+        counted[alone.body.decode()] = alone.failures
+        await held.acknowledge(alone)
+    assert counted == {"0": 3, "1": 3, "2": 3, "harmless": 0} | {killer.body.decode(): 4}
+    assert bodies(await held.take(1)) == ["next"]
+    await doomed.close()
+
+
 async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     carrier: Carrier, broker: Broker
 ) -> None:
@@ -249,13 +275,13 @@ async def test_a_paused_subscription_leaves_what_comes_to_others_and_keeps_what_
     reader = await Reader.of(broker, "work")
     await broker.publish([envelope("handled"), envelope("in the buffer")])
     (handled,) = await reader.take(1)
+    await until(lambda: len(reader.waiting) == 1)
     await reader.subscription.pause()
     other = await carrier.broker()
     heir = await Reader.of(other, "work")
     await until(lambda: other.connected)
     await broker.publish([envelope("late"), envelope("later")])
     assert bodies(await heir.take(2)) == ["late", "later"]
-    await until(lambda: len(reader.waiting) == 1)
     await reader.acknowledge(handled)
     assert broker.connected
     assert bodies(await reader.take(1)) == ["in the buffer"]
@@ -387,8 +413,12 @@ async def test_after_close_publishing_fails_instead_of_raising(broker: Broker) -
 
 async def _settle(broker: Broker) -> None:
     """Give what is on its way the time of a round trip on another queue, twice."""
-    other = await Reader.of(broker, "other")
+    await _settle_on(broker, "other", OTHER)
+
+
+async def _settle_on(broker: Broker, queue: str, to: Address) -> None:
+    reader = await Reader.of(broker, queue)
     for _ in range(2):
-        await broker.publish([envelope(to=Address(ANSWERS, "other"))])
-        await other.take(1)
-    await other.subscription.stop()
+        await broker.publish([envelope(to=to)])
+        await reader.acknowledge((await reader.take(1))[0])
+    await reader.subscription.stop()

@@ -13,12 +13,14 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
-from messages.transport.addresses import ANSWERS, OUTCOMES, Address
+from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
+from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.consumer import RabbitSubscription
+from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
-from tests.integration.carriers import TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
+from tests.integration.carriers import ASKED, TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
 from tests.servers.management import Management
 from tests.servers.server import Broker as Server
@@ -225,6 +227,9 @@ async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has
         await each.start()
     second, first = await Reader.of(brokers[0], "work", prefetch=2), await Reader.of(brokers[1], "work", prefetch=3)
     await until(lambda: all(each.connected for each in brokers))
+    assert all(await broker.publish([envelope("greeting"), envelope("greeting")]))  # who has just come is full with one
+    for greeting, reader in [((await reader.take(1))[0], reader) for reader in (first, second)]:
+        await reader.acknowledge(greeting)
     assert all(await broker.publish([envelope(f"{number}") for number in range(5)]))
     held, rest = await first.take(3), await second.take(2)
     assert bodies(held) + bodies(rest) == list("01234")
@@ -235,6 +240,16 @@ async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has
     await brokers[1].close()
     assert sorted(bodies(await second.take(2))) == ["5", "6"]
     await brokers[0].close()
+
+
+async def test_of_what_a_client_sends_no_more_is_kept_than_tells_that_it_is_too_large(broker: RabbitBroker) -> None:
+    reader = await Reader.of(broker, "asked")
+    flood, ours = "1\n" * DOCUMENT_BYTES, envelope("x" * 2 * DOCUMENT_BYTES, ASKED)
+    outside = Envelope(Address(REQUESTS, "asked.for"), flood.encode(), MANY_DOCUMENTS, "flood")
+    assert await broker.publish([outside, ours]) == [True, True]
+    cut, whole = await reader.take(2)
+    assert (len(cut.body), cut.content_type) == (DOCUMENT_BYTES + 1, ONE_DOCUMENT)
+    assert whole.body == ours.body
 
 
 async def test_a_client_cannot_pass_a_fresh_message_off_as_one_that_failed(

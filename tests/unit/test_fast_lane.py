@@ -39,10 +39,14 @@ class Line:
         self.told = 0
         self.underlay = SimpleNamespace(number=MINE, is_closed=False)
         self.channel = FastChannel(cast("Any", None), cast("Any", self.underlay), self.lane)
-        self.deliveries = Deliveries(self.channel, self.arrived, self._tell)
+        self.harmless = 0
+        self.deliveries = Deliveries(self.channel, self.arrived, self._tell, self._find_harmless)
 
     def _tell(self) -> None:
         self.told += 1
+
+    def _find_harmless(self) -> None:
+        self.harmless += 1
 
     def receive(self, data: bytes, cuts: list[int] | None = None) -> None:
         start = 0

@@ -15,12 +15,14 @@ from messages.transport.intake import Intake, Taken
 from messages.transport.topology import Binding, Exchange, Queue, Topology
 
 ANSWERS, ORDERS = "answers", "orders"
+DELIVERY_LIMIT = 100
 TOPOLOGY = Topology(
     (Exchange(COMMANDS, "direct"),),
-    tuple(Queue(name, {"x-delivery-limit": 100}) for name in (ANSWERS, ORDERS)),
+    tuple(Queue(name, {"x-delivery-limit": DELIVERY_LIMIT}) for name in (ANSWERS, ORDERS)),
     tuple(Binding(COMMANDS, name, name) for name in (ANSWERS, ORDERS)),
 )
 MANY = 1_000
+POISON = "poison"
 HELD_SECONDS = 0.01
 
 
@@ -178,9 +180,11 @@ async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place)
     place.lose_consumer(1)
     await place.say(ANSWERS, "a3")
     await place.say(ORDERS, "o3")
-    batches = [bodies(await intake.take()) for _ in range(5)]
-    assert batches == [["a1"], ["a2"], ["a3"], ["o1"], ["o2"]]
-    assert bodies(await intake.take()) == ["o3"]
+    batches: list[list[Taken]] = []
+    while len(batches) < 6:
+        batches.append(await asyncio.wait_for(intake.take(), 5))
+        await intake.acknowledge(batches[-1])
+    assert sorted(map(bodies, batches)) == [["a1"], ["a2"], ["a3"], ["o1"], ["o2"], ["o3"]]
 
 
 async def test_nothing_new_is_taken_beside_an_answer_that_is_taken_alone(place: Place) -> None:
@@ -312,6 +316,33 @@ async def test_what_came_before_a_lost_connection_is_not_acknowledged_on_the_nex
     assert await place.acknowledge_and_lose_consumer(batch) == ["a1"]
 
 
+async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place) -> None:
+    intake = await place.open(prefetch=20)
+    await place.say(ORDERS, *map(str, range(10)), POISON, *map(str, range(10, 30)))
+    deaths, handled = 0, set[str]()
+    while len(handled) < 30 or deaths <= DELIVERY_LIMIT:
+        batch = await asyncio.wait_for(intake.take(), 5)
+        if POISON in bodies(batch):
+            deaths += 1
+            place.lose_consumer(1)
+        else:
+            handled |= set(bodies(batch))
+            await intake.acknowledge(batch)
+    assert handled == set(map(str, range(30)))
+
+
+async def test_what_was_handled_is_acknowledged_before_something_that_may_kill_is_taken(place: Place) -> None:
+    intake = await place.open()
+    told = place.watch_acknowledgements()
+    await place.say(ORDERS, "killer")
+    place.lose_consumer(3)
+    await place.say(ANSWERS, "handled")
+    await intake.acknowledge(await intake.take())
+    assert told == []
+    assert bodies(await intake.take()) == ["killer"]
+    assert told == ["handled"]
+
+
 async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
     intake = place.intake = Intake(documents=1, size_bytes=1, undecided_limit=1)
     assert intake.quiet
@@ -372,7 +403,7 @@ async def test_who_stands_by_and_has_lost_what_he_had_does_not_wait_for_ever(pla
     await place.say(ORDERS, "o1")
     with pytest.raises(DatabaseIsDown):
         await intake.take()
-    await until(lambda: intake.standing_by)
+    await until(lambda: all(each._paused for each in place.broker._subscriptions))
     place.lose_consumer(1)
     place.database_is_down = False
     assert bodies(await asyncio.wait_for(intake.take(), 5)) == ["o1"]

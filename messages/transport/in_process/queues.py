@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from messages.transport.addresses import REQUESTS, Address
-from messages.transport.broker import Arrival, Envelope
+from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival, Envelope
 from messages.transport.topology import Queue
 
 DELIVERY_LIMIT = 20
@@ -30,14 +30,16 @@ class Consumer:
     unacknowledged: dict[int, Kept] = field(default_factory=dict)
     last_tag: int = 0
     cancelled: bool = False
+    one_at_a_time: bool = True
 
     @property
     def has_room(self) -> bool:
-        return not self.cancelled and len(self.unacknowledged) < self.prefetch
+        return not self.cancelled and len(self.unacknowledged) < (1 if self.one_at_a_time else self.prefetch)
 
     def take(self, kept: Kept) -> None:
         self.last_tag += 1
         self.unacknowledged[self.last_tag] = kept
+        self.one_at_a_time &= kept.failures > FAILURES_BEFORE_ALONE
         envelope = kept.envelope
         outside = envelope.to.exchange == REQUESTS
         self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, outside))

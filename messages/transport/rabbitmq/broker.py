@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.connection import Link
+from messages.transport.rabbitmq.connection import Link, unasked_cancellation_is_a_failure
 from messages.transport.rabbitmq.consumer import RabbitSubscription
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.publisher import RabbitPublisher
@@ -73,6 +73,7 @@ class RabbitBroker:
 
     async def _channel(self, link: Link, *, confirms: bool) -> FastChannel:
         connection = await link.connection()
-        if self._topology is not None:
-            await declare(connection, self._topology)
-        return await FastChannel.on(connection, confirms=confirms)
+        with unasked_cancellation_is_a_failure():
+            if self._topology is not None:
+                await declare(connection, self._topology)
+            return await FastChannel.on(connection, confirms=confirms)

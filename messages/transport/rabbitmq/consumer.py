@@ -52,6 +52,9 @@ class RabbitSubscription:
         self._lose: Callable[[str], None] = _nothing_to_lose
         self._paused = False
         self._stopped = False
+        self._one_at_a_time = True
+        self._changing = asyncio.Lock()
+        self._widening: asyncio.Task[None] | None = None
         self._keeper = asyncio.create_task(self._keep_consuming(), name=f"consume {queue}")
 
     @property
@@ -60,25 +63,21 @@ class RabbitSubscription:
         return self.served or self._stopped
 
     async def acknowledge(self, last: Arrival) -> None:
+        if self._widening is not None:
+            # Until then RabbitMQ has nothing more to hand out, to a consumer that is about to be another one.
+            await asyncio.wait({self._widening})
         if self._epoch is not None and last.epoch is self._epoch:
             self._epoch.acknowledge(last.tag)
 
     async def pause(self) -> None:
-        if not self._paused:
-            self._paused = True
+        self._paused = True
+        async with self._changing:
             await self._cancel()
 
     async def resume(self) -> None:
-        if not self._paused:
-            return
         self._paused = False
-        if self._epoch is None or self._stopped:
-            return
-        try:
-            with unasked_cancellation_is_a_failure():
-                await self._ask_for_all(self._epoch)
-        except BROKER_FAILURES as error:
-            self._lose(self._link.tell(error))
+        if self._epoch is not None:
+            await self._consume_anew(self._epoch, self._lose)
 
     async def stop(self) -> None:
         self._stopped = True
@@ -102,9 +101,20 @@ class RabbitSubscription:
         """Without waiting for the answer: what still arrives stays unacknowledged."""
         if self._epoch is None:
             return
-        with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+        with suppress(Exception), unasked_cancellation_is_a_failure():
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
+
+    async def _consume_anew(self, deliveries: Deliveries, lose: Callable[[str], None]) -> None:
+        """With another prefetch, say, which counts for consumers to come only."""
+        underlay = deliveries.channel.underlay
+        try:
+            async with self._changing:
+                with unasked_cancellation_is_a_failure():
+                    await underlay.basic_cancel(CONSUMER, nowait=True)
+                    await self._ask_for_arrivals(underlay)
+        except Exception as error:  # noqa: BLE001 - whatever it was, a fresh channel consumes
+            lose(self._link.tell(error))
 
     async def _keep_consuming(self) -> None:
         backoff = patience()
@@ -121,7 +131,7 @@ class RabbitSubscription:
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
         """Yields what will tell why it is over."""
         channel = await self._open_channel()
-        deliveries = Deliveries(channel, self.arrived, self._on_arrival)
+        deliveries = Deliveries(channel, self.arrived, self._on_arrival, self._widen)
         try:
             lost = self._watch(channel.underlay)
             await self._consume(deliveries)
@@ -130,6 +140,10 @@ class RabbitSubscription:
         finally:
             self.served = False
             self._epoch = None
+            self._one_at_a_time = True
+            if self._widening is not None:
+                self._widening.cancel()
+                self._widening = None
             deliveries.stop()
             self.arrived.clear()
             await close_quietly(channel.channel)
@@ -150,16 +164,27 @@ class RabbitSubscription:
 
     async def _consume(self, deliveries: Deliveries) -> None:
         underlay = deliveries.channel.underlay
-        with unasked_cancellation_is_a_failure():
-            await underlay.basic_qos(prefetch_count=self._prefetch, timeout=CALL_SECONDS)
-            self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
-            if not self._paused:
-                await self._ask_for_all(deliveries)
+        async with self._changing:
+            with unasked_cancellation_is_a_failure():
+                self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
+                await self._ask_for_arrivals(underlay)
 
-    async def _ask_for_all(self, deliveries: Deliveries) -> None:
-        await deliveries.channel.underlay.basic_consume(
-            self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
-        )
+    async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:
+        await channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch, timeout=CALL_SECONDS)
+        if not self._paused and not self._stopped:
+            await channel.basic_consume(
+                self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
+            )
+
+    def _widen(self) -> None:
+        """Something harmless has come, so there is no need any more to take one at a time."""
+        self._one_at_a_time = False
+        if self._epoch is not None:
+            self._widening = asyncio.create_task(self._consume_anew(self._epoch, self._lose))
+            self._widening.add_done_callback(self._widened)
+
+    def _widened(self, _: "asyncio.Task[None]") -> None:
+        self._widening = None
 
 
 def _nothing_to_lose(_reason: str) -> None:

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from messages.transport.broker import Arrival
+from messages.transport.broker import FAILURES_BEFORE_ALONE, ONE_DOCUMENT, Arrival
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
     FROM_OUTSIDE,
@@ -14,6 +14,7 @@ from messages.transport.rabbitmq.frames import (
     failures,
     tag_and_bit,
 )
+from messages.transport.strict_json import DOCUMENT_BYTES
 
 CONSUMER = "consumer"
 """A tag is unique in its channel, and each channel has one consumer."""
@@ -22,10 +23,17 @@ CONSUMER = "consumer"
 class Deliveries:
     """Appends what arrives to the buffer of its subscription until it is told to stop. The epoch of those arrivals."""
 
-    def __init__(self, channel: FastChannel, arrived: deque[Arrival], on_arrival: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        channel: FastChannel,
+        arrived: deque[Arrival],
+        on_arrival: Callable[[], None],
+        on_first_harmless: Callable[[], None],
+    ) -> None:
         self.channel = channel
         self._arrived = arrived
         self._on_arrival = on_arrival
+        self._on_first_harmless: Callable[[], None] | None = on_first_harmless
         self._begins = deliver_to(CONSUMER)
         self._tag, self._redelivered, self._from_outside = 0, 0, False
         self._stopped = False
@@ -52,8 +60,17 @@ class Deliveries:
         if not self._stopped:
             # Whatever the headers say, what is not redelivered has not failed: a client can write them too.
             failed = failures(header) if self._redelivered else 0
-            self._arrived.append(Arrival(body, content_type(header), failed, self._tag, self, self._from_outside))
+            self._append(body, content_type(header), failed)
             self._something_arrived = True
+            if self._on_first_harmless is not None and failed <= FAILURES_BEFORE_ALONE:
+                self._on_first_harmless()
+                self._on_first_harmless = None
+
+    def _append(self, body: bytes, kind: str | None, failed: int) -> None:
+        if self._from_outside and len(body) > DOCUMENT_BYTES:
+            # It will be parked as too large. What many clients may send at once, nobody could keep in memory.
+            body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
+        self._arrived.append(Arrival(body, kind, failed, self._tag, self, self._from_outside))
 
     def end_of_read(self) -> None:
         if self._something_arrived:
