@@ -26,6 +26,11 @@ class Row:
     id: int = field(default_factory=lambda: getrandbits(63))
     """Chosen by whoever packs it: among so many numbers two never meet."""
 
+    @property
+    def public(self) -> bool:
+        """For whoever in the world outside may be listening."""
+        return self.to.exchange == OUTCOMES
+
 
 def pack(said: Iterable[Said]) -> list[Row]:
     """Group documents by address, in order, into rows of at most 500 documents and 1 MiB."""
@@ -47,7 +52,7 @@ def _rows(address: Address, documents: Sequence[bytes]) -> Iterable[Row]:
 
 def envelopes(row: Row) -> list[Envelope]:
     """The AMQP messages of a row: one for our own services, one a document for the world outside."""
-    if row.to.exchange == OUTCOMES:
+    if row.public:
         return [_single(row.to, document, mandatory=False) for document in row.body.split(b"\n")]
     if row.documents == 1:
         return [_single(row.to, row.body, mandatory=True)]

@@ -1,7 +1,7 @@
 """Publishes what was committed, while the next batch is being handled, and remembers which rows may be deleted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -12,22 +12,33 @@ from messages.transport.outbox import Row, envelopes
 log = structlog.get_logger(__name__)
 
 TRIES_BEFORE_AN_ERROR = 3
+MOST_PUBLIC_ROWS = 500
+"""On their way at a time. A relay says the others, later."""
 
 
 class Publisher:
-    """Says each row until it is confirmed. What it had not said when it died, a relay says later."""
+    """Says each row until it is confirmed. What it had not said when it died, a relay says later.
+
+    What is public goes by itself: a stranger's queue that does not confirm must not hold up the work.
+    """
 
     def __init__(self, broker: Broker, unconfirmed_rows: int) -> None:
         self._broker = broker
         self._limit = unconfirmed_rows
         self._unconfirmed: dict[int, asyncio.Task[None]] = {}
+        self._public: set[int] = set()
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
 
     @property
     def unconfirmed(self) -> int:
-        """Rows on their way."""
-        return len(self._unconfirmed)
+        """Rows on their way that somebody needs."""
+        return len(self._unconfirmed) - len(self._public)
+
+    @property
+    def unconfirmed_public(self) -> int:
+        """Rows on their way to whoever may be listening."""
+        return len(self._public)
 
     @property
     def some_confirmed(self) -> bool:
@@ -37,13 +48,16 @@ class Publisher:
     def offer(self, rows: Sequence[Row]) -> None:
         """Publish these rows, together and in the background; rows already on their way are left alone."""
         fresh = [row for row in rows if row.id not in self._unconfirmed]
-        if fresh:
-            task = asyncio.create_task(self._publish(fresh))
-            self._unconfirmed.update((row.id, task) for row in fresh)
+        public = [row for row in fresh if row.public][: MOST_PUBLIC_ROWS - len(self._public)]
+        self._public.update(row.id for row in public)
+        for lane in ([row for row in fresh if not row.public], public):
+            if lane:
+                task = asyncio.create_task(self._publish(lane))
+                self._unconfirmed.update((row.id, task) for row in lane)
 
     async def room(self) -> None:
         """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
-        while len(self._unconfirmed) >= self._limit:
+        while self.unconfirmed >= self._limit:
             self._progress.clear()
             await self._progress.wait()
 
@@ -71,9 +85,13 @@ class Publisher:
         try:
             await self._until_confirmed([(row.id, envelope) for row in rows for envelope in envelopes(row)])
         finally:
-            for row in rows:
-                self._unconfirmed.pop(row.id, None)
-            self._progress.set()
+            self._forget(row.id for row in rows)
+
+    def _forget(self, row_ids: Iterable[int]) -> None:
+        for row_id in row_ids:
+            self._unconfirmed.pop(row_id, None)
+            self._public.discard(row_id)
+        self._progress.set()
 
     async def _until_confirmed(self, waiting: list[tuple[int, Envelope]]) -> None:
         backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
@@ -81,7 +99,9 @@ class Publisher:
             results = await self._broker.publish([envelope for _, envelope in waiting])
             before = {row_id for row_id, _ in waiting}
             waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
-            self._confirmed.extend(before - {row_id for row_id, _ in waiting})
+            confirmed = before - {row_id for row_id, _ in waiting}
+            self._confirmed.extend(confirmed)
+            self._forget(confirmed)
             if waiting:
                 _report(waiting, backoff.tries)
                 await asyncio.sleep(backoff.next_seconds())

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from messages.transport import outbox
+from messages.transport import outbox, publisher
 from messages.transport.broker import Envelope
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.document import Reader
@@ -42,18 +42,20 @@ QUICK_RELAY: dict[str, Any] = {
 
 
 class Moody(InProcessBroker):
-    """Confirms nothing while it is `down`, and does not even answer while it is `mute`."""
+    """Confirms nothing while it is `down`, and does not even answer while it is `mute`; neither to what is public while
+    some stranger's queue `sulks`."""
 
     def __init__(self, beside: InProcessBroker) -> None:
         super().__init__(Topology((), (), ()))
         self._exchanges = beside._exchanges
         self.down = False
         self.mute = False
+        self.sulks = False
         self.calls: list[list[Envelope]] = []
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         self.calls.append(list(envelopes))
-        if self.mute:
+        if self.mute or (self.sulks and not all(envelope.mandatory for envelope in envelopes)):
             await asyncio.Event().wait()
         return [False] * len(envelopes) if self.down else await super().publish(envelopes)
 
@@ -109,6 +111,34 @@ async def test_what_fails_at_the_commit_is_never_said(own_station: Station) -> N
     assert await own_station.heard() == ["good"]
 
 
+# -- a queue of somebody else's that takes nothing
+
+
+async def test_a_strangers_queue_that_confirms_nothing_holds_up_nobody(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MOST_PUBLIC_ROWS", 4)
+    moody.sulks = True
+    async with station.running(moody, unconfirmed_rows=2, drain_seconds=0.1):
+        for number in range(10):
+            await station.say(bought(str(number), TELL_ELSEWHERE))
+            await station.until_heard(number + 1)
+        public = [each for call in moody.calls for each in call if not each.mandatory]
+        assert len(public) == 4, "the others are left to a relay"
+        # What the same transactions said to others is confirmed, and gone with the next one.
+        await station.until_count("outbox WHERE exchange <> 'outcomes'", 0)
+    assert len(await station.left_in("elsewhere")) == 10
+
+
+async def test_what_a_strangers_queue_kept_waiting_is_said_by_a_relay(station: Station, moody: Moody) -> None:
+    moody.sulks = True
+    async with station.running(moody, drain_seconds=0.1):
+        await station.say(bought("a"))
+        await station.until_count("outbox", 1)
+    async with station.running(**QUICK_RELAY):
+        await station.until_told(1)
+
+
 # -- a broker that is away
 
 
@@ -147,7 +177,7 @@ async def test_one_queue_that_is_missing_holds_up_nobody_else(station: Station) 
 async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Station, moody: Moody) -> None:
     moody.down = True
     async with station.running(moody, unconfirmed_rows=3, batch_documents=1):
-        await station.say(*(bought(str(number)) for number in range(10)))
+        await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(10)))
         await station.until_heard(3)
         calls = len(moody.calls)
         await until(lambda: _true(len(moody.calls) > calls + 4))
@@ -162,13 +192,13 @@ async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_re
 ) -> None:
     moody.down = True
     async with station.running(moody, unconfirmed_rows=1, drain_seconds=1.0, **QUICK_RELAY) as running:
-        await station.say(bought("a"), bought("b"))
+        await station.say(bought("a", TELL_ELSEWHERE), bought("b", TELL_ELSEWHERE))
         await station.until_heard(2)
         await station.say(bought("c"))
         running.stop.set()
         await asyncio.wait_for(running.task, 3)
     calls = len(moody.calls)
-    assert await station.count("outbox") == 1
+    assert await station.count("outbox") == 2
     async with station.running(**QUICK_RELAY):
         await station.until_told(3)
     assert len(moody.calls) == calls

@@ -27,6 +27,7 @@ class Metrics:
         self.batch_seconds = self._histogram("batch_seconds", "From taking a batch to having it committed.", SECONDS)
         self.batch_documents = self._histogram("batch_documents", "Documents a batch.", DOCUMENTS)
         self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Outbox rows awaiting their confirm.")
+        self.unconfirmed_outcome_rows = self._gauge("outbox_unconfirmed_outcome_rows", "The same, of outcomes.")
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
         self.parked_documents = self._gauge("parked_documents", f"Documents that are parked; at most {MOST_PARKED}.")
         self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")

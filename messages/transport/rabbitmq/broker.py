@@ -38,7 +38,10 @@ class RabbitBroker:
         # An alarm of the broker's stops it from reading a connection that publishes: acks must not be stuck in it.
         self._publishing = Link(url, f"{connection_name}: publishing")
         self._consuming = Link(url, f"{connection_name}: consuming")
-        self._publisher = RabbitPublisher(self._publishing, self._channel_to_publish, publish_timeout_seconds)
+        # A stranger's queue that owes a confirm costs the channel, which shall not be that of commands and answers.
+        self._needed, self._public = (
+            RabbitPublisher(self._publishing, self._channel_to_publish, publish_timeout_seconds) for _ in range(2)
+        )
         self._subscriptions: list[RabbitSubscription] = []
 
     @property
@@ -58,11 +61,17 @@ class RabbitBroker:
         return subscription
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
-        return await self._publisher.publish(envelopes)
+        needed = [each for each in envelopes if each.mandatory]
+        public = [each for each in envelopes if not each.mandatory]
+        if not public or not needed:
+            return await (self._needed if needed else self._public).publish(envelopes)
+        said = await asyncio.gather(self._needed.publish(needed), self._public.publish(public))
+        results = {True: iter(said[0]), False: iter(said[1])}
+        return [next(results[each.mandatory]) for each in envelopes]
 
     async def close(self) -> None:
         await asyncio.gather(*(subscription.close() for subscription in self._subscriptions))
-        await self._publisher.close()
+        await asyncio.gather(self._needed.close(), self._public.close())
         await asyncio.gather(self._publishing.close(), self._consuming.close())
 
     async def _channel_to_publish(self) -> FastChannel:
