@@ -122,7 +122,7 @@ class Intake:
         """
         self._owed |= {taken.arrival.epoch: taken for taken in batch}
         self._owed_arrivals += len(batch)
-        if self._owed_arrivals >= self._owed_limit:
+        if self._owed_arrivals >= self._owed_limit or _alone(batch):
             await self.acknowledge_all()
         elif self._acknowledging is None:
             self._acknowledging = asyncio.create_task(self._acknowledge_later())

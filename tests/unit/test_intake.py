@@ -331,6 +331,15 @@ async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place) -> No
     assert handled == set(map(str, range(30)))
 
 
+async def test_what_was_taken_alone_is_acknowledged_at_once(place: Place) -> None:
+    intake = await place.open()
+    told = place.watch_acknowledgements()
+    await place.say(ORDERS, "o1")
+    place.lose_consumer(3)
+    await intake.acknowledge(await intake.take())
+    assert told == ["o1"]
+
+
 async def test_what_was_handled_is_acknowledged_before_something_that_may_kill_is_taken(place: Place) -> None:
     intake = await place.open()
     told = place.watch_acknowledgements()
