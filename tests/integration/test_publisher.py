@@ -331,7 +331,7 @@ class Desk:
         await self.transactor.handle([read])
 
     async def confirmed(self) -> None:
-        await until(lambda: _true(self.publisher.unconfirmed == 0))
+        await until(lambda: _true(self.publisher.unconfirmed + self.publisher.unconfirmed_public == 0))
 
 
 @pytest.fixture
