@@ -13,6 +13,8 @@ from messages.transport.service import Transaction, Write
 class Agents:
     """One agent an order, the longest idle of its zone first."""
 
+    fulfilled_are_free = True
+
     def wants(self, reserve: ReserveAgent) -> Sequence[Want]:
         return wants_of(reserve)
 

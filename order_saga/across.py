@@ -17,7 +17,7 @@ from order_saga.story import OUTCOME_TOLD
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
            accepted_at, deadline, decided_at, cleaned_at"""
 
-PARKED = "message_id, type, order_id, queue, reason, detail, parked_at"
+PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_outside"
 
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told

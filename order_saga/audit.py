@@ -9,7 +9,6 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.views import Parked
 from messages.transport.command_line.reading import Published
-from messages.transport.parked import FORBIDDEN
 from order_saga import across
 from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service
@@ -95,7 +94,7 @@ async def _census(service: str, reader: Published, patience: Patience, parked: S
 def _is_our_fault(parked: Parked) -> bool:
     """What came from outside and cannot be read, or must not be said, is its sender's; the rest is ours."""
     name = (parked.type or "").partition("/")[0]
-    return parked.reason in OUR_FAULT or (name in _inside_names() and parked.reason != FORBIDDEN)
+    return parked.reason in OUR_FAULT or (name in _inside_names() and not parked.from_outside)
 
 
 def _inside_names() -> frozenset[str]:

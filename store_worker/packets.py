@@ -16,6 +16,7 @@ class Packets:
     """Packets are lent only while they are fresh: a margin before best-before they stay on the shelf."""
 
     best_before_margin_seconds: float
+    fulfilled_are_free: bool = False
 
     def wants(self, reserve: ReservePackets) -> Sequence[Want]:
         return wants_of(reserve)

@@ -97,3 +97,4 @@ class Parked(NamedTuple):
     reason: str
     detail: str
     parked_at: datetime
+    from_outside: bool

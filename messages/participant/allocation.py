@@ -36,7 +36,7 @@ class Pool:
 
 
 class Offer(NamedTuple):
-    """The units an order gets; or why it gets none; or, not `certain`, that one has to wait for a lock to know."""
+    """The units an order gets; or why it gets none; or, not `certain`, that one has to look again to know."""
 
     unit_ids: tuple[str, ...] = ()
     reason: str | None = None

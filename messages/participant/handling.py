@@ -72,7 +72,7 @@ class Batch:
             return
         if decision.reservation is not current:
             self.after[order_id] = decision.reservation
-            self._freed = self._freed or _frees(current, decision.reservation)
+            self._freed = self._freed or self._frees(current, decision.reservation)
         self._report(document, order_id, decision)
 
     def changes(self) -> list[Change]:
@@ -87,6 +87,11 @@ class Batch:
             return Offer(certain=False)  # what was given back before it in this batch is not in the pools
         self.places[reserve.order_id] = wants[0].shelf[0]
         return offered
+
+    def _frees(self, before: Reservation, after: Reservation) -> bool:
+        if after.state is State.FULFILLED:
+            return self.participant.units.fulfilled_are_free
+        return before.state in HOLDING and not after.unit_ids
 
     def _report(self, document: Incoming, order_id: UUID, decision: Decision) -> None:
         if decision.say is not None:
@@ -111,10 +116,6 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
         if after.state is State.FULFILLED and before.state is not State.FULFILLED:
             moves.fulfilled += ((unit_id, after.order_id) for unit_id in after.unit_ids)
     return moves
-
-
-def _frees(before: Reservation, after: Reservation) -> bool:
-    return (before.state in HOLDING and not after.unit_ids) or after.state is State.FULFILLED
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:

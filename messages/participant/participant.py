@@ -32,6 +32,10 @@ class Units(Protocol):
     Its migrations also create the view `unfit (order_id, reason)`: orders that hold a unit which must not be assigned.
     """
 
+    @property
+    def fulfilled_are_free(self) -> bool:
+        """Whoever has delivered can be sent again; what was delivered is gone."""
+
     def wants(self, reserve: Any) -> Sequence[Want]:
         """What a Reserve asks for."""
 

@@ -98,7 +98,7 @@ class Decision(NamedTuple):
     """A line for the order's story; empty where nothing happened that explains anything."""
     alarm: str | None = None
     look_again: bool = False
-    """Undecided: units that may become free were locked elsewhere."""
+    """Undecided: units that may be free were locked elsewhere, or have just been given back."""
 
 
 def ended(reservation: Reservation, state: State, reason: str, clock: datetime, terms: Terms) -> Reservation:

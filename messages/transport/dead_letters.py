@@ -48,7 +48,7 @@ class DeadLetters:
         await subscription.acknowledge(arrival)
 
     def _documents(self, arrival: Arrival) -> list[Malformed]:
-        # By which exchange it came first is no longer known; whoever reads it before the replay decides.
+        # By which exchange it came first, a client could have written itself; whoever replays it has looked at it.
         origin = Origin(self._queue)
         read = (self._reader.read(body, origin) for body in documents_in(arrival.body, arrival.content_type))
         return [_given_up(document) if isinstance(document, Incoming) else document for document in read]

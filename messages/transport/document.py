@@ -15,7 +15,7 @@ from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.parked import FORBIDDEN
 from messages.transport.service import Incoming, Malformed, Said
-from messages.transport.strict_json import Unreadable, parse, refuse_extremes
+from messages.transport.strict_json import DOCUMENT_BYTES, Unreadable, beginning, parse, refuse_extremes, too_large
 
 DASHES = slice(8, 24, 5)
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -49,6 +49,9 @@ class Reader:
         """Never raises: what is wrong with a document is a Malformed, and is parked."""
         fields: Mapping[str, Any] = {}
         try:
+            if origin.from_outside and len(body) > DOCUMENT_BYTES:
+                fields = beginning(body)
+                raise too_large(DOCUMENT_BYTES)
             fields = parse(body)
             kind = self._kind(fields.get("type"))
             _judge_sender(kind, body, fields, origin)

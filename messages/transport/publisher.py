@@ -1,7 +1,7 @@
 """Publishes what was committed, while the next batch is being handled, and remembers which rows may be deleted."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
@@ -12,14 +12,14 @@ from messages.transport.outbox import Row, envelopes
 log = structlog.get_logger(__name__)
 
 TRIES_BEFORE_AN_ERROR = 3
-MOST_PUBLIC_ROWS = 500
-"""On their way at a time. A relay says the others, later."""
+TRIES_IN_PUBLIC = 6
+"""Half a minute. Whoever listens and has not heard an outcome by then asks again; the others hear it each time."""
 
 
 class Publisher:
     """Says each row until it is confirmed. What it had not said when it died, a relay says later.
 
-    What is public goes by itself: a stranger's queue that does not confirm must not hold up the work.
+    What is public goes by itself, and not for ever: a stranger's queue that does not confirm must not hold up the work.
     """
 
     def __init__(self, broker: Broker, unconfirmed_rows: int) -> None:
@@ -27,6 +27,7 @@ class Publisher:
         self._limit = unconfirmed_rows
         self._unconfirmed: dict[int, asyncio.Task[None]] = {}
         self._public: set[int] = set()
+        self._given_up = 0
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
 
@@ -36,11 +37,6 @@ class Publisher:
         return len(self._unconfirmed) - len(self._public)
 
     @property
-    def unconfirmed_public(self) -> int:
-        """Rows on their way to whoever may be listening."""
-        return len(self._public)
-
-    @property
     def some_confirmed(self) -> bool:
         """There are rows to be deleted."""
         return bool(self._confirmed)
@@ -48,10 +44,9 @@ class Publisher:
     def offer(self, rows: Sequence[Row]) -> None:
         """Publish these rows, together and in the background; rows already on their way are left alone."""
         fresh = [row for row in rows if row.id not in self._unconfirmed]
-        public = [row for row in fresh if row.public][: MOST_PUBLIC_ROWS - len(self._public)]
-        self._public.update(row.id for row in public)
-        for lane in ([row for row in fresh if not row.public], public):
-            if lane:
+        self._public.update(row.id for row in fresh if row.public)
+        for public in (False, True):
+            if lane := [row for row in fresh if row.public is public]:
                 task = asyncio.create_task(self._publish(lane))
                 self._unconfirmed.update((row.id, task) for row in lane)
 
@@ -64,6 +59,11 @@ class Publisher:
     def take_confirmed(self) -> list[int]:
         """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""
         taken, self._confirmed = self._confirmed, []
+        return taken
+
+    def take_given_up(self) -> int:
+        """How many public envelopes nobody confirmed, and are not said any more."""
+        taken, self._given_up = self._given_up, 0
         return taken
 
     def give_back(self, ids: Sequence[int]) -> None:
@@ -83,9 +83,20 @@ class Publisher:
 
     async def _publish(self, rows: Sequence[Row]) -> None:
         try:
-            await self._until_confirmed([(row.id, envelope) for row in rows for envelope in envelopes(row)])
+            tries = TRIES_IN_PUBLIC if rows[0].public else None
+            await self._until_confirmed([(row.id, envelope) for row in rows for envelope in envelopes(row)], tries)
         finally:
             self._forget(row.id for row in rows)
+
+    def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:
+        if waiting:
+            log.error("outcomes given up", envelopes=len(waiting), addresses=_addresses(waiting))
+            self._given_up += len(waiting)
+            self._confirm({row_id for row_id, _ in waiting})
+
+    def _confirm(self, row_ids: Collection[int]) -> None:
+        self._confirmed.extend(row_ids)
+        self._forget(row_ids)
 
     def _forget(self, row_ids: Iterable[int]) -> None:
         for row_id in row_ids:
@@ -93,15 +104,17 @@ class Publisher:
             self._public.discard(row_id)
         self._progress.set()
 
-    async def _until_confirmed(self, waiting: list[tuple[int, Envelope]]) -> None:
+    async def _until_confirmed(self, waiting: list[tuple[int, Envelope]], tries: int | None) -> None:
+        """Or until so many `tries` have been in vain while the broker was there; None: for ever."""
         backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
         while waiting:
             results = await self._broker.publish([envelope for _, envelope in waiting])
             before = {row_id for row_id, _ in waiting}
             waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
-            confirmed = before - {row_id for row_id, _ in waiting}
-            self._confirmed.extend(confirmed)
-            self._forget(confirmed)
+            self._confirm(before - {row_id for row_id, _ in waiting})
+            if tries is not None and self._broker.connected and not (tries := tries - 1):
+                self._give_up(waiting)
+                return
             if waiting:
                 _report(waiting, backoff.tries)
                 await asyncio.sleep(backoff.next_seconds())
@@ -109,5 +122,8 @@ class Publisher:
 
 def _report(waiting: list[tuple[int, Envelope]], tries: int) -> None:
     level = log.error if tries >= TRIES_BEFORE_AN_ERROR else log.warning
-    addresses = sorted({f"{envelope.to.exchange}/{envelope.to.key}" for _, envelope in waiting})
-    level("not confirmed, saying it again", envelopes=len(waiting), addresses=addresses, tries=tries + 1)
+    level("not confirmed, saying it again", envelopes=len(waiting), addresses=_addresses(waiting), tries=tries + 1)
+
+
+def _addresses(waiting: Sequence[tuple[int, Envelope]]) -> list[str]:
+    return sorted({f"{envelope.to.exchange}/{envelope.to.key}" for _, envelope in waiting})

@@ -110,7 +110,8 @@ class Handled:
     changes: Sequence[tuple[Any, Any]] = ()
     """Rows before and after, as far as they may be remembered once this is committed."""
     look_again: list[Incoming] = field(default_factory=list)
-    """Refused only because units were locked elsewhere: handled again, waiting, in a transaction of their own."""
+    """Not refused yet, because units were locked elsewhere or given back in this very batch: handled again, waiting,
+    in a transaction of their own."""
     more: bool = False
     """For a job: there was more to do than one batch; run again at once."""
 

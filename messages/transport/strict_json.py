@@ -29,7 +29,7 @@ class Unreadable(Exception):
 def parse(body: bytes) -> Mapping[str, Any]:
     """One JSON object in UTF-8, without duplicate keys, NaN, Infinity or lone surrogates."""
     if len(body) > OWN_DOCUMENT_BYTES:
-        raise _too_large(OWN_DOCUMENT_BYTES)
+        raise too_large(OWN_DOCUMENT_BYTES)
     try:
         parsed = jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True, cache_mode="keys")
     except ValueError as error:
@@ -39,12 +39,25 @@ def parse(body: bytes) -> Mapping[str, Any]:
     return parsed
 
 
+def beginning(body: bytes) -> Mapping[str, Any]:
+    """What can be read of an object that is cut off somewhere: enough, perhaps, to tell whose it is."""
+    try:
+        parsed = jiter.from_json(body, allow_inf_nan=False, cache_mode="keys", partial_mode=True)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
 def refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
     """What the parser lets through and no stranger may send: length, depth, NUL, infinite numbers."""
     if len(body) > DOCUMENT_BYTES:
-        raise _too_large(DOCUMENT_BYTES)
+        raise too_large(DOCUMENT_BYTES)
     if may_be_extreme(body):
         _walk(fields, depth=1)
+
+
+def too_large(allowed_bytes: int) -> Unreadable:
+    return Unreadable("too_large", f"more than the {allowed_bytes} bytes that are allowed")
 
 
 def may_be_extreme(body: bytes) -> bool:
@@ -68,7 +81,3 @@ def _walk(value: object, depth: int) -> None:
             raise Unreadable("too_deep", f"nested deeper than {DEPTH} levels")
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
             _walk(item, depth + 1)
-
-
-def _too_large(allowed_bytes: int) -> Unreadable:
-    return Unreadable("too_large", f"more than the {allowed_bytes} bytes that are allowed")

@@ -83,9 +83,9 @@ async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other
         network = await networks.enter_async_context(Network(cell.databases[service]))
         behind[cell.hire_one(service, name, **{f"{service.upper()}_DATABASE_URL": network.url})] = network
     await cell.start()
-    market = await cell.market(agents=30, milk=30)
+    market = await cell.market(agents=40, milk=40)
     await place_ten(cell, market)
-    first = await who_works(list(behind))
+    first = await who_works(cell, market, list(behind))
     await behind[first].unplug()
     await place_ten(cell, market)
     await first.until_told("consuming paused, until the batch in hand is finished")
@@ -99,7 +99,9 @@ async def place_ten(cell: Cell, market: Market) -> None:
     assert [outcome["type"] for outcome in outcomes] == ["OrderPlaced/1.0"] * 10
 
 
-async def who_works(daemons: list[Daemon]) -> Daemon:
-    """Of those of a kind, of which one has everything until it is full."""
-    (working,) = [daemon for daemon in daemons if await daemon.counted("messages_heard")]
+async def who_works(cell: Cell, market: Market, daemons: list[Daemon]) -> Daemon:
+    """Of those of a kind, of which one has everything until it is full: with one message, if it has just come."""
+    before = [await daemon.counted("messages_heard") for daemon in daemons]
+    await place_ten(cell, market)
+    (working,) = [each for each, had in zip(daemons, before, strict=True) if await each.counted("messages_heard") > had]
     return working

@@ -10,11 +10,13 @@ import aio_pika
 import pytest
 
 from messages.transport.addresses import DEAD_LETTERS
+from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
 from messages.transport.rabbitmq.management import _policy_arguments
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
+from tests.integration.network import Network
 from tests.integration.toy.service import Toy, ToySettings
 from tests.integration.toy.station import Station
 from tests.servers.management import Management
@@ -124,6 +126,15 @@ async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> N
     assert problem.startswith("TOY_DATABASE_URL: permission denied")
 
 
+async def test_a_database_that_says_nothing_is_named_with_what_happened(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "CONNECT_SECONDS", 1.0)
+    async with Network(checked.station.url) as network:
+        network.freeze()
+        assert await checked.problems(database_url=network.url) == ["TOY_DATABASE_URL: TimeoutError"]
+
+
 async def test_each_missing_migration_is_named(own_database: Checked) -> None:
     await own_database.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
     assert await own_database.problems() == [
@@ -133,7 +144,7 @@ async def test_each_missing_migration_is_named(own_database: Checked) -> None:
 
 async def test_an_empty_database_misses_all(own_database: Checked) -> None:
     await own_database.station.rows("DROP TABLE schema_migrations")
-    assert len(await own_database.problems()) == 4
+    assert len(await own_database.problems()) == 5
 
 
 async def test_a_changed_migration_is_named(own_database: Checked) -> None:

@@ -42,22 +42,27 @@ QUICK_RELAY: dict[str, Any] = {
 
 
 class Moody(InProcessBroker):
-    """Confirms nothing while it is `down`, and does not even answer while it is `mute`; neither to what is public while
-    some stranger's queue `sulks`."""
+    """Confirms nothing while it is `down`, nor ever what the key `sulks` gets; does not even answer while `mute`."""
 
     def __init__(self, beside: InProcessBroker) -> None:
         super().__init__(Topology((), (), ()))
         self._exchanges = beside._exchanges
         self.down = False
         self.mute = False
-        self.sulks = False
+        self.sulks = ""
         self.calls: list[list[Envelope]] = []
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         self.calls.append(list(envelopes))
-        if self.mute or (self.sulks and not all(envelope.mandatory for envelope in envelopes)):
+        if self.mute:
             await asyncio.Event().wait()
-        return [False] * len(envelopes) if self.down else await super().publish(envelopes)
+        if self.down or any(envelope.to.key == self.sulks for envelope in envelopes):
+            return [False] * len(envelopes)
+        return await super().publish(envelopes)
+
+    @property
+    def connected(self) -> bool:
+        return not self.down
 
 
 @pytest.fixture
@@ -114,28 +119,41 @@ async def test_what_fails_at_the_commit_is_never_said(own_station: Station) -> N
 # -- a queue of somebody else's that takes nothing
 
 
-async def test_a_strangers_queue_that_confirms_nothing_holds_up_nobody(
-    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "MOST_PUBLIC_ROWS", 4)
-    moody.sulks = True
+async def test_a_strangers_queue_that_confirms_nothing_holds_up_nobody(station: Station, moody: Moody) -> None:
+    moody.sulks = COUNTED.key
     async with station.running(moody, unconfirmed_rows=2, drain_seconds=0.1):
         for number in range(10):
             await station.say(bought(str(number), TELL_ELSEWHERE))
             await station.until_heard(number + 1)
-        public = [each for call in moody.calls for each in call if not each.mandatory]
-        assert len(public) == 4, "the others are left to a relay"
+        await station.publish("bought", b"{")
+        await station.until_told(1)
         # What the same transactions said to others is confirmed, and gone with the next one.
         await station.until_count("outbox WHERE exchange <> 'outcomes'", 0)
+    assert [outcome["type"] for outcome in station.outcomes()] == ["RequestRejected/1.0"]
     assert len(await station.left_in("elsewhere")) == 10
 
 
-async def test_what_a_strangers_queue_kept_waiting_is_said_by_a_relay(station: Station, moody: Moody) -> None:
-    moody.sulks = True
-    async with station.running(moody, drain_seconds=0.1):
+async def test_an_outcome_that_nobody_confirms_is_given_up_in_the_end(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "TRIES_IN_PUBLIC", 3)
+    moody.sulks = COUNTED.key
+    async with station.running(moody) as running:
+        await station.say(bought("a", TELL_ELSEWHERE))
+        await station.until_count("outbox", 0)
+        await running.until_counted("outcomes_given_up", 1)
+    assert [each.to for call in moody.calls for each in call].count(COUNTED) == 3
+
+
+async def test_no_outcome_is_given_up_while_the_broker_is_away(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "TRIES_IN_PUBLIC", 2)
+    moody.down = True
+    async with station.running(moody):
         await station.say(bought("a"))
-        await station.until_count("outbox", 1)
-    async with station.running(**QUICK_RELAY):
+        await until(lambda: _true(len(moody.calls) > 4))
+        moody.down = False
         await station.until_told(1)
 
 
@@ -331,7 +349,7 @@ class Desk:
         await self.transactor.handle([read])
 
     async def confirmed(self) -> None:
-        await until(lambda: _true(self.publisher.unconfirmed + self.publisher.unconfirmed_public == 0))
+        await until(lambda: _true(not self.publisher._unconfirmed))
 
 
 @pytest.fixture

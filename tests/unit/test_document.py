@@ -87,6 +87,23 @@ def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
     ]
 
 
+@pytest.mark.parametrize("room", [0, DOCUMENT_BYTES])
+def test_what_a_client_sends_too_much_of_is_known_by_its_beginning(room: int) -> None:
+    cut = spliced(b'"note":"%s"' % (b"x" * 2 * DOCUMENT_BYTES))[: DOCUMENT_BYTES + 1 + room]
+    read = READER.read(cut, Origin("order_saga.orders", from_outside=True))
+    assert isinstance(read, Malformed)
+    assert (read.reason, read.wire_type) == ("too_large", "OrderRequested/1.0")
+    assert read.order_id == UUID(ORDER_ID)
+    assert str(read.message_id) == json.loads(body())["message_id"]
+    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=True)] * 2)[0] == read
+
+
+def test_what_has_no_beginning_is_too_large_all_the_same() -> None:
+    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=True))
+    assert isinstance(read, Malformed)
+    assert (read.reason, read.wire_type) == ("too_large", None)
+
+
 def test_a_good_document_is_read_with_its_metadata() -> None:
     document = accepted(body(traceparent=TRACE))
     assert isinstance(document.message, OrderRequested)

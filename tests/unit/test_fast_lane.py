@@ -14,7 +14,7 @@ from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from messages.transport.broker import Arrival
+from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival
 from messages.transport.rabbitmq.deliveries import CONSUMER, Deliveries
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import FastLane
@@ -127,6 +127,13 @@ async def test_a_message_arrives_though_the_consent_to_consume_comes_after_it() 
     assert await line.left() == consent
 
 
+async def test_that_something_harmless_has_come_is_told_once() -> None:
+    line = Line()
+    for _ in range(3):
+        line.receive(b"".join(delivery(b"harmless")))
+    assert line.harmless == 1
+
+
 async def test_what_arrives_in_one_read_is_told_once() -> None:
     line = Line()
     line.receive(b"".join(delivery(b"a") + delivery(b"b") + delivery(b"")))
@@ -143,6 +150,7 @@ async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(rede
     line.receive(marshal(deliver, MINE) + marshal(headers, MINE))
     (arrival,) = line.arrived
     assert (arrival.failures, arrival.tag, arrival.content_type) == (failed, 9, None)
+    assert line.harmless == (failed <= FAILURES_BEFORE_ALONE)
     assert arrival.epoch is line.deliveries
 
 

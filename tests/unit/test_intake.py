@@ -316,9 +316,11 @@ async def test_what_came_before_a_lost_connection_is_not_acknowledged_on_the_nex
     assert await place.acknowledge_and_lose_consumer(batch) == ["a1"]
 
 
-async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place) -> None:
+@pytest.mark.parametrize(("killing", "other"), [(ANSWERS, ORDERS), (ORDERS, ANSWERS)])
+async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place, killing: str, other: str) -> None:
     intake = await place.open(prefetch=20)
-    await place.say(ORDERS, *map(str, range(10)), POISON, *map(str, range(10, 30)))
+    await place.say(other, "29")
+    await place.say(killing, *map(str, range(10)), POISON, *map(str, range(10, 29)))
     deaths, handled = 0, set[str]()
     while len(handled) < 30 or deaths <= DELIVERY_LIMIT:
         batch = await asyncio.wait_for(intake.take(), 5)

@@ -135,6 +135,7 @@ def _fields(row: Parked) -> dict[str, Any]:
         "type": row.type,
         "order_id": str(row.order_id) if row.order_id else None,
         "queue": row.queue,
+        "from_outside": row.from_outside,
         "reason": row.reason,
         "detail": row.detail,
         "times": row.times,

@@ -180,7 +180,7 @@ class Process:
         while True:
             self._health.beat()
             self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
-            self.metrics.unconfirmed_outcome_rows.set(self._publisher.unconfirmed_public)
+            self.metrics.given_up.inc(self._publisher.take_given_up())
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
             self.metrics.connected.labels("broker").set(self._broker.connected)
             self.metrics.standing_by.set(self._intake.standing_by)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.confirms import REFUSED, ConfirmingChannel, Failure
+from messages.transport.rabbitmq.confirms import ConfirmingChannel, Failure
 from messages.transport.rabbitmq.connection import Link, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
@@ -38,7 +38,7 @@ class RabbitPublisher:
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
         _report(failures)
-        return list(map(_is_said, failures, envelopes))
+        return [failure is None for failure in failures]
 
     async def close(self) -> None:
         """Stop waiting for channels that were dropped; the connection is closed next."""
@@ -59,11 +59,6 @@ class RabbitPublisher:
         dropping = asyncio.create_task(close_quietly(channel.channel))
         self._dropping.add(dropping)
         dropping.add_done_callback(self._dropping.discard)
-
-
-def _is_said(failure: Failure, envelope: Envelope) -> bool:
-    """Of many queues one that refuses is enough for a refusal. Where none is needed, all others have it."""
-    return failure is None or (failure == REFUSED and not envelope.mandatory)
 
 
 def _report(failures: Sequence[Failure]) -> None:
