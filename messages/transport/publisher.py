@@ -88,6 +88,21 @@ class Publisher:
         finally:
             self._forget(row.id for row in rows)
 
+    async def _until_confirmed(self, waiting: list[tuple[int, Envelope]], tries: int | None) -> None:
+        """Or until so many `tries` have been in vain while the broker was there; None: for ever."""
+        backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
+        while waiting:
+            results = await self._broker.publish([envelope for _, envelope in waiting])
+            before = {row_id for row_id, _ in waiting}
+            waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
+            self._confirm(before - {row_id for row_id, _ in waiting})
+            if tries is not None and self._broker.connected and not (tries := tries - 1):
+                self._give_up(waiting)
+                return
+            if waiting:
+                _report(waiting, backoff.tries)
+                await asyncio.sleep(backoff.next_seconds())
+
     def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:
         if waiting:
             log.error("outcomes given up", envelopes=len(waiting), addresses=_addresses(waiting))
@@ -103,21 +118,6 @@ class Publisher:
             self._unconfirmed.pop(row_id, None)
             self._public.discard(row_id)
         self._progress.set()
-
-    async def _until_confirmed(self, waiting: list[tuple[int, Envelope]], tries: int | None) -> None:
-        """Or until so many `tries` have been in vain while the broker was there; None: for ever."""
-        backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
-        while waiting:
-            results = await self._broker.publish([envelope for _, envelope in waiting])
-            before = {row_id for row_id, _ in waiting}
-            waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
-            self._confirm(before - {row_id for row_id, _ in waiting})
-            if tries is not None and self._broker.connected and not (tries := tries - 1):
-                self._give_up(waiting)
-                return
-            if waiting:
-                _report(waiting, backoff.tries)
-                await asyncio.sleep(backoff.next_seconds())
 
 
 def _report(waiting: list[tuple[int, Envelope]], tries: int) -> None:
