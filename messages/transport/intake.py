@@ -11,7 +11,6 @@ from messages.transport.standby import Standby
 
 FULL_HOUSE_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02
-EVEN = 0.5
 MOST_OWED = 50
 """Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker."""
 
@@ -99,7 +98,7 @@ class Intake:
         # acknowledgement would cover it.
         if intake.arrived:
             await self._count_room()
-        if _may_kill(first) and _may_kill(intake) and random.random() < EVEN:  # noqa: S311  a coin
+        if _may_kill(first) and _may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
             first, intake = intake, first
         taken = self._take(first, self.documents, self._size_bytes)
         if not _alone(taken):
@@ -194,4 +193,5 @@ def _may_kill(subscription: Subscription) -> bool:
 
 
 def _alone(taken: Sequence[Taken]) -> bool:
-    return any(each.alone for each in taken)
+    """Nothing is ever taken beside what has to be alone."""
+    return len(taken) == 1 and taken[0].alone
