@@ -6,14 +6,13 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messages.transport.settings import Seconds
+from messages.transport.settings import TEN_YEARS_SECONDS, Seconds
 from messages.transport.settings import Settings as TransportSettings
 from order_saga.state import Terms
 
 LEASE_MARGIN_SECONDS = 5.0
 """What a lease must outlive the budget by: clock skew, and an Assign that waits for a lock."""
 DAY_SECONDS = 86_400.0
-TEN_YEARS_SECONDS = 3_650 * DAY_SECONDS
 
 
 class Settings(TransportSettings):

@@ -6,9 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from messages.participant.reservation import Terms
-from messages.transport.settings import Seconds, Settings
-
-TEN_YEARS_SECONDS = 315_360_000.0
+from messages.transport.settings import TEN_YEARS_SECONDS, Seconds, Settings
 
 
 class ParticipantSettings(Settings):

@@ -31,6 +31,7 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+TEN_YEARS_SECONDS = 315_360_000.0
 PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres"))]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_url("amqp", "amqps"))]
 HttpUrl = Annotated[SecretStr, AfterValidator(_url("http", "https"))]

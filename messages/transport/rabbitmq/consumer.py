@@ -183,8 +183,9 @@ class RabbitSubscription:
             self._widening = asyncio.create_task(self._consume_anew(self._epoch, self._lose))
             self._widening.add_done_callback(self._widened)
 
-    def _widened(self, _: "asyncio.Task[None]") -> None:
-        self._widening = None
+    def _widened(self, task: "asyncio.Task[None]") -> None:
+        if self._widening is task:  # not that of a channel which has taken this one's place
+            self._widening = None
 
 
 def _nothing_to_lose(_reason: str) -> None:
