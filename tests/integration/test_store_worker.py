@@ -232,6 +232,17 @@ async def test_what_is_given_back_can_be_had_by_who_asks_for_it_in_the_same_batc
     assert store.looked_again == 3
 
 
+async def test_what_has_been_delivered_is_not_looked_for_again(store: Worker, order: UUID) -> None:
+    late = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
+
+    answers = await store.hear(DeliveryCompleted(order_id=order), reserve(late, milk=1))
+
+    assert answers == [refused(late, "out_of_stock")]
+    assert store.looked_again == 0
+
+
 async def test_who_asks_before_it_is_given_back_is_refused(store: Worker, order: UUID) -> None:
     early = uuid4()
     await store.hear(stock("milk", "M-1"))
