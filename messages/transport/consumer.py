@@ -10,10 +10,10 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.document import Origin, Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
-from messages.transport.intake import Intake, Taken
-from messages.transport.pacing import Pace
+from messages.transport.intake import Intake
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.service import Care, Gathering, Incoming, Malformed
+from messages.transport.taken import Taken, alone
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -50,7 +50,6 @@ class Consumer:
         self._intake = intake
         self._transactor = transactor
         self._gathering = gathering
-        self._pace = Pace()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -69,14 +68,11 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
-                if wait := self._pace.wait_seconds():
-                    await asyncio.sleep(wait)
                 await self._transactor.publisher.room()
                 if self._stopping.is_set():
                     return
                 batch = await self._intake.take()
                 if batch:
-                    self._pace.begin(sum(taken.documents for taken in batch))
                     await self._handle(batch)
                 backoff.reset()
             except Draining:
@@ -89,7 +85,7 @@ class Consumer:
     async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()
         parts = list(self._hear(batch))
-        if self._gathering is not None and len(parts) == 1 and parts[0].documents <= GATHERED:
+        if self._gathering is not None and not alone(batch) and len(parts) == 1 and parts[0].documents <= GATHERED:
             await self._gather(self._gathering, batch, parts[0])
         for heard in parts:
             await self._settle(heard)

@@ -3,33 +3,16 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Arrival, Broker, Subscription
-from messages.transport.pacing import set_within
+from messages.transport.broker import Broker, Subscription
+from messages.transport.pacing import Pace, set_within
 from messages.transport.standby import Standby
+from messages.transport.taken import Taken, alone, may_kill, take
 
 FULL_HOUSE_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02
 MOST_OWED = 50
 """Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """An arrival and the subscription that acknowledges it."""
-
-    subscription: Subscription
-    arrival: Arrival
-
-    @property
-    def documents(self) -> int:
-        return self.arrival.body.count(b"\n") + 1 if self.arrival.content_type == MANY_DOCUMENTS else 1
-
-    @property
-    def alone(self) -> bool:
-        """It has killed its consumer more than twice, perhaps: nothing else shall go down with it."""
-        return self.arrival.failures > FAILURES_BEFORE_ALONE
 
 
 class Intake:
@@ -42,11 +25,13 @@ class Intake:
         size_bytes: int,
         undecided_limit: int,
         undecided: Callable[[], Awaitable[int]] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.documents = documents
         self._size_bytes = size_bytes
         self._limit = undecided_limit
         self._undecided = undecided
+        self._pace = pace
         self._room = 0
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
@@ -87,23 +72,20 @@ class Intake:
     async def take(self) -> list[Taken]:
         """What has arrived, in order, within the caps. Waits until something has; may return nothing when woken."""
         first, intake = self._subscriptions
-        if self.quiet and not intake.arrived:
-            self._arrived.clear()
-            await self._standby.progress()
-            await self._arrived.wait()
-            if self.quiet and not intake.arrived:
-                return []
+        if not await self._something_to_do():
+            return []
         self._standby.expect_progress()
+        begins = bool(intake.arrived) and not self._wait_seconds()
         # Counted before anything is taken: what has left the buffer has to be handled, or else a later
         # acknowledgement would cover it.
-        if intake.arrived:
+        if begins:
             await self._count_room()
-        if _may_kill(first) and _may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
+        if may_kill(first) and may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
             first, intake = intake, first
-        taken = self._take(first, self.documents, self._size_bytes)
-        if not _alone(taken):
+        taken = take(first, self.documents, self._size_bytes)
+        if begins and not alone(taken):
             taken += self._take_new(intake, taken)
-        if _alone(taken):
+        if alone(taken):
             await self.acknowledge_all()  # what was handled before it shall not come again with it
         if intake.arrived and not taken:
             await self._standby.progress()
@@ -116,7 +98,7 @@ class Intake:
             await self._arrival(seconds)
         documents = self.documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
-        return self._take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
+        return take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch soon, together with those that follow: the last of each channel, and with it all before.
@@ -125,7 +107,7 @@ class Intake:
         """
         self._owed |= {taken.arrival.epoch: taken for taken in batch}
         self._owed_arrivals += len(batch)
-        if self._owed_arrivals >= self._owed_limit or _alone(batch):
+        if self._owed_arrivals >= self._owed_limit or alone(batch):
             await self.acknowledge_all()
         elif self._acknowledging is None:
             self._acknowledging = asyncio.create_task(self._acknowledge_later())
@@ -145,6 +127,26 @@ class Intake:
         self._acknowledging = None
         await self.acknowledge_all()
 
+    async def _something_to_do(self) -> bool:
+        """Wait for it. False: it is not to be begun yet after all, or there is nothing."""
+        intake = self._subscriptions[1]
+        if not self.quiet:
+            return True
+        wait_seconds = self._wait_seconds()
+        if intake.arrived and not wait_seconds:
+            return True
+        await self._standby.progress()
+        if intake.arrived:
+            await self._arrival(wait_seconds)
+        else:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return not self.quiet or (bool(intake.arrived) and not self._wait_seconds())
+
+    def _wait_seconds(self) -> float:
+        """Until new work may begin."""
+        return self._pace.wait_seconds() if self._pace is not None else 0.0
+
     async def _count_room(self) -> None:
         if self._undecided is not None and self._room <= 0:
             self._room = self._limit - await self._undecided()
@@ -154,29 +156,12 @@ class Intake:
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
         if self._undecided is not None:
             documents = min(documents, self._room)
-        new = self._take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
-        self._room -= sum(each.documents for each in new)
+        new = take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
+        begun = sum(each.documents for each in new)
+        self._room -= begun
+        if begun and self._pace is not None:
+            self._pace.begin(begun)
         return new
-
-    def _take(
-        self, subscription: Subscription, documents: int, size_bytes: int, *, may_be_more: bool = True
-    ) -> list[Taken]:
-        """From the left, up to the caps; `may_be_more`: the first one even if it alone exceeds them."""
-        batch: list[Taken] = []
-        while subscription.arrived:
-            taken = Taken(subscription, subscription.arrived[0])
-            documents -= taken.documents
-            size_bytes -= len(taken.arrival.body)
-            fits = documents >= 0 and size_bytes >= 0
-            if not fits and (batch or not may_be_more):
-                break
-            if taken.alone and (batch or not may_be_more):
-                break
-            batch.append(taken)
-            subscription.arrived.popleft()
-            if taken.alone:
-                break
-        return batch
 
     async def _full_house(self) -> None:
         """Too many orders are undecided: wait for an answer, and look again soon in any case."""
@@ -185,13 +170,3 @@ class Intake:
     async def _arrival(self, seconds: float) -> None:
         """Wait until something arrives, but not for longer."""
         await set_within(self._arrived, seconds)
-
-
-def _may_kill(subscription: Subscription) -> bool:
-    """Of two such heads either may come first, or the one that does no harm would die with the one that does."""
-    return bool(subscription.arrived) and Taken(subscription, subscription.arrived[0]).alone
-
-
-def _alone(taken: Sequence[Taken]) -> bool:
-    """Nothing is ever taken beside what has to be alone."""
-    return len(taken) == 1 and taken[0].alone

@@ -1,13 +1,14 @@
-"""Under load, fewer and larger batches: to process, database and broker, each costs as much as dozens of documents."""
+"""How far apart new work is begun. What begins together stays together, so nobody after it has to wait for more."""
 
 import asyncio
 import math
 import time
 from collections.abc import Callable
 
-APART_SECONDS = 0.01
-"""From one batch to the next, under load."""
-WORTH_DOCUMENTS = 6.0
+SECONDS_PER_RATE = 35e-6
+"""From one beginning to the next, for each document a second that comes: the more comes, the more is taken together."""
+LONGEST_SECONDS = 0.08
+WORTH_DOCUMENTS = 2.0
 """What is to be expected in that time, or else nobody waits for it."""
 REMEMBERED_SECONDS = 0.2
 """How far back it is looked to tell how much comes."""
@@ -25,9 +26,10 @@ async def set_within(event: asyncio.Event, seconds: float) -> None:
 
 
 class Pace:
-    """Knows how much comes, and so whether the next batch had better wait a moment.
+    """Knows how much new work comes, and so whether the next had better wait a moment.
 
-    A batch that took longer than that is followed by the next one at once: an overload is not slowed down.
+    Each batch costs process, database and broker as much as dozens of documents do. What was handled for longer than
+    that is followed by the next at once: an overload is not slowed down.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,13 +38,15 @@ class Pace:
         self._documents_per_second = 0.0
 
     def begin(self, documents: int) -> None:
-        """A batch of so many begins now."""
+        """So many begin now."""
         now = self._clock()
         forgotten = math.exp((self._began_at - now) / REMEMBERED_SECONDS)
         self._documents_per_second = self._documents_per_second * forgotten + documents / REMEMBERED_SECONDS
         self._began_at = now
 
     def wait_seconds(self) -> float:
-        """Until the next one should begin."""
-        expected = self._documents_per_second * APART_SECONDS
-        return max(0.0, self._began_at + APART_SECONDS - self._clock()) if expected >= WORTH_DOCUMENTS else 0.0
+        """Until the next should begin."""
+        apart_seconds = min(LONGEST_SECONDS, self._documents_per_second * SECONDS_PER_RATE)
+        if self._documents_per_second * apart_seconds < WORTH_DOCUMENTS:
+            return 0.0
+        return max(0.0, self._began_at + apart_seconds - self._clock())

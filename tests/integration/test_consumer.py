@@ -188,14 +188,19 @@ async def _at_least(station: Station, number: int) -> bool:
     return await station.count("heard") >= number
 
 
-async def test_what_comes_for_the_fourth_time_is_handled_alone(station: Station) -> None:
-    await station.say(*numbered(3))
+async def _lose_three_times(station: Station, queue: str) -> None:
+    """Whatever is in the queue is given to somebody who does not live to handle it."""
     loser = station.client.beside()
     await loser.start()
-    await loser.subscribe("toy.bought", 100, lambda: None)
+    await loser.subscribe(queue, 100, lambda: None)
     for _ in range(2):
         loser.break_connection()
     await loser.close()
+
+
+async def test_what_comes_for_the_fourth_time_is_handled_alone(station: Station) -> None:
+    await station.say(*numbered(3))
+    await _lose_three_times(station, "toy.bought")
     await station.say(bought("new"))
     async with station.running():
         await station.until_heard(4)
@@ -456,6 +461,16 @@ async def test_what_belongs_together_is_waited_for_no_longer_than_a_moment(stati
     async with station.running():
         await station.say(paid("one"))
         await station.until_heard(1)
+
+
+async def test_what_has_to_be_alone_is_not_joined_by_what_belongs_to_it(station: Station) -> None:
+    await station.say(paid("one"))
+    await _lose_three_times(station, "toy.paid")
+    await station.say(paid("other"))
+    station.toy.gathering = Pairs()
+    async with station.running():
+        await station.until_heard(2)
+    assert await station.batches() == [["one"], ["other"]]
 
 
 async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:

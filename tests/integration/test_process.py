@@ -253,16 +253,25 @@ async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
     assert len(await station.left_in("toy.bought")) == 1
 
 
-async def test_a_process_that_lets_its_batches_wait_stops_all_the_same(
+async def test_a_process_that_lets_new_work_wait_stops_all_the_same(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pacing, "APART_SECONDS", 0.5)
+    monkeypatch.setattr(pacing, "LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(pacing, "SECONDS_PER_RATE", 60.0)
+
+    async def none(_tx: Transaction) -> int:
+        return 0
+
+    station.toy.undecided = none
     async with station.running(drain_seconds=30.0) as running:
         await running.ready()
         await station.say_together(*(bought(str(number)) for number in range(200)))
         await station.until_heard(200)
+        await station.say(bought("too soon"))
         running.stop.set()
         await asyncio.wait_for(running.task, 5)
+    assert len(await station.heard()) == 200
+    assert len(await station.left_in("toy.bought")) == 1
 
 
 async def test_a_cancelled_process_drains_too(station: Station) -> None:

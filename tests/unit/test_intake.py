@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from messages.transport import intake as intake_module
-from messages.transport import standby
+from messages.transport import pacing, standby
 from messages.transport.addresses import COMMANDS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.intake import Intake, Taken
+from messages.transport.intake import Intake
+from messages.transport.pacing import LONGEST_SECONDS, Pace
+from messages.transport.taken import Taken
 from messages.transport.topology import Binding, Exchange, Queue, Topology
 
 ANSWERS, ORDERS = "answers", "orders"
@@ -40,13 +42,20 @@ class Place:
     intake: Intake = field(init=False)
 
     async def open(
-        self, *, documents: int = MANY, size_bytes: int = MANY, limit: int | None = None, prefetch: int = MANY
+        self,
+        *,
+        documents: int = MANY,
+        size_bytes: int = MANY,
+        limit: int | None = None,
+        prefetch: int = MANY,
+        pace: Pace | None = None,
     ) -> Intake:
         self.intake = Intake(
             documents=documents,
             size_bytes=size_bytes,
             undecided_limit=limit or 0,
             undecided=None if limit is None else self._count,
+            pace=pace,
         )
         await self.broker.start()
         await self.intake.subscribe(self.broker, (ANSWERS, prefetch), (ORDERS, prefetch))
@@ -207,6 +216,51 @@ async def test_new_work_waits_while_too_many_orders_are_undecided_and_answers_do
     assert bodies(await asyncio.wait_for(taking, 5) or await intake.take()) == ["a1"]
     place.undecided = 9
     assert bodies(await intake.take()) == ["o1"]
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_new_work_waits_for_its_time_and_answers_do_not(place: Place) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.begin(MANY)
+    intake = await place.open(pace=pace)
+    await place.say(ORDERS, "o1")
+    assert await intake.take() == []
+    await place.say(ANSWERS, "a1")
+    assert bodies(await intake.take()) == ["a1"]
+    clock.now += LONGEST_SECONDS
+    assert bodies(await intake.take()) == ["o1"]
+
+
+async def test_what_has_begun_is_what_the_next_waits_for(place: Place) -> None:
+    clock = Clock()
+    intake = await place.open(pace=Pace(clock), size_bytes=1_000_000)
+    await place.say(ANSWERS, *(f"a{number}" for number in range(400)))
+    assert len(await intake.take()) == 400
+    await place.say(ORDERS, *(f"o{number}" for number in range(400)))
+    assert len(await intake.take()) == 400
+    await place.say(ORDERS, "next")
+    assert await intake.take() == []
+    clock.now += LONGEST_SECONDS
+    assert bodies(await intake.take()) == ["next"]
+
+
+async def test_who_waits_until_new_work_may_begin_can_be_woken(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "LONGEST_SECONDS", 60.0)
+    pace = Pace()
+    pace.begin(1_000_000)
+    intake = await place.open(pace=pace)
+    await place.say(ORDERS, "o1")
+    taking = asyncio.create_task(intake.take())
+    await asyncio.sleep(0)
+    intake.wake()
+    assert await asyncio.wait_for(taking, 5) == []
 
 
 async def test_only_as_much_new_work_is_taken_as_there_is_room_for(place: Place) -> None:

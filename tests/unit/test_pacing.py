@@ -1,8 +1,8 @@
-"""When a batch had better wait a moment for more, and when it must not."""
+"""When new work had better wait a moment for more, and when it must not."""
 
 import pytest
 
-from messages.transport.pacing import APART_SECONDS, Pace
+from messages.transport.pacing import LONGEST_SECONDS, SECONDS_PER_RATE, Pace
 
 
 class Clock:
@@ -35,29 +35,38 @@ def test_the_first_batch_waits_for_nobody(pace: Pace) -> None:
 
 
 def test_where_little_comes_nobody_waits(pace: Pace, clock: Clock) -> None:
-    hear(pace, clock, documents=2, every_seconds=0.008, for_seconds=2.0)
+    hear(pace, clock, documents=1, every_seconds=0.01, for_seconds=2.0)
     assert pace.wait_seconds() == 0.0
 
 
-def test_under_load_the_next_batch_waits_for_the_rest_of_the_time(pace: Pace, clock: Clock) -> None:
-    hear(pace, clock, documents=5, every_seconds=0.004, for_seconds=2.0)
+@pytest.mark.parametrize("documents_per_second", [500, 1_000, 2_000])
+def test_under_load_the_next_waits_the_longer_the_more_comes(
+    pace: Pace, clock: Clock, documents_per_second: int
+) -> None:
+    hear(pace, clock, documents=documents_per_second // 100, every_seconds=0.01, for_seconds=2.0)
     clock.now += 0.002
-    assert pace.wait_seconds() == pytest.approx(APART_SECONDS - 0.002)
+    apart_seconds = documents_per_second * SECONDS_PER_RATE
+    assert pace.wait_seconds() == pytest.approx(apart_seconds - 0.002, rel=0.1)
+
+
+def test_nobody_waits_for_longer_than_that(pace: Pace, clock: Clock) -> None:
+    hear(pace, clock, documents=500, every_seconds=0.05, for_seconds=2.0)
+    assert pace.wait_seconds() == pytest.approx(LONGEST_SECONDS)
 
 
 def test_after_a_batch_that_took_long_the_next_one_begins_at_once(pace: Pace, clock: Clock) -> None:
-    hear(pace, clock, documents=200, every_seconds=0.05, for_seconds=2.0)
-    clock.now += 0.05
+    hear(pace, clock, documents=200, every_seconds=0.1, for_seconds=2.0)
+    clock.now += 0.1
     assert pace.wait_seconds() == 0.0
 
 
 def test_a_load_that_is_over_is_forgotten(pace: Pace, clock: Clock) -> None:
     hear(pace, clock, documents=5, every_seconds=0.004, for_seconds=2.0)
-    clock.now += 1.0
+    clock.now += 1.5
     pace.begin(1)
     assert pace.wait_seconds() == 0.0
 
 
 def test_one_large_batch_is_a_load(pace: Pace) -> None:
     pace.begin(500)
-    assert pace.wait_seconds() == pytest.approx(APART_SECONDS)
+    assert pace.wait_seconds() == pytest.approx(LONGEST_SECONDS)

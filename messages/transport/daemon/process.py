@@ -17,6 +17,7 @@ from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
 from messages.transport.intake import Intake
 from messages.transport.migrating import pending
+from messages.transport.pacing import Pace
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
@@ -53,6 +54,8 @@ class Process:
             size_bytes=settings.batch_bytes,
             undecided_limit=settings.undecided_limit,
             undecided=self._count_undecided if service.undecided else None,
+            # Who begins the orders sets the pace: what begins together comes to all others together.
+            pace=Pace() if service.undecided else None,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
