@@ -111,6 +111,28 @@ async def test_a_job_in_no_hurry_rests_between_its_batches_for_longer_than_they_
     assert time.monotonic() - began > 3 * 0.1 * jobs.REST
 
 
+async def test_a_job_in_no_hurry_rests_for_longer_while_answers_wait_but_not_for_ever(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "REST", 1.0)
+    monkeypatch.setattr(jobs, "LONGEST_REST", 20.0)
+
+    async def more(tx: Transaction) -> Handled:
+        await tx.execute("SELECT pg_sleep(0.1)")
+        return Handled(more=workshop.runs["lazy"] < 2)
+
+    station.toy.jobs = [workshop.job("lazy", more, every=3_600, in_no_hurry=True)]
+    station.toy.gate.clear()
+    await station.say(paid("in hand"))
+    async with station.running():
+        await station.toy.entered.wait()
+        await station.say(paid("waiting"))
+        await workshop.until_run(station, "lazy", 1)
+        began = time.monotonic()
+        await workshop.until_run(station, "lazy", 2)
+    assert time.monotonic() - began > 0.1 * jobs.LONGEST_REST
+
+
 async def test_a_job_is_run_soon_after_the_start_however_rare_it_is(station: Station, workshop: Workshop) -> None:
     station.toy.jobs = [workshop.job("daily", every=86_400)]
     async with station.running():

@@ -23,6 +23,8 @@ QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
 REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
+LONGEST_REST = 49.0
+"""For so many times as long he rests at most, if orders wait for the same processors and disk all the while."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
@@ -115,12 +117,19 @@ class Jobs:
                 more = (await self._work(job)).more
                 self._succeeded(job)
                 if more and job.in_no_hurry:
-                    await asyncio.sleep(REST * (time.monotonic() - began))
+                    await self._rest(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._failed(job, error)
         finally:
             self._plan([job])
             self._woken.set()
+
+    async def _rest(self, seconds_worked: float) -> None:
+        """As long as is proper in any case, and then until nothing waits: a backlog is worked off in the gaps."""
+        await asyncio.sleep(REST * seconds_worked)
+        until = time.monotonic() + (LONGEST_REST - REST) * seconds_worked
+        while not self._is_quiet() and not self._stopping and time.monotonic() < until:  # noqa: ASYNC110  a buffer tells nobody
+            await asyncio.sleep(NOT_QUIET_SECONDS)
 
     async def _work(self, job: Job) -> Handled:
         await self._transactor.publisher.room()
