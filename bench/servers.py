@@ -22,8 +22,8 @@ POSTGRES_SETTINGS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
 }
-# Schedulers that spin while they wait take CPU from everybody else on a small machine; RabbitMQ's own advice.
-ERLANG_FLAGS = "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+# One scheduler. More of them, or one that never spins while it waits, cost more CPU an order here, not less.
+ERLANG_FLAGS = "+S 1:1"
 
 
 @dataclass(frozen=True, slots=True)
