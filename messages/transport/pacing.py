@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 
-SECONDS_PER_RATE = 35e-6
+SECONDS_PER_RATE = 30e-6
 """From one beginning to the next, for each document a second that comes: the more comes, the more is taken together."""
 LONGEST_SECONDS = 0.08
 WORTH_DOCUMENTS = 2.0
