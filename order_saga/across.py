@@ -18,6 +18,10 @@ ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines:
            accepted_at, deadline, decided_at, cleaned_at"""
 
 PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_outside"
+OUR_FAULT = """(
+    reason = ANY ($1::text[]) OR (split_part(coalesce(type, ''), '/', 1) = ANY ($2::text[]) AND NOT from_outside)
+)"""
+"""The reasons that are ours, and the names of what only our own services say: a client that says so is to blame."""
 
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told
@@ -100,10 +104,17 @@ async def stock(reader: Published) -> list[tuple[Received, int]]:
     return [(Received(*row[:4]), row[4]) for row in rows]
 
 
-async def parked(reader: Published, limit: int) -> list[Parked]:
-    """The oldest first."""
-    rows = await reader.rows(f"SELECT {PARKED} FROM published.parked ORDER BY parked_at LIMIT $1", limit)  # noqa: S608
-    return [Parked(**row) for row in rows]
+async def parked_by_us(reader: Published, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
+    """What is parked for these reasons, or is of our own with one of these names; the oldest first."""
+    query = f"SELECT {PARKED} FROM published.parked WHERE {OUR_FAULT} ORDER BY parked_at LIMIT $3"  # noqa: S608
+    return [Parked(**row) for row in await reader.rows(query, reasons, names, most)]
+
+
+async def parked_by_others(reader: Published, reasons: Sequence[str], names: Sequence[str]) -> int:
+    """How many documents are parked that `parked_by_us` leaves out."""
+    query = f"SELECT count(*) FROM published.parked WHERE NOT {OUR_FAULT}"  # noqa: S608
+    number: int = await reader.value(query, reasons, names)
+    return number
 
 
 async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:

@@ -9,7 +9,6 @@ from uuid import UUID
 import pytest
 
 from messages.contracts.views import Holding, Order, Parked, Received, Unit
-from order_saga.audit import _is_our_fault
 from order_saga.audit_rules import check
 from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
 
@@ -404,22 +403,3 @@ def test_a_participant_without_countable_units_is_held_to_its_word(world: World)
     assert [finding.sentence for finding in findings] == [
         "payment: the order is placed, and its reservation here is refused"
     ]
-
-
-@pytest.mark.parametrize(
-    ("wire_type", "reason", "from_outside", "ours"),
-    [
-        ("ReservePackets/1.0", "handler_failed", False, True),
-        ("OrderRequested/1.0", "handler_failed", True, True),
-        ("ReservePackets/9.0", "unknown_version", False, True),
-        ("ReservePackets/9.0", "unknown_version", True, False),
-        ("PacketsAssigned/1.0", "forbidden", True, False),
-        ("OrderRequested/1.0", "invalid", True, False),
-        (None, "not_json", True, False),
-    ],
-)
-def test_what_a_client_says_wrong_is_not_our_fault(
-    wire_type: str | None, reason: str, from_outside: bool, ours: bool
-) -> None:
-    parked = Parked(WAITING, wire_type, None, "order_saga.answers", reason, "", NOW, from_outside)
-    assert _is_our_fault(parked) is ours
