@@ -8,6 +8,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.transport.command_line.reading import Published
+from messages.transport.parked import DEAD_LETTERED, HANDLER_FAILED
 from order_saga import across
 from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service
@@ -18,7 +19,7 @@ MOST_FINDINGS = 10_000
 """About so many are kept: one is enough to know, and a wrong database would fill the memory with them."""
 MOST_PARKED = 10_000
 """So many are named of what a service could not handle at our own fault: the oldest."""
-OUR_FAULT = ("handler_failed", "dead_lettered")
+OUR_FAULT = (HANDLER_FAILED, DEAD_LETTERED)
 """Reasons to park that are never the sender's fault."""
 
 
