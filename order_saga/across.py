@@ -12,6 +12,7 @@ from jiter import from_json
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.command_line.reading import Published
 from order_saga.audit_snapshot import Share
+from order_saga.participants import Participant
 from order_saga.story import OUTCOME_TOLD
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
@@ -57,7 +58,7 @@ async def order(reader: Published, order_id: UUID) -> Order | None:
 
 
 async def shares(
-    reader: Published, participant: str, only: Sequence[UUID] | None = None
+    reader: Published, participant: Participant, only: Sequence[UUID] | None = None
 ) -> AsyncIterator[tuple[UUID, Share]]:
     """What a participant has for each order, or for these, in the order of their ids."""
     rows = reader.stream(
@@ -174,7 +175,7 @@ def _parsed(text: str | None) -> Any:
     return None if text is None else from_json(text.encode())
 
 
-def _share(participant: str, row: Record) -> Share:
+def _share(participant: Participant, row: Record) -> Share:
     units: tuple[Unit, ...] = ()
     if row["carried"]:
         order_ids = repeat(row["order_id"])

@@ -14,6 +14,7 @@ from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service
 from order_saga.audit_snapshot import Census, Finding, Moment
 from order_saga.databases import Snapshots, snapshots
+from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000
 """About so many are kept: one is enough to know, and a wrong database would fill the memory with them."""
@@ -77,7 +78,7 @@ async def _look_at_orders(
     looked: Snapshots, patience: Patience, only: Sequence[UUID] | None
 ) -> tuple[int, list[Finding]]:
     moment = patience.as_of(await across.clock(looked.orchestrator))
-    shares = {name: across.shares(reader, name, only) for name, reader in looked.participants.items()}
+    shares = {each: across.shares(looked.participants[name], each, only) for name, each in PARTICIPANTS.items()}
     orders, findings = 0, list[Finding]()
     async for account in accounts(across.orders(looked.orchestrator, only), shares):
         orders += 1

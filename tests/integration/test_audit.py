@@ -198,12 +198,12 @@ CORRUPTIONS = {
         "store_worker",
         """UPDATE packet SET store_id = 'south' WHERE order_id = '{placed}';
             UPDATE received SET received = received - 2; INSERT INTO received VALUES ('south', 'milk', 2)""",
-        ("I1", "{placed}", "store: packets of another store than north"),
+        ("I1", "{placed}", "of another place than north"),
     ),
     "the agent works in another zone": (
         "delivery_worker",
         "UPDATE agent SET zone = 'south' WHERE order_id = '{placed}'",
-        ("I1", "{placed}", "delivery: an agent of another zone than centre"),
+        ("I1", "{placed}", "of another place than centre"),
     ),
     "a packet has vanished": (
         "store_worker",
