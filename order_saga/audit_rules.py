@@ -6,11 +6,10 @@ I1 truth, I2 exclusivity, I3 conservation, I4 termination, I5 finality, I6 nothi
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from itertools import chain
 from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
-from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
+from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No worker can be told to forget sooner."""
@@ -18,13 +17,6 @@ HEARD_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: it asks if it is not told, and cannot be told to ask later."""
 
 Wrong: TypeAlias = Iterator[tuple[str, str]]
-
-
-def check(snapshot: Snapshot) -> list[Finding]:
-    """Everything that is wrong; an empty list if nothing is."""
-    by_order = (check_order(account, snapshot.moment) for account in snapshot.accounts)
-    by_service = (check_service(census) for census in snapshot.censuses)
-    return list(chain.from_iterable(chain(by_order, by_service)))
 
 
 def check_order(account: Account, moment: Moment) -> Iterator[Finding]:

@@ -89,12 +89,3 @@ class Moment:
     def is_overdue(self, since: datetime | None, at_least: timedelta = timedelta()) -> bool:
         """`since` lies further back than the grace period; what has no time has been due for ever."""
         return self.at_rest or since is None or since + max(self.grace, at_least) < self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything one looked at."""
-
-    moment: Moment
-    accounts: Sequence[Account] = ()
-    censuses: Sequence[Census] = ()

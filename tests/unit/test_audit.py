@@ -12,8 +12,8 @@ import pytest
 
 import order_saga.participants
 from messages.contracts.views import Holding, Order, Parked, Received, Unit
-from order_saga.audit_rules import check, check_order
-from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
+from order_saga.audit_rules import check_order, check_service
+from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share
 from order_saga.participants import PARTICIPANTS, Participant
 
 NOW = datetime(2030, 5, 1, 12, 0, tzinfo=UTC)
@@ -38,7 +38,8 @@ class World:
 
     def check(self) -> list[Finding]:
         ids = sorted(self.orders.keys() | {order_id for order_id, _ in self.shares})
-        return check(Snapshot(self.moment, [self.account(order_id) for order_id in ids], [self.store]))
+        about_orders = (finding for order_id in ids for finding in check_order(self.account(order_id), self.moment))
+        return [*about_orders, *check_service(self.store)]
 
     def account(self, order_id: UUID) -> Account:
         shares = {name: self.shares.get((order_id, name), Share(each)) for name, each in PARTICIPANTS.items()}
