@@ -96,13 +96,13 @@ async def stock(reader: Published) -> list[tuple[Received, int]]:
         return []
     rows = await reader.rows(
         """
-        SELECT place, kind, coalesce(received, 0), coalesce(pruned, 0), coalesce(present, 0)
+        SELECT place, kind, coalesce(received, 0), coalesce(present, 0)
         FROM published.received FULL JOIN (
             SELECT place, kind, count(*) AS present FROM published.stock GROUP BY place, kind
         ) AS stock USING (place, kind)
         """
     )
-    return [(Received(*row[:4]), row[4]) for row in rows]
+    return [(Received(*row[:3]), row[3]) for row in rows]
 
 
 async def parked_by_us(reader: Published, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:

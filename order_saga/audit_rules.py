@@ -32,10 +32,9 @@ def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
 
 def check_service(census: Census) -> Iterator[Finding]:
     """Yield what is wrong in one service beyond single orders."""
-    for received, present in census.stock:
-        kept = received.received - received.pruned
-        if kept != present:
-            sentence = f"{received.place} should have {kept} of {received.kind}, sold or not, and has {present}"
+    for (place, kind, received), present in census.stock:
+        if received != present:
+            sentence = f"{place} should have {received} of {kind}, sold or not, and has {present}"
             yield Finding("I3", sentence, service=census.service)
     if census.unsaid:
         sentence = f"{census.unsaid} envelopes are stuck in the outbox"

@@ -122,7 +122,7 @@ def world() -> World:
                 packets(WAITING, "reserved", "P-7", "P-8", "P-9"),
             ),
         },
-        store=Census("store_worker", stock=[(Received("north", "milk", 9, 3), 6)]),
+        store=Census("store_worker", stock=[(Received("north", "milk", 6), 6)]),
     )
 
 
@@ -219,12 +219,12 @@ def two_agents_for_one_order(world: World) -> None:
 
 @found_as("I3", "north should have 6 of milk, sold or not, and has 5")
 def a_packet_that_vanished(world: World) -> None:
-    world.change_store(stock=[(Received("north", "milk", 9, 3), 5)])
+    world.change_store(stock=[(Received("north", "milk", 6), 5)])
 
 
 @found_as("I3", "north should have 6 of milk, sold or not, and has 7")
 def a_packet_that_nobody_received(world: World) -> None:
-    world.change_store(stock=[(Received("north", "milk", 9, 3), 7)])
+    world.change_store(stock=[(Received("north", "milk", 6), 7)])
 
 
 @found_as("I3", "P-5 held, and the reservation is released without")
