@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from jiter import from_json
+from pydantic_core import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.command_line.reading import Published
@@ -172,7 +172,7 @@ def _order(row: Record, told: Sequence[str] = ()) -> Order:
 
 
 def _parsed(text: str | None) -> Any:
-    return None if text is None else from_json(text.encode())
+    return None if text is None else from_json(text)
 
 
 def _share(participant: Participant, row: Record) -> Share:
