@@ -7,17 +7,22 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from jiter import from_json
+from pydantic_core import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.command_line.reading import Published
 from order_saga.audit_snapshot import Share
+from order_saga.participants import Participant
 from order_saga.story import OUTCOME_TOLD
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
            accepted_at, deadline, decided_at, cleaned_at"""
 
 PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_outside"
+OUR_FAULT = """(
+    reason = ANY ($1::text[]) OR (split_part(coalesce(type, ''), '/', 1) = ANY ($2::text[]) AND NOT from_outside)
+)"""
+"""The reasons that are ours, and the names of what only our own services say: a client that says so is to blame."""
 
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told
@@ -53,7 +58,7 @@ async def order(reader: Published, order_id: UUID) -> Order | None:
 
 
 async def shares(
-    reader: Published, participant: str, only: Sequence[UUID] | None = None
+    reader: Published, participant: Participant, only: Sequence[UUID] | None = None
 ) -> AsyncIterator[tuple[UUID, Share]]:
     """What a participant has for each order, or for these, in the order of their ids."""
     rows = reader.stream(
@@ -91,19 +96,26 @@ async def stock(reader: Published) -> list[tuple[Received, int]]:
         return []
     rows = await reader.rows(
         """
-        SELECT place, kind, coalesce(received, 0), coalesce(pruned, 0), coalesce(present, 0)
+        SELECT place, kind, coalesce(received, 0), coalesce(present, 0)
         FROM published.received FULL JOIN (
             SELECT place, kind, count(*) AS present FROM published.stock GROUP BY place, kind
         ) AS stock USING (place, kind)
         """
     )
-    return [(Received(*row[:4]), row[4]) for row in rows]
+    return [(Received(*row[:3]), row[3]) for row in rows]
 
 
-async def parked(reader: Published, limit: int) -> list[Parked]:
-    """The oldest first."""
-    rows = await reader.rows(f"SELECT {PARKED} FROM published.parked ORDER BY parked_at LIMIT $1", limit)  # noqa: S608
-    return [Parked(**row) for row in rows]
+async def parked_by_us(reader: Published, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
+    """What is parked for these reasons, or is of our own with one of these names; the oldest first."""
+    query = f"SELECT {PARKED} FROM published.parked WHERE {OUR_FAULT} ORDER BY parked_at LIMIT $3"  # noqa: S608
+    return [Parked(**row) for row in await reader.rows(query, reasons, names, most)]
+
+
+async def parked_by_others(reader: Published, reasons: Sequence[str], names: Sequence[str]) -> int:
+    """How many documents are parked that `parked_by_us` leaves out."""
+    query = f"SELECT count(*) FROM published.parked WHERE NOT {OUR_FAULT}"  # noqa: S608
+    number: int = await reader.value(query, reasons, names)
+    return number
 
 
 async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
@@ -160,10 +172,10 @@ def _order(row: Record, told: Sequence[str] = ()) -> Order:
 
 
 def _parsed(text: str | None) -> Any:
-    return None if text is None else from_json(text.encode())
+    return None if text is None else from_json(text)
 
 
-def _share(participant: str, row: Record) -> Share:
+def _share(participant: Participant, row: Record) -> Share:
     units: tuple[Unit, ...] = ()
     if row["carried"]:
         order_ids = repeat(row["order_id"])

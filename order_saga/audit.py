@@ -7,18 +7,21 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from messages.contracts.message import Message
-from messages.contracts.views import Parked
 from messages.transport.command_line.reading import Published
+from messages.transport.parked import DEAD_LETTERED, HANDLER_FAILED
 from order_saga import across
 from order_saga.audit_merge import accounts
 from order_saga.audit_rules import check_order, check_service
 from order_saga.audit_snapshot import Census, Finding, Moment
 from order_saga.databases import Snapshots, snapshots
+from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000
 """About so many are kept: one is enough to know, and a wrong database would fill the memory with them."""
 MOST_PARKED = 10_000
-OUR_FAULT = frozenset({"handler_failed", "dead_lettered"})
+"""So many are named of what a service could not handle at our own fault: the oldest."""
+OUR_FAULT = (HANDLER_FAILED, DEAD_LETTERED)
+"""Reasons to park that are never the sender's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,8 @@ async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID
         orders, findings = await _look_at_orders(looked, patience, only)
         unreadable = 0
         for service, reader in looked.by_service.items():
-            parked = await across.parked(reader, MOST_PARKED)
-            ours = [each for each in parked if _is_our_fault(each)]
-            findings += check_service(await _census(service, reader, patience, ours))
-            unreadable += len(parked) - len(ours)
+            findings += check_service(await _census(service, reader, patience))
+            unreadable += await across.parked_by_others(reader, OUR_FAULT, _inside_names())
         return Report(findings, orders, unreadable)
 
 
@@ -77,7 +78,7 @@ async def _look_at_orders(
     looked: Snapshots, patience: Patience, only: Sequence[UUID] | None
 ) -> tuple[int, list[Finding]]:
     moment = patience.as_of(await across.clock(looked.orchestrator))
-    shares = {name: across.shares(reader, name, only) for name, reader in looked.participants.items()}
+    shares = {each: across.shares(looked.participants[name], each, only) for name, each in PARTICIPANTS.items()}
     orders, findings = 0, list[Finding]()
     async for account in accounts(across.orders(looked.orchestrator, only), shares):
         orders += 1
@@ -86,19 +87,19 @@ async def _look_at_orders(
     return orders, findings
 
 
-async def _census(service: str, reader: Published, patience: Patience, parked: Sequence[Parked]) -> Census:
+async def _census(service: str, reader: Published, patience: Patience) -> Census:
     overdue_seconds = None if patience.at_rest else patience.grace_seconds
-    return Census(service, await across.stock(reader), parked, await across.unsaid(reader, overdue_seconds))
+    return Census(
+        service,
+        stock=await across.stock(reader),
+        parked=await across.parked_by_us(reader, OUR_FAULT, _inside_names(), MOST_PARKED),
+        unsaid=await across.unsaid(reader, overdue_seconds),
+    )
 
 
-def _is_our_fault(parked: Parked) -> bool:
-    """What came from outside and cannot be read, or must not be said, is its sender's; the rest is ours."""
-    name = (parked.type or "").partition("/")[0]
-    return parked.reason in OUR_FAULT or (name in _inside_names() and not parked.from_outside)
-
-
-def _inside_names() -> frozenset[str]:
-    return frozenset(kind.__name__ for kind in _all_kinds(Message) if not kind.FROM_OUTSIDE)
+def _inside_names() -> list[str]:
+    """What only our own services say: where that cannot be handled, and no client has said it, the fault is ours."""
+    return [kind.__name__ for kind in _all_kinds(Message) if not kind.FROM_OUTSIDE]
 
 
 def _all_kinds(kind: type[Message]) -> list[type[Message]]:

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from messages.contracts.views import Order
 from order_saga.audit_snapshot import Account, Share
+from order_saga.participants import Participant
 
 T = TypeVar("T")
 
 
 async def accounts(
-    orders: AsyncIterator[tuple[UUID, Order]], shares: Mapping[str, AsyncIterator[tuple[UUID, Share]]]
+    orders: AsyncIterator[tuple[UUID, Order]], shares: Mapping[Participant, AsyncIterator[tuple[UUID, Share]]]
 ) -> AsyncIterator[Account]:
     """Yield an account of every order that anybody has heard of; one at a time, whatever their number."""
     own, theirs = Stream(orders), {participant: Stream(rows) for participant, rows in shares.items()}
@@ -22,7 +23,7 @@ async def accounts(
         order_id = min(next_ids)
         order = await own.take(order_id)
         yield Account(
-            order_id, order, {name: await each.take(order_id) or Share(name) for name, each in theirs.items()}
+            order_id, order, {each.name: await rows.take(order_id) or Share(each) for each, rows in theirs.items()}
         )
 
 

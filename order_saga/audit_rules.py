@@ -4,36 +4,19 @@ I1 truth, I2 exclusivity, I3 conservation, I4 termination, I5 finality, I6 nothi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from itertools import chain
 from typing import TypeAlias
 
-from messages.contracts.delivery import DELIVERY
-from messages.contracts.store import STORE
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
-from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share, Snapshot
+from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No worker can be told to forget sooner."""
 HEARD_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: it asks if it is not told, and cannot be told to ask later."""
 
-ONE_AGENT = {"agent": 1}
-WANTED: Mapping[str, Callable[[Order], Mapping[str, int]]] = {
-    STORE: lambda order: order.quantities,
-    DELIVERY: lambda _: ONE_AGENT,
-}
-"""How many units of which kind an order is entitled to. Of a participant that is not here, none are counted."""
-
 Wrong: TypeAlias = Iterator[tuple[str, str]]
-
-
-def check(snapshot: Snapshot) -> list[Finding]:
-    """Everything that is wrong; an empty list if nothing is."""
-    by_order = (check_order(account, snapshot.moment) for account in snapshot.accounts)
-    by_service = (check_service(census) for census in snapshot.censuses)
-    return list(chain.from_iterable(chain(by_order, by_service)))
 
 
 def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
@@ -49,10 +32,9 @@ def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
 
 def check_service(census: Census) -> Iterator[Finding]:
     """Yield what is wrong in one service beyond single orders."""
-    for received, present in census.stock:
-        kept = received.received - received.pruned
-        if kept != present:
-            sentence = f"{received.place} should have {kept} of {received.kind}, sold or not, and has {present}"
+    for (place, kind, received), present in census.stock:
+        if received != present:
+            sentence = f"{place} should have {received} of {kind}, sold or not, and has {present}"
             yield Finding("I3", sentence, service=census.service)
     if census.unsaid:
         sentence = f"{census.unsaid} envelopes are stuck in the outbox"
@@ -119,7 +101,7 @@ def _rows_and_units_disagree(share: Share) -> Wrong:
 
 
 def _not_as_promised(order: Order, share: Share) -> Wrong:
-    promised = frozenset(order.granted.get(share.participant, ()))
+    promised = frozenset(order.granted.get(share.participant.name, ()))
     has = frozenset(share.holding.unit_ids) if share.holding else frozenset()
     if promised != has:
         yield "I1", f"{_names(promised)} promised to the customer, and {_names(has)} {share.state}"
@@ -139,11 +121,11 @@ def _not_as_wanted(order: Order, share: Share) -> Wrong:
 
 
 def _elsewhere(order: Order, share: Share) -> Wrong:
-    """An agent changes zones when he is let go, so whoever still carries the order's id is where he was taken."""
-    if share.participant == STORE and any(unit.place != order.store_id for unit in share.units):
-        yield "I1", f"packets of another store than {order.store_id}"
-    if share.participant == DELIVERY and any(unit.place != order.zone for unit in share.units):
-        yield "I1", f"an agent of another zone than {order.zone}"
+    """A unit may move once it is let go, so one that still carries the order's id is where it was taken."""
+    place = share.participant.place(order)
+    elsewhere = [unit.unit_id for unit in share.units if unit.place != place]
+    if elsewhere and place is not None:
+        yield "I1", f"{_names(elsewhere)} of another place than {place}"
 
 
 def _more_than_wanted(order: Order, share: Share) -> Wrong:
@@ -153,9 +135,8 @@ def _more_than_wanted(order: Order, share: Share) -> Wrong:
 
 
 def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:
-    """None: nobody counts here, or what the order was about has been forgotten."""
-    entitlement = WANTED.get(share.participant)
-    return entitlement(order) if entitlement and order.quantities else None
+    """None: what the order was about has been forgotten."""
+    return share.participant.wanted(order) if order.quantities else None
 
 
 def _may_be_pruned(order: Order, moment: Moment) -> bool:

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from messages.contracts.store import STORE
 from messages.contracts.views import FULFILLED, HELD, Holding, Order, Parked, Received, Unit
-
-USED_UP = frozenset({STORE})
-"""Participants whose units serve one order only, even when it is fulfilled."""
+from order_saga.participants import Participant
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Finding:
 class Share:
     """One participant's view of one order: its reservation row, and the units that carry the order's id."""
 
-    participant: str
+    participant: Participant
     holding: Holding | None = None
     units: tuple[Unit, ...] = ()
 
@@ -53,8 +50,8 @@ class Share:
         return kinds
 
     def _has(self, state: str) -> bool:
-        """What is used up stays the order's, as long as anything is known of it; an agent works for the next one."""
-        return state in HELD or (state == FULFILLED and self.participant in USED_UP)
+        """What is used up stays the order's, as long as anything is known of it."""
+        return state in HELD or (state == FULFILLED and self.participant.used_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +89,3 @@ class Moment:
     def is_overdue(self, since: datetime | None, at_least: timedelta = timedelta()) -> bool:
         """`since` lies further back than the grace period; what has no time has been due for ever."""
         return self.at_rest or since is None or since + max(self.grace, at_least) < self.now
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything one looked at."""
-
-    moment: Moment
-    accounts: Sequence[Account] = ()
-    censuses: Sequence[Census] = ()

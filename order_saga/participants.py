@@ -1,4 +1,4 @@
-"""Who takes part in placing an order: the one registration. Nothing else knows their names."""
+"""Who takes part in placing an order: the one registration. Nothing else in the orchestrator knows their names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from messages.contracts.store import (
     ReservePackets,
     Want,
 )
+from messages.contracts.views import Order
 from messages.transport.addresses import COMMANDS, Address
 
 Granted: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -48,6 +49,12 @@ class Participant:
     assign: type[Assign]
     release: type[Release]
     answers: tuple[type[Answer], ...]
+    wanted: Callable[[Order], Mapping[str, int]]
+    """How many units of which kind an order is entitled to."""
+    place: Callable[[Order], str | None]
+    """Where they must be from; None: from anywhere."""
+    used_up: bool
+    """Its units serve one order only; others work for the next one once an order is fulfilled."""
 
     @cached_property
     def intake(self) -> Address:
@@ -94,6 +101,9 @@ PARTICIPANTS: Mapping[str, Participant] = {
         assign=AssignPackets,
         release=ReleasePackets,
         answers=(PacketsReserved, PacketsRefused, PacketsAssigned, PacketsReleased),
+        wanted=lambda order: order.quantities,
+        place=lambda order: order.store_id,
+        used_up=True,
     ),
     DELIVERY: Participant(
         name=DELIVERY,
@@ -102,5 +112,8 @@ PARTICIPANTS: Mapping[str, Participant] = {
         assign=AssignAgent,
         release=ReleaseAgent,
         answers=(AgentReserved, AgentRefused, AgentAssigned, AgentReleased),
+        wanted=lambda _: {"agent": 1},
+        place=lambda order: order.zone,
+        used_up=False,
     ),
 }

@@ -69,12 +69,11 @@ class Unit(NamedTuple):
 
 
 class Received(NamedTuple):
-    """`published.received`: how many units of a kind came to a place, and how many were pruned since."""
+    """`published.received`: how many units of a kind ever came to a place."""
 
     place: str
     kind: str
     received: int
-    pruned: int
 
 
 class Happening(NamedTuple):

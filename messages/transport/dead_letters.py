@@ -6,6 +6,7 @@ import structlog
 
 from messages.transport.broker import Arrival, Broker, Subscription
 from messages.transport.document import Origin, Reader, documents_in
+from messages.transport.parked import DEAD_LETTERED
 from messages.transport.service import Incoming, Malformed
 from messages.transport.transactor import Transactor
 
@@ -58,7 +59,7 @@ def _given_up(document: Incoming) -> Malformed:
     return Malformed(
         body=document.body,
         message_id=document.message_id,
-        reason="dead_lettered",
+        reason=DEAD_LETTERED,
         detail="delivered too often without being acknowledged",
         wire_type=document.message.wire_type(),
         order_id=document.message.order_id,

@@ -8,6 +8,7 @@ from uuid import UUID
 from messages.transport.service import Malformed, Transaction
 
 HANDLER_FAILED = "handler_failed"
+DEAD_LETTERED = "dead_lettered"
 FORBIDDEN = "forbidden"
 """A client has said what only our own services say."""
 

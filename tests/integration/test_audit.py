@@ -71,6 +71,15 @@ class World:
             await connection.close()
 
 
+def park(*documents: str) -> str:
+    """`(type, reason, from outside, parked at)` each."""
+    return f"""
+        INSERT INTO parked (message_id, type, queue, reason, detail, body, parked_at, from_outside)
+        SELECT gen_random_uuid(), type, 'a.queue', reason, 'x', ''::bytea, parked_at, from_outside
+        FROM (VALUES {", ".join(documents)}) AS given (type, reason, from_outside, parked_at)
+    """
+
+
 def order(quantity: int = 2) -> bytes:
     lines = [{"sku": "milk", "quantity": quantity, "price_cents": 129}]
     return json.dumps({"customer_id": "C-1", "store_id": "north", "zone": "centre", "lines": lines}).encode()
@@ -189,12 +198,12 @@ CORRUPTIONS = {
         "store_worker",
         """UPDATE packet SET store_id = 'south' WHERE order_id = '{placed}';
             UPDATE received SET received = received - 2; INSERT INTO received VALUES ('south', 'milk', 2)""",
-        ("I1", "{placed}", "store: packets of another store than north"),
+        ("I1", "{placed}", "of another place than north"),
     ),
     "the agent works in another zone": (
         "delivery_worker",
         "UPDATE agent SET zone = 'south' WHERE order_id = '{placed}'",
-        ("I1", "{placed}", "delivery: an agent of another zone than centre"),
+        ("I1", "{placed}", "of another place than centre"),
     ),
     "a packet has vanished": (
         "store_worker",
@@ -320,6 +329,74 @@ async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> No
     report = await examine(world.urls, 0.0, at_rest=True)
 
     assert (report.findings, report.unreadable) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("wire_type", "reason", "from_outside", "ours"),
+    [
+        ("ReservePackets/1.0", "handler_failed", False, True),
+        ("OrderRequested/1.0", "handler_failed", True, True),
+        ("OrderRequested/1.0", "dead_lettered", True, True),
+        (None, "dead_lettered", False, True),
+        ("ReservePackets/9.0", "unknown_version", False, True),
+        ("ReservePackets/9.0", "unknown_version", True, False),
+        ("ReservePackets", "unknown_version", False, True),
+        ("PacketsAssigned/1.0", "forbidden", True, False),
+        ("OrderRequested/1.0", "invalid", True, False),
+        ("OrderRequested/1.0", "invalid", False, False),
+        ("/1.0", "unknown_type", False, False),
+        (None, "not_json", True, False),
+        (None, "not_json", False, False),
+    ],
+)
+async def test_what_a_client_says_wrong_is_not_our_fault(
+    world: World, wire_type: str | None, reason: str, from_outside: bool, ours: bool
+) -> None:
+    named = f"'{wire_type}'" if wire_type else "NULL"
+    await world.corrupt("store_worker", park(f"({named}, '{reason}', {from_outside}, now())"))
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert [finding.invariant for finding in report.findings] == ["I6"] * ours
+    assert report.unreadable == (not ours)
+
+
+async def test_what_is_our_fault_is_seen_however_much_clients_have_parked_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "MOST_PARKED", 1)
+    await world.corrupt(
+        "order_saga",
+        park(
+            "(NULL, 'not_json', true, now() - interval '2 days')",
+            "(NULL, 'not_json', true, now() - interval '1 day')",
+            "('OrderRequested/1.0', 'handler_failed', true, now())",
+        ),
+    )
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert [(finding.invariant, finding.service) for finding in report.findings] == [("I6", "order_saga")]
+    assert report.unreadable == 2
+
+
+async def test_of_more_faults_of_ours_than_are_told_the_oldest_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "MOST_PARKED", 1)
+    await world.corrupt(
+        "order_saga",
+        park(
+            "('CancelOrder/1.0', 'handler_failed', true, now())",
+            "('OrderRequested/1.0', 'handler_failed', true, now() - interval '1 day')",
+        ),
+    )
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    (finding,) = report.findings
+    assert finding.sentence.startswith("parked: OrderRequested/1.0 ")
+    assert report.unreadable == 0
 
 
 async def test_a_suspect_that_has_mended_itself_meanwhile_is_not_accused(

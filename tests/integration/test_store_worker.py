@@ -410,6 +410,7 @@ async def test_stock_is_received_once(store: Worker, order: UUID) -> None:
     await store.hear(received)
 
     assert await store.stock() == {"M-1": "reserved", "M-2": "reserved"}
+    # Nothing writes `pruned`, and nothing reads it but the audit of the release before.
     assert await store.query("SELECT * FROM published.received") == [
         {"place": STORE, "kind": "milk", "received": 2, "pruned": 0}
     ]

@@ -573,6 +573,9 @@ PAYMENT = Participant(
     assign=AssignPayment,
     release=ReleasePayment,
     answers=(PaymentReserved, PaymentRefused, PaymentAssigned, PaymentReleased),
+    wanted=lambda _: {"receipt": 1},
+    place=lambda _: None,
+    used_up=True,
 )
 WITH_PAYMENT = Terms(
     budget=TERMS.budget,
