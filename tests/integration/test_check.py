@@ -166,6 +166,24 @@ async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float
     assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
 
 
+async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows("CREATE SCHEMA standby")
+    await own_database.station.rows(
+        "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    )
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = standby, pg_catalog, public")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: leads to a standby")
+
+
+async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: the database is set to be only read")
+
+
 # -- the broker
 
 

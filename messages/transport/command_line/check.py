@@ -32,6 +32,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         try:
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
+            problems += await _standby_problems(settings, connection)
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
@@ -39,6 +40,15 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         return [str(error)]
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
+
+
+async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """A standby answers every question, and takes nothing."""
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        return [f"{settings.prefix()}DATABASE_URL: leads to a standby, which can only be read: where is the primary?"]
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
+        return [f"{settings.prefix()}DATABASE_URL: the database is set to be only read (default_transaction_read_only)"]
+    return []
 
 
 async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
