@@ -31,7 +31,10 @@ class Metrics:
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
         self.parked_documents = self._gauge("parked_documents", f"Documents that are parked; at most {MOST_PARKED}.")
         self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")
-        self.connected = self._gauge("connected", "1 while the server is reached.", "server")
+        self.connected = self._gauge(
+            "connected", "1 while the server is reached; no series before it is tried.", "server"
+        )
+        self.migrated = self._gauge("migrated", "1 once every migration is found applied; nothing is done before.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"ordersaga_{name}", text, labels, registry=self.registry)

@@ -182,7 +182,9 @@ class Process:
             self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
             self.metrics.given_up.inc(self._publisher.take_given_up())
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
-            self.metrics.connected.labels("broker").set(self._broker.connected)
+            self.metrics.migrated.set(self._migrated)
+            if self._migrated:  # the broker is not tried before, and is not to be blamed
+                self.metrics.connected.labels("broker").set(self._broker.connected)
             self.metrics.standing_by.set(self._intake.standing_by)
             for queue, waiting in self._intake.waiting():
                 self.metrics.waiting.labels(queue).set(waiting)
@@ -192,7 +194,7 @@ class Process:
         return {
             "migrations": self._migrated,
             "postgresql": self._database.reachable,
-            "broker": self._migrated and self._broker.connected,
+            **({"broker": self._broker.connected} if self._migrated else {}),
             "batch": not self._intake.standing_by,
             **{f"job {name}": False for name in self._jobs.stale},
         }
