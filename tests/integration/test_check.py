@@ -1,8 +1,10 @@
 """`check` proves settings, database and broker, and says in one sentence each what does not fit."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -12,7 +14,8 @@ import pytest
 from messages.transport.addresses import DEAD_LETTERS
 from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
-from messages.transport.rabbitmq.management import _policy_arguments
+from messages.transport.rabbitmq.management import ActualQueue, _policy_arguments
+from messages.transport.rabbitmq.management import Management as Reading
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
@@ -254,6 +257,60 @@ async def test_a_classic_queue_that_does_not_outlive_the_broker_is_told(own_vhos
     problems = await own_vhost.problems()
     assert "queue toy.dead is not durable" in problems
     assert "queue toy.dead: x-queue-type is 'classic' and must be 'quorum'" in problems
+
+
+@pytest.mark.parametrize(
+    ("members", "nodes", "told"),
+    [
+        (1, 1, None),
+        (1, 2, "1 of 2 nodes"),
+        (2, 2, None),
+        (1, 3, "1 of 3 nodes"),
+        (2, 3, "2 of 3 nodes"),
+        (3, 3, None),
+        (2, 5, "2 of 5 nodes"),
+        (3, 5, None),
+        (None, 3, None),
+        (1, None, None),
+    ],
+)
+def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: int | None, told: str | None) -> None:
+    names = [f"rabbit@{number}" for number in range(5)]
+    expected = topology_of([Toy().service()])
+    has = None if members is None else names[:members]
+    management = SimpleNamespace(
+        queues=lambda: {
+            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), members=has)
+            for queue in expected.queues
+        },
+        bindings=lambda: {(each.exchange, each.key, each.queue) for each in expected.bindings},
+        nodes=lambda: None if nodes is None else names[:nodes],
+    )
+    problems = list(checking._expected_problems(cast("Reading", management), expected))
+    told_of = [
+        f"queue {queue.name} is on {told}: add replicas with `rabbitmq-queues grow`" for queue in expected.queues
+    ]
+    assert problems == (told_of if told else [])
+
+
+async def test_replicas_are_read_where_the_broker_tells_of_them(checked: Checked, management_url: str) -> None:
+    nodes = await asyncio.to_thread(Reading(management_url, checked.broker_url).nodes)
+    queues = await asyncio.to_thread(Reading(management_url, checked.broker_url).queues)
+    assert {name: queue.members for name, queue in queues.items()} == dict.fromkeys(queues, nodes)
+    assert len(nodes or ()) == 1
+
+
+async def test_a_user_who_may_not_look_at_nodes_can_check_all_the_same(own_vhost: Checked) -> None:
+    user, vhost = f"user-{uuid4().hex}", own_vhost.vhost
+    await own_vhost.manage("PUT", f"users/{user}", {"password": SECRET, "tags": "management"})
+    try:
+        await own_vhost.manage("PUT", f"permissions/{vhost}/{user}", {"configure": "", "write": "", "read": ""})
+        parts = urlsplit(own_vhost.management_url)
+        url = parts._replace(netloc=f"{user}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        assert await asyncio.to_thread(Reading(url, own_vhost.broker_url).nodes) is None
+        assert await own_vhost.problems(management_url=url) == []
+    finally:
+        await own_vhost.manage("DELETE", f"users/{user}")
 
 
 def test_what_a_policy_gives_counts_like_what_was_declared() -> None:
