@@ -202,6 +202,21 @@ async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: 
     assert problem.startswith("TOY_BROKER_URL: ")
 
 
+@pytest.mark.parametrize(
+    ("cafile", "told"),
+    [("/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"), (__file__, "TLS: ")],
+    ids=["missing", "not a certificate"],
+)
+async def test_a_certificate_that_cannot_be_read_is_told_as_such(checked: Checked, cafile: str, told: str) -> None:
+    (problem,) = await checked.problems(broker_url=f"amqps://toy:{SECRET}@127.0.0.1:1/?cafile={cafile}")
+    assert problem.startswith(f"TOY_BROKER_URL: {told}")
+
+
+async def test_a_broker_that_does_not_speak_tls_is_told_as_such(checked: Checked) -> None:
+    (problem,) = await checked.problems(broker_url=checked.broker_url.replace("amqp://", "amqps://"))
+    assert problem.startswith("TOY_BROKER_URL: TLS: ")
+
+
 async def test_a_broker_that_refuses_the_user_or_lacks_the_vhost_is_named_by_its_setting(checked: Checked) -> None:
     parts = urlsplit(checked.broker_url)
     stranger = parts._replace(netloc=f"toy:{SECRET}@{parts.hostname}:{parts.port}").geturl()

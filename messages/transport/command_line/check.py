@@ -11,6 +11,7 @@ from yarl import URL
 
 from messages.transport.command_line.failures import told
 from messages.transport.migrating import ChangedMigration, pending
+from messages.transport.rabbitmq.connection import why_not_connected
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
@@ -72,8 +73,7 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-            what = f"{type(error).__name__}: the broker cannot be reached or refuses the user"
-            return [f"{settings.prefix()}BROKER_URL: {what}"]
+            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error)}"]
         if settings.topology == "declare":
             return await _declared_problems(connection, expected)
     if settings.management_url is None:
