@@ -21,6 +21,7 @@ from messages.transport.topology import listener
 
 CONNECT_SECONDS = 10.0
 SAY_SECONDS = 20.0
+SAY_AT_ONCE = 1_000
 LOOK_SECONDS = 0.02
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
@@ -63,13 +64,16 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
 
 
 async def say(broker: Broker, requests: Sequence[Request]) -> None:
-    """Publish until all is confirmed. Raises Unreachable if that takes too long."""
+    """Publish until all is confirmed. Raises Unreachable if for long nothing more is."""
     unsaid = list(requests)
     try:
-        async with asyncio.timeout(SAY_SECONDS):
+        async with asyncio.timeout(SAY_SECONDS) as patience:
             while unsaid:
-                confirmed = await broker.publish([request.envelope for request in unsaid])
-                unsaid = [request for request, done in zip(unsaid, confirmed, strict=True) if not done]
+                said, later = unsaid[:SAY_AT_ONCE], unsaid[SAY_AT_ONCE:]
+                confirmed = await broker.publish([request.envelope for request in said])
+                unsaid = [request for request, done in zip(said, confirmed, strict=True) if not done] + later
+                if any(confirmed):
+                    patience.reschedule(asyncio.get_running_loop().time() + SAY_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         problem = f"{len(unsaid)} of {len(requests)} documents are not confirmed"
