@@ -281,6 +281,9 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
         ("OutcomeTold", "not_placed"),
     ]
     assert {each.traceparent for each in handled.said} == {TRACEPARENT}
+    assert handled.outcomes == [("not_placed", "deadline_passed")]
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    assert (await look(database, Due.UNCLEAN)).outcomes == []
     await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
     assert await phases(database) == {"closed": 1}
 
