@@ -47,7 +47,7 @@ def commands(group: click.Group) -> set[str]:
 
 
 def test_every_service_has_the_same_commands_and_its_own() -> None:
-    common = {"run", "migrate", "check", "parked"}
+    common = {"run", "migrate", "check", "parked", "say"}
 
     assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "audit"}
     assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
