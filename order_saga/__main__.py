@@ -1,8 +1,10 @@
 """`order-saga`, or `python -m order_saga`."""
 
 from messages.transport.command_line.commands import Program, command_line
+from messages.transport.edge.say import say_command
 from order_saga.clocks import clock_problems
 from order_saga.commands import audit_command, show_command
+from order_saga.handlers import HANDLERS
 from order_saga.place_command import place_command
 from order_saga.service import NAME, service
 from order_saga.settings import Settings
@@ -11,6 +13,7 @@ main = command_line(Program(NAME, Settings, service, clock_problems))
 main.add_command(place_command)
 main.add_command(show_command)
 main.add_command(audit_command)
+main.add_command(say_command(NAME, HANDLERS))
 
 if __name__ == "__main__":
     main()

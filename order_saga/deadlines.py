@@ -9,7 +9,7 @@ from functools import partial
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from messages.transport.writing import write
-from order_saga import queries, saga, story
+from order_saga import queries, saga, story, words
 from order_saga.queries import Due
 from order_saga.settings import Settings
 from order_saga.state import Decision, Saga, Terms
@@ -63,6 +63,7 @@ async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: 
         await _expire(tx, sagas[:middle], now, terms, handled)
         await _expire(tx, sagas[middle:], now, terms, handled)
         return
+    handled.outcomes += words.first_outcomes(_changes(sagas, decisions))
     for before, decision in zip(sagas, decisions, strict=True):
         _record(before, decision, handled)
 

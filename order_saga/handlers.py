@@ -10,7 +10,7 @@ from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
 from messages.transport.memory import Memory
 from messages.transport.service import Alarm, Care, Handled, Incoming, Said, Transaction
-from order_saga import queries, saga, story
+from order_saga import queries, saga, story, words
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Saga, Terms
 
@@ -39,6 +39,7 @@ async def handle(terms: Terms, memory: Memory[Saga], tx: Transaction, batch: Seq
             after[order_id] = decision.saga
         _record(decision, heard, handled)
     handled.changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
+    handled.outcomes = words.first_outcomes(handled.changes)
     handled.writes = queries.write(handled.changes) + memory.hold(known, after.keys())
     return handled
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messages.transport.settings import TEN_YEARS_SECONDS, Seconds
+from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Seconds
 from messages.transport.settings import Settings as TransportSettings
 from order_saga.state import Terms
 
@@ -28,13 +28,13 @@ class Settings(TransportSettings):
     """What is unanswered is first said again after this, then after random times below twice as much, and so on."""
     repeat_cap_seconds: Seconds = 30.0
     alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
-    due_interval_seconds: Seconds = 0.5
+    due_interval_seconds: Interval = 0.5
     """How often deadlines are looked at."""
-    repeat_interval_seconds: Seconds = 2.0
+    repeat_interval_seconds: Interval = 2.0
     """How often what is unanswered is looked at."""
     remember_seconds: Annotated[float, Field(gt=0, le=TEN_YEARS_SECONDS)] = DAY_SECONDS
     """How long after an order is done it is still known what it was about."""
-    forget_interval_seconds: Seconds = 60.0
+    forget_interval_seconds: Interval = 60.0
 
     def terms(self) -> Terms:
         return Terms(

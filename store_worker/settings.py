@@ -3,7 +3,7 @@
 from pydantic_settings import SettingsConfigDict
 
 from messages.participant.settings import ParticipantSettings
-from messages.transport.settings import Seconds
+from messages.transport.settings import Interval, Seconds
 
 
 class Settings(ParticipantSettings):
@@ -11,4 +11,4 @@ class Settings(ParticipantSettings):
 
     best_before_margin_seconds: Seconds = 3_600.0
     """Packets this near their best-before are not sold any more."""
-    retire_interval_seconds: Seconds = 60.0
+    retire_interval_seconds: Interval = 60.0

@@ -1,18 +1,38 @@
 """Forward-only migrations: numbered .sql files, each applied once, in order, by one process at a time."""
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import asyncpg
 
 from messages.transport.service import Transaction
 
 OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 7_305_812_026
+LOCK_SECONDS = 1.0
+"""How long a migration may wait for a table: every batch waits behind it, and a daemon stands by after two seconds."""
+TRIES = 60
+PAUSE_SECONDS = 4.0
+
+HOLDERS = """
+    SELECT DISTINCT format('%s by %s, pid %s', relation::regclass, application_name, pid) AS holder
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE granted AND locktype = 'relation' AND datname = current_database() AND database = datid
+      AND pid <> pg_backend_pid() AND relation >= 16384
+      AND coalesce(xact_start < clock_timestamp() - make_interval(secs => $1), true)
+    ORDER BY holder LIMIT 5"""
+"""Who has held a table for so long. Of other users' transactions it is not known for how long."""
 
 
 class ChangedMigration(Exception):
     """A migration that was applied reads differently now. Add a new file instead of changing an old one."""
+
+
+class FailedMigration(Exception):
+    """Names the migration of which nothing was kept; the cause says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +62,13 @@ def _package(folder: Path) -> str:
     return ".".join(reversed(packages)) or folder.parent.name
 
 
-async def migrate(connection: Transaction, folders: Sequence[Path]) -> list[str]:
-    """Apply what is missing, and return its names. Safe to run in many processes at once."""
+async def migrate(
+    connection: Transaction, folders: Sequence[Path], tell: Callable[[str], object] = lambda _: None
+) -> list[str]:
+    """Apply what is missing, and return its names. Safe to run in many processes at once, and beside daemons at work.
+
+    `tell` hears in a line what is waited for. Raises FailedMigration, or ChangedMigration before anything is applied.
+    """
     await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
     try:
         await connection.execute(
@@ -52,10 +77,11 @@ async def migrate(connection: Transaction, folders: Sequence[Path]) -> list[str]
         )
         missing = await pending(connection, folders)
         for migration in missing:
-            await _apply(connection, migration)
+            await _apply(connection, migration, tell)
         return [migration.name for migration in missing]
     finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+        if not connection.is_closed():
+            await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
 
 
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
@@ -71,8 +97,23 @@ async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migr
     return [migration for migration in known if migration.name not in applied]
 
 
-async def _apply(connection: Transaction, migration: Migration) -> None:
+async def _apply(connection: Transaction, migration: Migration, tell: Callable[[str], object]) -> None:
+    try:
+        for _ in range(TRIES - 1):
+            try:
+                return await _try(connection, migration)
+            except asyncpg.LockNotAvailableError:
+                holders = [row["holder"] for row in await connection.fetch(HOLDERS, LOCK_SECONDS)]
+                tell(f"{migration.name} waits for a table; held are {', '.join(holders) or 'none any more'}")
+                await asyncio.sleep(PAUSE_SECONDS)
+        await _try(connection, migration)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise FailedMigration(f"migration {migration.name}: {str(error) or type(error).__name__}") from error
+
+
+async def _try(connection: Transaction, migration: Migration) -> None:
     async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = {round(1000 * LOCK_SECONDS)}")
         await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum

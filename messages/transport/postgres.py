@@ -81,6 +81,8 @@ class Database:
                 if isinstance(error, asyncio.CancelledError):
                     give_up(connection)
                 await pool.release(connection)
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    await self._start_anew(pool)
                 raise
             await self._put_back(pool, connection)
         except Exception as error:
@@ -112,10 +114,18 @@ class Database:
         else:
             self._at_hand.append(connection)
 
+    async def _start_anew(self, pool: "asyncpg.Pool[Any]") -> None:
+        """Use no connection again that is open now: the server can only be read, so the primary may be another one."""
+        await pool.expire_connections()
+        await self._release_at_hand(pool)
+
     async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
+        await self._release_at_hand(pool)
+        await pool.close()
+
+    async def _release_at_hand(self, pool: "asyncpg.Pool[Any]") -> None:
         while self._at_hand:
             await pool.release(self._at_hand.pop())
-        await pool.close()
 
     async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
         self.connections_opened += 1

@@ -107,6 +107,9 @@ class Handled:
     story: list[Note] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
+    """Of each order that is decided here: the outcome and a short code for its reason, or an empty one. Counted once
+    this is committed."""
     changes: Sequence[tuple[Any, Any]] = ()
     """Rows before and after, as far as they may be remembered once this is committed."""
     look_again: list[Incoming] = field(default_factory=list)

@@ -31,6 +31,8 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Interval = Annotated[float, Field(gt=0, le=300)]
+"""Seconds between two runs of a job. deploy/alerts.yaml expects each of them every ten minutes."""
 TEN_YEARS_SECONDS = 315_360_000.0
 PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres"))]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_url("amqp", "amqps"))]
@@ -69,14 +71,15 @@ class Settings(BaseSettings):
     publish_timeout_seconds: Seconds = 5.0
     relay_after_seconds: Seconds = 15.0
     """How old an outbox row must be before somebody else says it; longer than the publish timeout."""
-    relay_interval_seconds: Seconds = 2.0
+    relay_interval_seconds: Interval = 2.0
     unconfirmed_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Outbox rows that may await their confirm before no more work is taken."""
     undecided_limit: Annotated[int, Field(ge=1)] = 2_000
     """New orders are taken only while fewer than this many are undecided. Only the orchestrator counts."""
     pool_size: Annotated[int, Field(ge=2, le=50)] = 5
-    drain_seconds: Seconds = 5.0
-    """For the batch in hand and its confirms after a SIGTERM. Closing takes four more where servers are silent."""
+    drain_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """For the batch in hand and its confirms after a SIGTERM. Closing takes four more where servers are silent, and
+    whoever sent the signal must wait for both."""
     timeline_days: Annotated[int, Field(ge=1, le=3_650)] = 7
 
     http_host: str = "127.0.0.1"

@@ -141,6 +141,7 @@ class Transactor:
 
     def _report(self, handled: Handled) -> None:
         self.metrics.said.count(said.message for said in handled.said)
+        self.metrics.outcomes.count(handled.outcomes)
         for alarm in handled.alarms:
             self.metrics.alarms.labels(alarm.name).inc()
             log.error("alarm", alarm=alarm.name, order_id=alarm.order_id, detail=alarm.detail)

@@ -1,8 +1,10 @@
 """`check` proves settings, database and broker, and says in one sentence each what does not fit."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -12,7 +14,8 @@ import pytest
 from messages.transport.addresses import DEAD_LETTERS
 from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
-from messages.transport.rabbitmq.management import _policy_arguments
+from messages.transport.rabbitmq.management import ActualQueue, _policy_arguments
+from messages.transport.rabbitmq.management import Management as Reading
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
@@ -166,6 +169,24 @@ async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float
     assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
 
 
+async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows("CREATE SCHEMA standby")
+    await own_database.station.rows(
+        "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    )
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = standby, pg_catalog, public")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: leads to a standby")
+
+
+async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: the database is set to be only read")
+
+
 # -- the broker
 
 
@@ -179,6 +200,21 @@ async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float
 async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: Checked, url: str) -> None:
     (problem,) = await checked.problems(broker_url=url)
     assert problem.startswith("TOY_BROKER_URL: ")
+
+
+@pytest.mark.parametrize(
+    ("cafile", "told"),
+    [("/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"), (__file__, "TLS: ")],
+    ids=["missing", "not a certificate"],
+)
+async def test_a_certificate_that_cannot_be_read_is_told_as_such(checked: Checked, cafile: str, told: str) -> None:
+    (problem,) = await checked.problems(broker_url=f"amqps://toy:{SECRET}@127.0.0.1:1/?cafile={cafile}")
+    assert problem.startswith(f"TOY_BROKER_URL: {told}")
+
+
+async def test_a_broker_that_does_not_speak_tls_is_told_as_such(checked: Checked) -> None:
+    (problem,) = await checked.problems(broker_url=checked.broker_url.replace("amqp://", "amqps://"))
+    assert problem.startswith("TOY_BROKER_URL: TLS: ")
 
 
 async def test_a_broker_that_refuses_the_user_or_lacks_the_vhost_is_named_by_its_setting(checked: Checked) -> None:
@@ -236,6 +272,60 @@ async def test_a_classic_queue_that_does_not_outlive_the_broker_is_told(own_vhos
     problems = await own_vhost.problems()
     assert "queue toy.dead is not durable" in problems
     assert "queue toy.dead: x-queue-type is 'classic' and must be 'quorum'" in problems
+
+
+@pytest.mark.parametrize(
+    ("members", "nodes", "told"),
+    [
+        (1, 1, None),
+        (1, 2, "1 of 2 nodes"),
+        (2, 2, None),
+        (1, 3, "1 of 3 nodes"),
+        (2, 3, "2 of 3 nodes"),
+        (3, 3, None),
+        (2, 5, "2 of 5 nodes"),
+        (3, 5, None),
+        (None, 3, None),
+        (1, None, None),
+    ],
+)
+def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: int | None, told: str | None) -> None:
+    names = [f"rabbit@{number}" for number in range(5)]
+    expected = topology_of([Toy().service()])
+    has = None if members is None else names[:members]
+    management = SimpleNamespace(
+        queues=lambda: {
+            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), members=has)
+            for queue in expected.queues
+        },
+        bindings=lambda: {(each.exchange, each.key, each.queue) for each in expected.bindings},
+        nodes=lambda: None if nodes is None else names[:nodes],
+    )
+    problems = list(checking._expected_problems(cast("Reading", management), expected))
+    told_of = [
+        f"queue {queue.name} is on {told}: add replicas with `rabbitmq-queues grow`" for queue in expected.queues
+    ]
+    assert problems == (told_of if told else [])
+
+
+async def test_replicas_are_read_where_the_broker_tells_of_them(checked: Checked, management_url: str) -> None:
+    nodes = await asyncio.to_thread(Reading(management_url, checked.broker_url).nodes)
+    queues = await asyncio.to_thread(Reading(management_url, checked.broker_url).queues)
+    assert {name: queue.members for name, queue in queues.items()} == dict.fromkeys(queues, nodes)
+    assert len(nodes or ()) == 1
+
+
+async def test_a_user_who_may_not_look_at_nodes_can_check_all_the_same(own_vhost: Checked) -> None:
+    user, vhost = f"user-{uuid4().hex}", own_vhost.vhost
+    await own_vhost.manage("PUT", f"users/{user}", {"password": SECRET, "tags": "management"})
+    try:
+        await own_vhost.manage("PUT", f"permissions/{vhost}/{user}", {"configure": "", "write": "", "read": ""})
+        parts = urlsplit(own_vhost.management_url)
+        url = parts._replace(netloc=f"{user}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        assert await asyncio.to_thread(Reading(url, own_vhost.broker_url).nodes) is None
+        assert await own_vhost.problems(management_url=url) == []
+    finally:
+        await own_vhost.manage("DELETE", f"users/{user}")
 
 
 def test_what_a_policy_gives_counts_like_what_was_declared() -> None:

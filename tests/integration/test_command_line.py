@@ -395,3 +395,20 @@ async def test_goods_and_agents_come_from_files_too(shell: Shell, tmp_path: Path
     assert [each.code for each in added] == [0, 0], added
     await shell.until("store_worker", free(place, 2))
     await shell.until("delivery_worker", free(place, 1))
+
+
+async def test_what_was_lost_is_said_again(shell: Shell) -> None:
+    place = f"place-{uuid.uuid4().hex[:8]}"
+    stock = {"type": "StockReceived/1.0", "store_id": place, "sku": "tea", "best_before": "2099-01-01T00:00:00Z"}
+    goods = text([stock | {"packet_ids": [f"{place}-{number}"]} for number in range(3)])
+    agents = text([{"type": "AgentCameOnline/1.0", "agent_id": f"{place}-A", "zone": place}])
+
+    said = await asyncio.gather(
+        shell.type("store_worker", "say", "-", stdin=goods),
+        shell.type("store_worker", "say", "-", stdin=goods),
+        shell.type("delivery_worker", "say", "-", stdin=agents),
+    )
+
+    assert [(each.code, each.out) for each in said] == [(0, f"{number} confirmed\n") for number in (3, 3, 1)], said
+    await shell.until("store_worker", free(place, 3))
+    await shell.until("delivery_worker", free(place, 1))

@@ -137,6 +137,18 @@ async def _equals(value: Callable[[], int], expected: int) -> bool:
     return value() >= expected
 
 
+async def test_outcomes_are_counted_once_they_are_committed_and_not_as_often_as_they_are_tried(
+    station: Station,
+) -> None:
+    station.toy.faults.extend([raising(Collision())] * 2)
+    await station.say_together(bought("a"), bought("b"), bought("c", HIDE_AN_ERROR))
+    async with station.running() as running:
+        await station.until_count("parked", 1)
+        await station.until_told(2)
+        assert len(station.toy.calls) > 3
+        assert running.counted("outcomes", outcome="heard", reason="") == 2
+
+
 # -- acknowledged is what was committed
 
 

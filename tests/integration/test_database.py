@@ -232,6 +232,30 @@ async def test_connections_that_all_died_are_replaced(station: Station, database
     await write(database)
 
 
+async def test_after_a_failover_no_connection_to_the_standby_is_used_again(own_station: Station) -> None:
+    name = own_station.url.rpartition("/")[2]
+    await own_station.rows(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    database = Database(own_station.url)
+    await database.open()
+    standby = await _two_backends(database)
+    await own_station.rows(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError) as refused:  # for a connection stays as it was opened
+        await write(database)
+    assert is_infrastructure(refused.value)
+
+    opened = database.connections_opened
+    await write(database)
+
+    assert database.connections_opened > opened  # which is how the memory knows that it must forget
+    assert not await _two_backends(database) & standby
+    await database.close()
+
+
+async def _two_backends(database: Database) -> set[int]:
+    async with database.session() as one, database.session() as other:
+        return {await each.fetchval("SELECT pg_backend_pid()") for each in (one, other)}
+
+
 async def test_a_connection_stays_at_hand(database: Database) -> None:
     assert await _backend(database) == await _backend(database)
 

@@ -8,9 +8,17 @@ import asyncpg
 import pytest
 
 from messages.transport import migrating
-from messages.transport.migrating import OWN_MIGRATIONS, ChangedMigration, migrate, migrations_in, pending
+from messages.transport.migrating import (
+    OWN_MIGRATIONS,
+    ChangedMigration,
+    FailedMigration,
+    migrate,
+    migrations_in,
+    pending,
+)
 from messages.transport.service import Transaction
 from tests.integration.toy.service import MIGRATIONS
+from tests.integration.toy.station import until
 
 OWN = [
     "messages.transport/0001_create_outbox_parked_and_timeline.sql",
@@ -59,6 +67,7 @@ async def test_everything_is_applied_to_an_empty_database_in_order(connection: T
     assert await migrate(connection, [folder]) == names
     assert await applied(connection) == names
     assert await connection.fetchval("SELECT count(*) FROM shelf") == 2
+    assert await connection.fetchval("SHOW lock_timeout") == "0"
 
 
 async def test_a_second_time_there_is_nothing_to_do(connection: Transaction, folder: Path) -> None:
@@ -100,7 +109,7 @@ async def test_a_file_that_fails_leaves_nothing_of_itself_and_can_be_mended(
 ) -> None:
     bad = folder / "0003_mistake.sql"
     bad.write_text("CREATE TABLE drawer (id integer); SELECT 1 / 0")
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(FailedMigration, match=r"^migration shop/0003_mistake\.sql: division by zero$"):
         await migrate(connection, [folder])
     assert (await applied(connection))[-1] == "shop/0002_fill_shelf.sql"
     assert await connection.fetchval("SELECT to_regclass('drawer')") is None
@@ -111,7 +120,7 @@ async def test_a_file_that_fails_leaves_nothing_of_itself_and_can_be_mended(
 async def test_a_file_that_cannot_be_noted_down_is_not_applied(connection: Transaction, folder: Path) -> None:
     await migrate(connection, [folder])
     (folder / "0003_mistake.sql").write_text("DROP TABLE schema_migrations")
-    with pytest.raises(asyncpg.UndefinedTableError):
+    with pytest.raises(FailedMigration, match="schema_migrations"):
         await migrate(connection, [folder])
     assert len(await applied(connection)) == len(OWN) + 2
 
@@ -119,12 +128,102 @@ async def test_a_file_that_cannot_be_noted_down_is_not_applied(connection: Trans
 async def test_who_fails_leaves_the_way_free_for_others(connection: Transaction, empty_url: str, folder: Path) -> None:
     bad = folder / "0003_mistake.sql"
     bad.write_text("SELECT 1 / 0")
-    with pytest.raises(asyncpg.DivisionByZeroError):
+    with pytest.raises(FailedMigration):
         await migrate(connection, [folder])
     bad.unlink()
     other = await asyncpg.connect(empty_url)
     await asyncio.wait_for(migrate(other, [folder]), 5)
     await other.close()
+
+
+async def test_who_loses_the_server_in_the_middle_says_of_which_file(connection: Transaction, folder: Path) -> None:
+    (folder / "0003_mistake.sql").write_text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(FailedMigration, match=r"^migration shop/0003_mistake\.sql: "):
+        await migrate(connection, [folder])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_table_that_somebody_holds_is_waited_for_and_told_with_who_it_is(
+    connection: Transaction, empty_url: str, folder: Path
+) -> None:
+    await migrate(connection, [folder])
+    (folder / "0003_widen_shelf.sql").write_text("ALTER TABLE shelf ADD COLUMN height integer")
+    reader = await asyncpg.connect(empty_url, server_settings={"application_name": "a long report"})
+    reading = reader.transaction()
+    await reading.start()
+    await reader.fetch("SELECT FROM shelf")
+    told: list[str] = []
+    waiting = asyncio.create_task(migrate(connection, [folder], told.append))
+    await until(lambda: is_told(told))
+    await reading.rollback()
+    assert await waiting == ["shop/0003_widen_shelf.sql"]
+    held = f"shelf by a long report, pid {reader.get_server_pid()}"
+    assert told[0] == f"shop/0003_widen_shelf.sql waits for a table; held are {held}"
+    await reader.close()
+
+
+async def test_nobody_who_comes_later_queues_for_long_behind_a_migration(
+    connection: Transaction, empty_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "LOCK_SECONDS", 0.2)
+    await migrate(connection, [folder])
+    (folder / "0003_widen_shelf.sql").write_text("ALTER TABLE shelf ADD COLUMN height integer")
+    reader, batch = await asyncpg.connect(empty_url), await asyncpg.connect(empty_url)
+    async with reader.transaction():
+        await reader.fetch("SELECT FROM shelf")
+        waiting = asyncio.create_task(migrate(connection, [folder]))
+        await until(lambda: somebody_waits(reader))
+        await asyncio.wait_for(batch.execute("INSERT INTO shelf VALUES (3)"), 3)
+        assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.gather(reader.close(), batch.close())
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_table_that_is_held_for_ever_is_given_up(
+    connection: Transaction, empty_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "TRIES", 3)
+    told: list[str] = []
+    await migrate(connection, [folder])
+    (folder / "0003_widen_shelf.sql").write_text("ALTER TABLE shelf ADD COLUMN height integer")
+    reader = await asyncpg.connect(empty_url)
+    async with reader.transaction():
+        await reader.fetch("SELECT FROM shelf")
+        with pytest.raises(FailedMigration, match=r"shop/0003_widen_shelf\.sql: .+ lock timeout$"):
+            await migrate(connection, [folder], told.append)
+    assert len(told) == migrating.TRIES - 1
+    assert await migrate(connection, [folder]) == ["shop/0003_widen_shelf.sql"]
+    await reader.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_another_process_that_migrates_is_waited_for_however_long_it_takes(
+    connection: Transaction, empty_url: str, folder: Path
+) -> None:
+    other = await asyncpg.connect(empty_url)
+    await other.execute("SELECT pg_advisory_lock($1)", migrating.ADVISORY_LOCK)
+    waiting = asyncio.create_task(migrate(connection, [folder]))
+    await until(lambda: somebody_waits(other))
+    await asyncio.sleep(10 * migrating.LOCK_SECONDS)
+    await other.close()
+    assert len(await waiting) == len(OWN) + 2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LOCK_SECONDS": 0.02, "PAUSE_SECONDS": 0.01, "TRIES": 10_000}.items():
+        monkeypatch.setattr(migrating, name, value)
+
+
+async def is_told(told: list[str]) -> bool:
+    return bool(told)
+
+
+async def somebody_waits(connection: Transaction) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await connection.fetchval(waiting))
 
 
 async def test_a_name_does_not_depend_on_where_the_package_is_installed(tmp_path: Path) -> None:

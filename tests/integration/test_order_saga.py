@@ -90,6 +90,28 @@ async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: D
     assert (await published(database, order))["outcome"] == "placed"
 
 
+async def test_an_outcome_is_counted_when_the_order_is_decided_and_not_when_it_is_told_again(
+    database: Database,
+) -> None:
+    order, refused = requested(), requested()
+    undecided = await hear(database, *happy_story(order)[:-1], refused)
+    assert undecided.outcomes == []
+    refusal = AgentRefused(order_id=refused.order_id, reason="no_agent")
+    decided = await hear(database, happy_story(order)[-1], refusal, order, refused)
+    assert sorted(decided.outcomes) == [("not_placed", "no_agent"), ("placed", "")]
+    again = await hear(database, order, refused, CancelOrder(order_id=refused.order_id))
+    assert len(again.said) == 3
+    released = [kind(order_id=refused.order_id) for kind in (AgentReleased, PacketsReleased)]
+    cleaned = await hear(database, *released)
+    assert (again.outcomes, cleaned.outcomes, len(cleaned.changes)) == ([], [], 1)
+
+
+async def test_an_order_that_is_decided_with_its_first_message_is_counted_once(database: Database) -> None:
+    cancel = CancelOrder(order_id=uuid.uuid4())
+    assert (await hear(database, cancel, cancel)).outcomes == [("not_placed", "cancelled")]
+    assert (await hear(database, cancel)).outcomes == []
+
+
 async def test_what_changes_nothing_is_not_written(database: Database) -> None:
     order = requested()
     reserved = PacketsReserved(order_id=order.order_id)
@@ -259,6 +281,9 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
         ("OutcomeTold", "not_placed"),
     ]
     assert {each.traceparent for each in handled.said} == {TRACEPARENT}
+    assert handled.outcomes == [("not_placed", "deadline_passed")]
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    assert (await look(database, Due.UNCLEAN)).outcomes == []
     await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
     assert await phases(database) == {"closed": 1}
 

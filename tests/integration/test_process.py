@@ -54,13 +54,24 @@ async def until_says(port: int, path: str, expected: tuple[int, Any]) -> None:
     await until(so)
 
 
+async def measured(port: int) -> str:
+    return (await asyncio.to_thread(get, port, "/metrics"))[1]
+
+
+async def until_measured(port: int, line: str) -> None:
+    async def so() -> bool:
+        return f"ordersaga_{line}\n" in await measured(port)
+
+    await until(so)
+
+
 QUICK_RELAY: dict[str, Any] = {
     "publish_timeout_seconds": 0.5,
     "relay_after_seconds": 1.0,
     "relay_interval_seconds": 0.2,
 }
 READY = {"migrations": True, "postgresql": True, "broker": True, "batch": True}
-NOT_READY = {"migrations": False, "postgresql": False, "broker": False, "batch": True}
+NOT_READY = {"migrations": False, "postgresql": False, "batch": True}
 
 
 # -- starting
@@ -142,9 +153,15 @@ async def test_missing_migrations_are_waited_for(postgres_url: str) -> None:
     await station.say(bought("a"))
     async with station.running(http_port=port):
         await until_says(port, "/readyz", (503, NOT_READY | {"postgresql": True}))
+        await until_measured(port, 'connected{server="postgresql"} 1.0')
+        metrics = await measured(port)
+        assert "ordersaga_migrated 0.0" in metrics
+        assert "broker" not in metrics  # nobody is to look for what is wrong with it
         await migrate(station.connection, [MIGRATIONS])
         await station.until_heard(1)
         await until_says(port, "/readyz", (200, READY))
+        await until_measured(port, "migrated 1.0")
+        await until_measured(port, 'connected{server="broker"} 1.0')
     await station.close()
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

@@ -9,8 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import delivery_worker.__main__
+import delivery_worker.fleet
 import order_saga.__main__
+import order_saga.place_command
 import store_worker.__main__
+import store_worker.stock
 from messages.transport.command_line.failures import told
 
 PROGRAMS = {
@@ -32,12 +35,19 @@ def typed(
     return CliRunner().invoke(PROGRAMS[program], arguments, input=stdin, env={**SETTINGS, **(settings or {})})
 
 
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command says where its process writes its log; here that is the process of the tests."""
+    for module in (order_saga.place_command, store_worker.stock, delivery_worker.fleet):
+        monkeypatch.setattr(module, "configure_logs", lambda *_: None)
+
+
 def commands(group: click.Group) -> set[str]:
     return set(group.commands)
 
 
 def test_every_service_has_the_same_commands_and_its_own() -> None:
-    common = {"run", "migrate", "check", "parked"}
+    common = {"run", "migrate", "check", "parked", "say"}
 
     assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "audit"}
     assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
@@ -125,6 +135,56 @@ def test_input_that_is_wrong_is_refused_before_anything_is_said(
 
     assert (said.exit_code, said.stdout) == (2, "")
     assert problem in said.stderr
+
+
+SPEAKERS = pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("order-saga", ("place", "-")),
+        ("store-worker", ("stock", "add", "north", "milk", "1")),
+        ("delivery-worker", ("agents", "add", "north", "A-1")),
+    ],
+)
+
+
+@SPEAKERS
+@pytest.mark.parametrize("url", ["http://toy:secret@x", "broker", "amqp://", "amqp://toy:secret@x:port", "amqp://[x"])
+@pytest.mark.parametrize("variable", ["CLIENT_BROKER_URL", "BROKER_URL"])
+def test_what_is_no_url_of_a_broker_is_a_wrong_setting_and_told_by_the_variable_that_was_read(
+    program: str, arguments: tuple[str, ...], url: str, variable: str
+) -> None:
+    given = {"CLIENT_BROKER_URL": None, "BROKER_URL": "amqp://127.0.0.1:1/", variable: url}
+
+    said = typed(program, *arguments, settings=given)
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert said.stderr.startswith(f"Error: {variable}: ")
+    assert said.stderr.count("\n") == 1
+    assert "secret" not in said.stderr
+
+
+@SPEAKERS
+@pytest.mark.parametrize("variable", ["CLIENT_BROKER_URL", "BROKER_URL"])
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("amqp://toy:secret@127.0.0.1:1/", "the broker cannot be reached, or refuses the user ("),
+        ("amqps://127.0.0.1:1/?cafile=/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"),
+        (f"amqps://127.0.0.1:1/?cafile={__file__}", "TLS: "),
+    ],
+    ids=["nobody there", "no certificate", "not a certificate"],
+)
+def test_a_broker_that_cannot_be_had_is_told_by_the_variable_that_was_read(
+    program: str, arguments: tuple[str, ...], variable: str, url: str, sentence: str
+) -> None:
+    given = {"CLIENT_BROKER_URL": "", "BROKER_URL": "http://not.read/", variable: url}
+
+    said = typed(program, *arguments, settings=given)
+
+    assert (said.exit_code, said.stdout) == (3, "")
+    assert said.stderr.startswith(f"Error: {variable}: {sentence}")
+    assert said.stderr.count("\n") == 1
+    assert "secret" not in said.stderr
 
 
 READERS = pytest.mark.parametrize(

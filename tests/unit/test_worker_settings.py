@@ -16,6 +16,8 @@ from order_saga.commands import GRACE_SECONDS
 
 ANSWERED_WITHIN = timedelta(seconds=15)
 """How long an inquiry and its answer may take, even under load."""
+ALERTED_AFTER = timedelta(minutes=10)
+"""As JobNotDone in deploy/alerts.yaml says."""
 WORKERS = pytest.mark.parametrize(
     "worker", [store_worker.settings.Settings, delivery_worker.settings.Settings], ids=lambda worker: worker.prefix()
 )
@@ -26,7 +28,7 @@ def least(worker: type[ParticipantSettings], name: str) -> timedelta:
     return timedelta(seconds=float(str(bound)))
 
 
-def most(worker: type[ParticipantSettings], name: str) -> timedelta:
+def most(worker: type[Settings], name: str) -> timedelta:
     (bound,) = [bound.le for bound in worker.model_fields[name].metadata if isinstance(bound, Le)]
     return timedelta(seconds=float(str(bound)))
 
@@ -46,6 +48,18 @@ def test_what_became_of_an_order_is_asked_before_an_audit_misses_it(worker: type
 @WORKERS
 def test_a_lease_that_is_over_is_swept_before_an_audit_finds_it(worker: type[ParticipantSettings]) -> None:
     assert most(worker, "sweep_interval_seconds") * (1 + TOLERANCE) < timedelta(seconds=GRACE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [order_saga.settings.Settings, store_worker.settings.Settings, delivery_worker.settings.Settings],
+    ids=lambda service: service.prefix(),
+)
+def test_no_job_is_so_rare_that_somebody_would_be_alerted(service: type[Settings]) -> None:
+    intervals = [name for name in service.model_fields if name.endswith("_interval_seconds")]
+
+    assert len(intervals) >= 3
+    assert all(most(service, name) * (1 + TOLERANCE) < ALERTED_AFTER for name in intervals)
 
 
 @pytest.mark.parametrize(

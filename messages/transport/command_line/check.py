@@ -1,7 +1,7 @@
 """`check`: proves that settings, database and broker fit together, before the service runs on them or while it does."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from http.client import HTTPException
 
@@ -11,7 +11,8 @@ from yarl import URL
 
 from messages.transport.command_line.failures import told
 from messages.transport.migrating import ChangedMigration, pending
-from messages.transport.rabbitmq.management import Management
+from messages.transport.rabbitmq.connection import why_not_connected
+from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.settings import Settings
@@ -19,6 +20,8 @@ from messages.transport.topology import Topology, topology_of
 
 CONNECT_SECONDS = 10.0
 SKEW_SECONDS = 1.0
+REPLICAS = 3
+"""Of a queue, in a cluster that has as many nodes: what one node loses, the others still have."""
 
 
 async def check(service: Service, settings: Settings) -> list[str]:
@@ -32,6 +35,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         try:
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
+            problems += await _standby_problems(settings, connection)
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
@@ -39,6 +43,15 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         return [str(error)]
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
+
+
+async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """A standby answers every question, and takes nothing."""
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        return [f"{settings.prefix()}DATABASE_URL: leads to a standby, which can only be read: where is the primary?"]
+    if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
+        return [f"{settings.prefix()}DATABASE_URL: the database is set to be only read (default_transaction_read_only)"]
+    return []
 
 
 async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
@@ -60,8 +73,7 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-            what = f"{type(error).__name__}: the broker cannot be reached or refuses the user"
-            return [f"{settings.prefix()}BROKER_URL: {what}"]
+            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error)}"]
         if settings.topology == "declare":
             return await _declared_problems(connection, expected)
     if settings.management_url is None:
@@ -83,7 +95,7 @@ async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expect
 
 
 def _expected_problems(management: Management, expected: Topology) -> Iterable[str]:
-    queues, bindings = management.queues(), management.bindings()
+    queues, bindings, nodes = management.queues(), management.bindings(), management.nodes()
     for queue in expected.queues:
         actual = queues.get(queue.name)
         if actual is None:
@@ -94,6 +106,16 @@ def _expected_problems(management: Management, expected: Topology) -> Iterable[s
         for name, value in queue.arguments.items():
             if actual.arguments.get(name) != value:
                 yield f"queue {queue.name}: {name} is {actual.arguments.get(name)!r} and must be {value!r}"
+        yield from _replica_problems(queue.name, actual, nodes)
     for binding in expected.bindings:
         if (binding.exchange, binding.key, binding.queue) not in bindings:
             yield f"{binding.exchange}/{binding.key} does not reach queue {binding.queue}: the binding is missing"
+
+
+def _replica_problems(name: str, actual: ActualQueue, nodes: Collection[str] | None) -> Iterable[str]:
+    """A queue that was declared before its node had joined the others stays on that node alone."""
+    if nodes is None or actual.members is None:
+        return
+    if len(actual.members) < min(REPLICAS, len(nodes)):
+        has = f"{len(actual.members)} of {len(nodes)} nodes"
+        yield f"queue {name} is on {has}: add replicas with `rabbitmq-queues grow`"

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -19,7 +20,7 @@ from messages.transport.command_line.failures import Unreachable, WrongUsage, to
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
-from messages.transport.migrating import ChangedMigration, migrate
+from messages.transport.migrating import ChangedMigration, FailedMigration, migrate
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -72,7 +73,11 @@ def command_line(program: Program) -> click.Group:
 
     @group.command("migrate")
     def migrate_command() -> None:
-        """Bring the database to the present schema. Safe at any time, from any number of processes."""
+        """Bring the database to the present schema. Safe at any time, from any number of processes.
+
+        Waits some minutes for tables that others hold for long, and says who they are. Exits with 3 if a migration
+        could not be applied, and names it.
+        """
         settings = program.read_settings()
         for name in _event_loop(_migrate(program.service(settings), settings)):
             click.echo(f"applied {name}")
@@ -129,12 +134,12 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
     try:
         connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
         try:
-            return await migrate(connection, service.migrations)
+            return await migrate(connection, service.migrations, partial(click.echo, err=True))
         finally:
             await connection.close()
     except ChangedMigration as error:
         raise click.ClickException(str(error)) from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (FailedMigration, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
 

@@ -13,6 +13,11 @@ MOST_PARKED = 10_000
 """More are not counted: whoever has so many, knows enough."""
 
 
+MOST_OUTCOMES = 64
+"""Pairs of outcome and reason that have a series of their own; what other services answer with is theirs to say."""
+OTHER = "other"
+
+
 class Metrics:
     """One registry a service, so that several services can live in one process."""
 
@@ -21,6 +26,7 @@ class Metrics:
         self.heard = ByType(self._counter("messages_heard", "Documents handled, by type.", "type"))
         self.said = ByType(self._counter("messages_said", "Documents kept in the outbox, by type.", "type"))
         self.parked = self._counter("messages_parked", "Documents parked, by reason.", "reason")
+        self.outcomes = Outcomes(self._counter("outcomes", "Orders decided, each once.", "outcome", "reason"))
         self.alarms = self._counter("alarms", "Things a person should look at.", "alarm")
         self.retries = self._counter("batch_retries", "Batches tried again, by the class of error.", "error")
         self.jobs = self._counter("job_runs", "Runs of scheduled jobs.", "job", "result")
@@ -31,7 +37,10 @@ class Metrics:
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
         self.parked_documents = self._gauge("parked_documents", f"Documents that are parked; at most {MOST_PARKED}.")
         self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")
-        self.connected = self._gauge("connected", "1 while the server is reached.", "server")
+        self.connected = self._gauge(
+            "connected", "1 while the server is reached; no series before it is tried.", "server"
+        )
+        self.migrated = self._gauge("migrated", "1 once every migration is found applied; nothing is done before.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"ordersaga_{name}", text, labels, registry=self.registry)
@@ -52,3 +61,20 @@ class ByType:
     def count(self, objects: Iterable[object]) -> None:
         for kind, number in Tally(map(type, objects)).items():
             self._of(kind).inc(number)
+
+
+class Outcomes:
+    """Counts outcomes by reason. However many reasons there are, there will not be many more series."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._of: dict[tuple[str, str], Counter] = {}
+
+    def count(self, outcomes: Iterable[tuple[str, str]]) -> None:
+        for pair, number in Tally(outcomes).items():
+            (self._of.get(pair) or self._another(*pair)).inc(number)
+
+    def _another(self, outcome: str, reason: str) -> Counter:
+        if len(self._of) >= MOST_OUTCOMES:
+            return self._counter.labels(outcome, OTHER)
+        return self._of.setdefault((outcome, reason), self._counter.labels(outcome, reason))

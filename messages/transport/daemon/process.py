@@ -107,6 +107,7 @@ class Process:
         while not await self._migrations_are_current():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True
+        self.metrics.migrated.set(1)
         await self._broker.start()
         settings, name = self._settings, self._service.name
         await self._intake.subscribe(
@@ -185,7 +186,8 @@ class Process:
             self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
             self.metrics.given_up.inc(self._publisher.take_given_up())
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
-            self.metrics.connected.labels("broker").set(self._broker.connected)
+            if self._migrated:  # before, the broker is not tried
+                self.metrics.connected.labels("broker").set(self._broker.connected)
             self.metrics.standing_by.set(self._intake.standing_by)
             for queue, waiting in self._intake.waiting():
                 self.metrics.waiting.labels(queue).set(waiting)
@@ -195,7 +197,7 @@ class Process:
         return {
             "migrations": self._migrated,
             "postgresql": self._database.reachable,
-            "broker": self._migrated and self._broker.connected,
+            **({"broker": self._broker.connected} if self._migrated else {}),
             "batch": not self._intake.standing_by,
             **{f"job {name}": False for name in self._jobs.stale},
         }

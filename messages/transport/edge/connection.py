@@ -1,13 +1,13 @@
 """How our own tools get to the public edge: connections that say at once what is wrong with them."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 import aio_pika
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from messages.transport.addresses import OUTCOMES, REQUESTS
@@ -15,32 +15,25 @@ from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.edge.requests import Listener, Request
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import BROKER_FAILURES
+from messages.transport.rabbitmq.connection import BROKER_FAILURES, why_not_connected
+from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener
 
 CONNECT_SECONDS = 10.0
 SAY_SECONDS = 20.0
+SAY_AT_ONCE = 1_000
 LOOK_SECONDS = 0.02
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
-NO_URL = "BROKER_URL: not an AMQP URL"
-
-
-class Settings(BaseSettings):
-    """A client has a broker's user of its own: `CLIENT_BROKER_URL`, or `BROKER_URL` where everybody has the same."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    broker_url: SecretStr = Field(
-        default=SecretStr("amqp://guest:guest@localhost/"),
-        validation_alias=AliasChoices("CLIENT_BROKER_URL", "BROKER_URL"),
-    )
+VARIABLES = ("CLIENT_BROKER_URL", "BROKER_URL")
+"""A client has a broker's user of its own, unless everybody has the same."""
+DEFAULT_URL = "amqp://guest:guest@localhost/"
 
 
 @asynccontextmanager
 async def connected(name: str) -> AsyncIterator[Broker]:
     """A broker to publish to. Raises Unreachable, one line, naming the setting."""
-    url = Settings().broker_url.get_secret_value()
+    url = _url()
     broker = RabbitBroker(url, connection_name=name)
     async with _first_connection(url):
         await broker.start()
@@ -53,7 +46,7 @@ async def connected(name: str) -> AsyncIterator[Broker]:
 @asynccontextmanager
 async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     """A broker to publish to, and a queue of one's own in it. Raises Unreachable, one line, naming the setting."""
-    url = Settings().broker_url.get_secret_value()
+    url = _url()
     topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
     queue = topology.queues[0].name
     broker = RabbitBroker(url, topology=topology, connection_name=name)
@@ -71,17 +64,20 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
 
 
 async def say(broker: Broker, requests: Sequence[Request]) -> None:
-    """Publish until all is confirmed. Raises Unreachable if that takes too long."""
+    """Publish until all is confirmed. Raises Unreachable if for long nothing more is."""
     unsaid = list(requests)
     try:
-        async with asyncio.timeout(SAY_SECONDS):
+        async with asyncio.timeout(SAY_SECONDS) as patience:
             while unsaid:
-                confirmed = await broker.publish([request.envelope for request in unsaid])
-                unsaid = [request for request, done in zip(unsaid, confirmed, strict=True) if not done]
+                said, later = unsaid[:SAY_AT_ONCE], unsaid[SAY_AT_ONCE:]
+                confirmed = await broker.publish([request.envelope for request in said])
+                unsaid = [request for request, done in zip(said, confirmed, strict=True) if not done] + later
+                if any(confirmed):
+                    patience.reschedule(asyncio.get_running_loop().time() + SAY_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         problem = f"{len(unsaid)} of {len(requests)} documents are not confirmed"
-        raise Unreachable(f"BROKER_URL: {problem}: is a queue bound to `{REQUESTS}` there?") from None
+        raise Unreachable(f"{_variable()}: {problem}: is a queue bound to `{REQUESTS}` there?") from None
 
 
 async def _until_served(broker: Broker) -> None:
@@ -92,29 +88,32 @@ async def _until_served(broker: Broker) -> None:
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         question = "has a service declared it, and may this user bind a queue to it?"
-        raise Unreachable(f"BROKER_URL: nobody can listen to `{OUTCOMES}` there: {question}") from None
+        raise Unreachable(f"{_variable()}: nobody can listen to `{OUTCOMES}` there: {question}") from None
 
 
 @asynccontextmanager
 async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
-    async with _unopened(url) as connection:
-        await _open(connection)
+    async with aio_pika.Connection(URL(url)) as connection:
+        try:
+            await connection.connect(timeout=CONNECT_SECONDS)
+        except BROKER_FAILURES as error:
+            raise Unreachable(f"{_variable()}: {why_not_connected(error)}") from None
+        except ValueError:  # a URL without a host, say
+            raise WrongUsage(f"{_variable()}: not an AMQP URL") from None
         yield connection
 
 
-def _unopened(url: str) -> aio_pika.Connection:
-    try:
-        return aio_pika.Connection(URL(url))
-    except ValueError:
-        raise WrongUsage(NO_URL) from None
+def _variable() -> str:
+    """Which one is read."""
+    return next((name for name in VARIABLES if os.environ.get(name)), VARIABLES[-1])
 
 
-async def _open(connection: aio_pika.Connection) -> None:
+def _url() -> str:
+    """Raises WrongUsage, one line, which names the variable."""
     try:
-        await connection.connect(timeout=CONNECT_SECONDS)
-    except BROKER_FAILURES as error:
-        reason = type(error).__name__
-        raise Unreachable(f"BROKER_URL: the broker cannot be reached, or refuses the user ({reason})") from None
-    except ValueError:
-        raise WrongUsage(NO_URL) from None
+        url = TypeAdapter(BrokerUrl).validate_python(os.environ.get(_variable()) or DEFAULT_URL)
+        return str(url.get_secret_value())
+    except ValidationError as error:
+        what = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise WrongUsage(f"{_variable()}: {what}") from None

@@ -44,9 +44,9 @@ class Request:
 class RequestReader:
     """Reads requests as strictly as the services do, so that a mistake is told here and not there."""
 
-    def __init__(self, usual: type[Message], *others: type[Message]) -> None:
+    def __init__(self, usual: type[Message] | None, *others: type[Message]) -> None:
         self._usual = usual
-        self._reader = Reader((usual, *others))
+        self._reader = Reader((usual, *others) if usual else others)
 
     def read(self, line: bytes) -> Request:
         """A whole document, or the bare content of a `usual` one. Raises Unreadable."""
@@ -62,9 +62,11 @@ class RequestReader:
             return {}
         if not isinstance(fields, dict):
             return {}
-        metadata = {"type": self._usual.wire_type(), "message_id": str(uuid4())}
-        if "type" not in fields and self._usual.model_fields["order_id"].is_required():
-            metadata["order_id"] = str(uuid4())
+        metadata = {"message_id": str(uuid4())}
+        if self._usual is not None and "type" not in fields:
+            metadata["type"] = self._usual.wire_type()
+            if self._usual.model_fields["order_id"].is_required():
+                metadata["order_id"] = str(uuid4())
         return {name: value for name, value in metadata.items() if name not in fields}
 
 

@@ -1,6 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -123,6 +124,16 @@ class Link:
         for secret in (self._url.user, self._url.password):
             said = said.replace(f"'{secret}'", "'***'") if secret else said
         return said
+
+
+def why_not_connected(error: Exception) -> str:
+    """For whoever asks only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
+    for each in (error, error.__cause__):
+        if isinstance(each, ssl.SSLError):
+            return f"TLS: {each}"
+    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
+        return f"a file that the URL names: {error}"
+    return f"the broker cannot be reached, or refuses the user ({type(error).__name__})"
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:

@@ -3,8 +3,11 @@
 import base64
 import json
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 
 HTTP_SECONDS = 5.0
@@ -15,6 +18,8 @@ class ActualQueue:
     durable: bool
     arguments: dict[str, Any]
     """What policies give counts like what the queue was declared with."""
+    members: Collection[str] | None = None
+    """The nodes that keep a replica of it; None: it is not said, as of a classic queue."""
 
 
 class Management:
@@ -29,7 +34,9 @@ class Management:
 
     def queues(self) -> dict[str, ActualQueue]:
         return {
-            queue["name"]: ActualQueue(queue["durable"], _policy_arguments(queue) | queue["arguments"])
+            queue["name"]: ActualQueue(
+                queue["durable"], _policy_arguments(queue) | queue["arguments"], queue.get("members")
+            )
             for queue in self._get(f"queues/{self._vhost}")
         }
 
@@ -40,6 +47,16 @@ class Management:
             for binding in self._get(f"bindings/{self._vhost}")
             if binding["destination_type"] == "queue"
         }
+
+    def nodes(self) -> Collection[str] | None:
+        """All of the cluster, be they running or not; None: this user is not told, for want of the tag `monitoring`."""
+        try:
+            return [node["name"] for node in self._get("nodes")]
+        except HTTPError as error:
+            with error:
+                if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                    return None
+                raise
 
     def _get(self, path: str) -> Any:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Authorization": self._authorization})  # noqa: S310

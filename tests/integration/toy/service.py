@@ -165,6 +165,7 @@ async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handle
         waiting,
     )
     handled.said.append(Said(Counted(order_id=message.order_id, text=message.text), COUNTED, document))
+    handled.outcomes.append(("heard", message.wish))
     handled.story.append(Note(message.order_id, type(message).__name__, message.text, document.message_id))
     if message.wish == TELL_ELSEWHERE:
         handled.said.append(Said(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))

@@ -1,0 +1,45 @@
+"""`say`: what clients may say to a service, said again from a file, as after a broker or a database was lost."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import click
+
+from messages.contracts.message import Message
+from messages.transport.daemon.logs import configure_logs
+from messages.transport.edge.connection import connected, say
+from messages.transport.edge.requests import Request, RequestReader, read_lines
+
+
+def say_command(service: str, handled: Iterable[type[Message]]) -> click.Command:
+    """`store-worker say`, of those messages that it handles and a client may say."""
+    kinds = [kind for kind in handled if kind.FROM_OUTSIDE]
+    names = ", ".join(kind.__name__ for kind in kinds)
+
+    @click.command("say", help=_help(names), short_help="Publish requests from a file, once.")
+    @click.argument("file", type=click.File("rb"), metavar="FILE|-")
+    def command(file: BinaryIO) -> None:
+        requests = [request for _, request in read_lines(RequestReader(None, *kinds), file)]
+        asyncio.run(_say(service, requests))
+        click.echo(f"{len(requests)} confirmed")
+
+    return command
+
+
+def _help(names: str) -> str:
+    return f"""Publish the requests in FILE, one JSON document a line: {names}.
+
+    Each has to say its type; a message id is added where there is none. All lines are read before the first is said:
+    if one is wrong, it is told with its number, and nothing is said. That all are confirmed means that they are in a
+    queue; what becomes of them is not waited for. To say something twice does no harm.
+
+    Exits with 2 if the input is wrong, 3 if the broker cannot be reached or does not confirm. Settings: BROKER_URL,
+    or CLIENT_BROKER_URL for a user of one's own, who may say these.
+    """
+
+
+async def _say(service: str, requests: list[Request]) -> None:
+    configure_logs(service, "error")
+    async with connected("say") as broker:
+        await say(broker, requests)

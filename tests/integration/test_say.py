@@ -1,0 +1,99 @@
+"""`say` on a real broker: everything is confirmed, or it is told how much is not."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from click.testing import CliRunner, Result
+
+from messages.transport.edge import connection, say
+from messages.transport.edge.say import say_command
+from messages.transport.rabbitmq.topology import declare
+from messages.transport.topology import topology_of
+from tests.conftest import NewVhost
+from tests.integration.toy.service import Toy
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(say, "configure_logs", lambda *_: None)
+
+
+@pytest.fixture
+async def broker_url(new_vhost: NewVhost) -> str:
+    url = await new_vhost()
+    async with await aio_pika.connect(url) as connection:
+        await declare(connection, topology_of([Toy().service()]))
+    return url
+
+
+async def said(file: Path, url: str) -> Result:
+    command = say_command("toy", Toy().handlers)
+    environment = {"CLIENT_BROKER_URL": url}
+    return await asyncio.to_thread(CliRunner().invoke, command, [str(file)], env=environment)
+
+
+def told(result: Result) -> list[str]:
+    """What the command prints; the log of this process goes the same way."""
+    return [line for line in result.stdout.splitlines() if not line.startswith("[")]
+
+
+async def heard(url: str, queue: str) -> list[str]:
+    """The texts that wait there; they are taken."""
+    texts = []
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        waiting = await channel.declare_queue(queue, passive=True)
+        while message := await waiting.get(no_ack=True, fail=False):
+            assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+            texts.append(json.loads(message.body)["text"])
+    return texts
+
+
+def lines(kind: str, texts: Iterable[str]) -> str:
+    documents = ({"type": f"{kind}/1.0", "order_id": str(uuid4()), "text": text} for text in texts)
+    return "".join(f"{json.dumps(document)}\n" for document in documents)
+
+
+async def test_all_lines_of_a_file_are_in_their_queues_once_they_are_confirmed(
+    broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SAY_AT_ONCE", 10)
+    texts = [str(number) for number in range(25)]
+    file = tmp_path / "lost.jsonl"
+    file.write_text(lines("Bought", texts) + "\n" + lines("Paid", ["paid"]))
+
+    result = await said(file, broker_url)
+
+    assert (result.exit_code, told(result)) == (0, ["26 confirmed"]), result.output
+    assert await heard(broker_url, "toy.bought") == texts
+    assert await heard(broker_url, "toy.paid") == ["paid"]
+
+
+async def test_nothing_of_a_file_with_a_wrong_line_is_said(broker_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "lost.jsonl"
+    file.write_text(lines("Bought", "ab") + lines("Sold", "c"))
+
+    result = await said(file, broker_url)
+
+    assert (result.exit_code, told(result)) == (2, [])
+    assert result.stderr.startswith(f"Error: {file}, line 3, is not a request: ")
+    assert await heard(broker_url, "toy.bought") == []
+
+
+async def test_what_no_queue_takes_is_counted(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "SAY_SECONDS", 1.0)
+    async with await aio_pika.connect(broker_url) as client:
+        await (await client.channel()).queue_delete("toy.paid")
+    file = tmp_path / "lost.jsonl"
+    file.write_text(lines("Paid", "ab") + lines("Bought", "c"))
+
+    result = await said(file, broker_url)
+
+    assert (result.exit_code, told(result)) == (3, [])
+    assert result.stderr.startswith("Error: CLIENT_BROKER_URL: 2 of 3 documents are not confirmed")
+    assert await heard(broker_url, "toy.bought") == ["c"]

@@ -1,0 +1,122 @@
+"""`say FILE` says all of a file or nothing, and only what a client may say to that service."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Sequence
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import delivery_worker.handlers
+import order_saga.handlers
+import store_worker.handlers
+from messages.contracts.order import CancelOrder
+from messages.transport.broker import Envelope
+from messages.transport.edge import connection, say
+from messages.transport.edge.requests import RequestReader, write
+from messages.transport.edge.say import say_command
+from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.topology import Topology
+
+COMMANDS = {
+    "order_saga": say_command("order_saga", order_saga.handlers.HANDLERS),
+    "store_worker": say_command("store_worker", store_worker.handlers.HANDLERS),
+    "delivery_worker": say_command("delivery_worker", delivery_worker.handlers.HANDLERS),
+}
+ORDER = str(uuid.UUID(int=1))
+GOOD = {"type": "DeliveryCompleted/1.0", "order_id": ORDER}
+NOWHERE = {"CLIENT_BROKER_URL": None, "BROKER_URL": "amqp://127.0.0.1:1/"}
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(say, "configure_logs", lambda *_: None)
+
+
+def typed(command: click.Command, *lines: object) -> Result:
+    text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    return CliRunner().invoke(command, ["-"], input=text, env=NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("service", "kinds"),
+    [
+        ("order_saga", "OrderRequested, CancelOrder"),
+        ("store_worker", "DeliveryCompleted, StockReceived, PacketsWithdrawn"),
+        ("delivery_worker", "DeliveryCompleted, AgentCameOnline, AgentWentOffline"),
+    ],
+)
+def test_the_help_names_what_can_be_said(service: str, kinds: str) -> None:
+    told = CliRunner().invoke(COMMANDS[service], ["--help"])
+    assert (told.exit_code, f"{kinds}." in " ".join(told.stdout.split())) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nonsense", "not_json"),
+        ({"order_id": ORDER}, "no_type"),
+        ({"type": "DeliveryCompleted/2.0", "order_id": ORDER}, "unknown_version"),
+        ({"type": "DeliveryCompleted/1.0"}, "order_id: Field required (invalid)"),
+        ({"type": "DeliveryCompleted/1.0", "order_id": ORDER, "message_id": "7"}, "message_id: must be a UUID"),
+        ({"type": "CancelOrder/1.0", "order_id": ORDER}, "CancelOrder/1.0 is not handled here"),
+        ({"type": "ReleasePackets/1.0", "order_id": ORDER}, "ReleasePackets/1.0 is not handled here"),
+    ],
+)
+def test_a_wrong_line_is_told_with_its_number_and_nothing_is_said(line: object, reason: str) -> None:
+    said = typed(COMMANDS["store_worker"], GOOD, "", line, GOOD)
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert said.stderr.startswith("Error: <stdin>, line 3, is not a request: ")
+    assert reason in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+def test_a_broker_that_cannot_be_reached_is_one_line() -> None:
+    said = typed(COMMANDS["store_worker"], GOOD)
+
+    assert (said.exit_code, said.stdout) == (3, "")
+    assert said.stderr.startswith("Error: BROKER_URL: the broker cannot be reached")
+
+
+class SlowBroker(InProcessBroker):
+    """Takes its time, and confirms the first of what it is told; the rest has to be said again."""
+
+    def __init__(self) -> None:
+        super().__init__(Topology((), (), ()))
+        self.confirmed: list[bytes] = []
+        self.most = 0
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        await asyncio.sleep(0.02)
+        self.most = max(self.most, len(envelopes))
+        self.confirmed.append(envelopes[0].body)
+        return [True] + [False] * (len(envelopes) - 1)
+
+
+async def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "SAY_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "SAY_AT_ONCE", 7)
+    requests = [write(CancelOrder, order_id=uuid.uuid4()) for _ in range(30)]
+    broker = SlowBroker()
+
+    await connection.say(broker, requests)
+
+    assert broker.confirmed == [request.body for request in requests]
+    assert broker.most == 7
+
+
+def test_a_message_id_that_is_there_is_kept_and_one_that_is_not_is_added() -> None:
+    reader = RequestReader(None, *store_worker.handlers.HANDLERS)
+    own = uuid.uuid4()
+
+    kept = reader.read(json.dumps(GOOD | {"message_id": str(own)}).encode())
+    first, second = (reader.read(json.dumps(GOOD).encode()) for _ in range(2))
+
+    assert kept.message_id == own
+    assert json.loads(first.body) == GOOD | {"message_id": str(first.message_id)}
+    assert first.message_id != second.message_id
