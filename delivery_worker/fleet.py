@@ -15,6 +15,9 @@ from messages.transport.edge.connection import connected, say
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.settings import Settings
 
+NOWHERE = "-"
+"""In place of a zone: all that is known of the agent is that he is offline."""
+
 
 @click.group("agents")
 def agents_group() -> None:
@@ -61,9 +64,9 @@ async def _say(requests: list[Request]) -> None:
 
 
 def _line(agent: Unit) -> str:
-    return f"{agent.unit_id:<20} {agent.place:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
+    return f"{agent.unit_id:<20} {agent.place or NOWHERE:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
 
 
 def _fields(agent: Unit) -> dict[str, str | None]:
     order_id = str(agent.order_id) if agent.order_id else None
-    return {"agent_id": agent.unit_id, "zone": agent.place, "state": agent.state, "order_id": order_id}
+    return {"agent_id": agent.unit_id, "zone": agent.place or None, "state": agent.state, "order_id": order_id}
