@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import click
@@ -43,14 +44,15 @@ def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
 def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
     """Have agents begin to work in ZONE, or those that a file names.
 
-    Publishes AgentCameOnline; the running delivery worker does the rest. Exits with 2 if the input is wrong, 3 if the
-    broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    Publishes AgentCameOnline, said now by this machine's clock, or when the file says; the running delivery worker
+    does the rest. Exits with 2 if the input is wrong, 3 if the broker cannot be reached. Settings: BROKER_URL, or
+    CLIENT_BROKER_URL for a user of one's own.
     """
     if file is not None and zone is None:
         reader = RequestReader(AgentCameOnline, AgentWentOffline)
         requests = [request for _, request in read_lines(reader, file)]
     elif file is None and zone and agent_ids:
-        requests = [write(AgentCameOnline, agent_id=agent_id, zone=zone) for agent_id in agent_ids]
+        requests = list(_came_online(zone, agent_ids))
     else:
         raise click.UsageError("say ZONE and AGENT, or --file")
     asyncio.run(_say(requests))
@@ -61,6 +63,12 @@ async def _say(requests: list[Request]) -> None:
     configure_logs("delivery_worker", "error")
     async with connected("agents add") as broker:
         await say(broker, requests)
+
+
+def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
+    now = datetime.now(UTC)
+    for agent_id in agent_ids:
+        yield write(AgentCameOnline, agent_id=agent_id, zone=zone, at=now)
 
 
 def _line(agent: Unit) -> str:
