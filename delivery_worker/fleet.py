@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 import click
@@ -14,6 +15,9 @@ from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import connected, say
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.settings import Settings
+
+NOWHERE = "-"
+"""In place of a zone: all that is known of the agent is that he is offline."""
 
 
 @click.group("agents")
@@ -40,14 +44,15 @@ def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
 def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
     """Have agents begin to work in ZONE, or those that a file names.
 
-    Publishes AgentCameOnline; the running delivery worker does the rest. Exits with 2 if the input is wrong, 3 if the
-    broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    Publishes AgentCameOnline, said now by this machine's clock, or when the file says; the running delivery worker
+    does the rest. Exits with 2 if the input is wrong, 3 if the broker cannot be reached. Settings: BROKER_URL, or
+    CLIENT_BROKER_URL for a user of one's own.
     """
     if file is not None and zone is None:
         reader = RequestReader(AgentCameOnline, AgentWentOffline)
         requests = [request for _, request in read_lines(reader, file)]
     elif file is None and zone and agent_ids:
-        requests = [write(AgentCameOnline, agent_id=agent_id, zone=zone) for agent_id in agent_ids]
+        requests = list(_came_online(zone, agent_ids))
     else:
         raise click.UsageError("say ZONE and AGENT, or --file")
     asyncio.run(_say(requests))
@@ -60,10 +65,16 @@ async def _say(requests: list[Request]) -> None:
         await say(broker, requests)
 
 
+def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
+    now = datetime.now(UTC)
+    for agent_id in agent_ids:
+        yield write(AgentCameOnline, agent_id=agent_id, zone=zone, at=now)
+
+
 def _line(agent: Unit) -> str:
-    return f"{agent.unit_id:<20} {agent.place:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
+    return f"{agent.unit_id:<20} {agent.place or NOWHERE:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
 
 
 def _fields(agent: Unit) -> dict[str, str | None]:
     order_id = str(agent.order_id) if agent.order_id else None
-    return {"agent_id": agent.unit_id, "zone": agent.place, "state": agent.state, "order_id": order_id}
+    return {"agent_id": agent.unit_id, "zone": agent.place or None, "state": agent.state, "order_id": order_id}

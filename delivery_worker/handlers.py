@@ -68,9 +68,8 @@ async def _handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handl
 
 
 async def _end(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
-    agent_ids = [shift.agent_id for shift in leaving]
-    holders = await queries.lock_holders(tx, agent_ids)
-    for agent in await queries.end(tx, agent_ids):
+    holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving])
+    for agent in await queries.end(tx, leaving):
         if agent.order_id not in holders:
             raise Collision(f"{agent.agent_id} was sent while he was leaving")
         detail = f"{agent.agent_id} went offline while {agent.state}"

@@ -1,6 +1,7 @@
 """Every SQL statement about agents."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,6 +11,14 @@ from messages.participant.allocation import Want
 from messages.transport.service import Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
+
+UNKNOWN_ZONE = ""
+"""Of an agent of whom is only known that he is gone. No order can want it."""
+
+# A clock that is ahead may put its words in order; one that is wrong must not silence all others for long.
+SAID_AT = "least(coalesce(shift.at, clock_timestamp()), clock_timestamp() + interval '1 minute')"
+IS_NEWS = "agent.said_at IS NULL OR agent.said_at <= excluded.said_at OR agent.agent_id = ANY ($3::text[])"
+"""Of a word that is being written. $3: the agents of whom it is said without a time, which is always news."""
 
 
 class Left(NamedTuple):
@@ -82,19 +91,22 @@ def send_to_the_end(agent_ids: Sequence[str]) -> Write:
 
 
 async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
-    """Put agents online, each in his zone; a busy one changes zones when he is idle again."""
+    """Put agents online, each in his zone, unless newer is known; a busy one changes zones when he is idle again."""
     await tx.execute(
-        """
-        INSERT INTO agent (agent_id, zone, online, idle_since)
-        SELECT agent_id, zone, true, clock_timestamp() FROM unnest($1::text[], $2::text[]) AS shift (agent_id, zone)
+        f"""
+        INSERT INTO agent (agent_id, zone, online, idle_since, said_at)
+        SELECT agent_id, zone, true, clock_timestamp(), {SAID_AT}
+        FROM unnest($1::text[], $2::timestamptz[], $4::text[]) AS shift (agent_id, at, zone)
         ORDER BY agent_id
         ON CONFLICT (agent_id) DO UPDATE
         SET online = true,
             zone = CASE WHEN agent.order_id IS NULL THEN excluded.zone ELSE agent.zone END,
             next_zone = CASE WHEN agent.order_id IS NULL OR agent.zone = excluded.zone THEN NULL ELSE excluded.zone END,
-            idle_since = CASE WHEN agent.online THEN agent.idle_since ELSE excluded.idle_since END
-        """,
-        [shift.agent_id for shift in shifts],
+            idle_since = CASE WHEN agent.online THEN agent.idle_since ELSE excluded.idle_since END,
+            said_at = excluded.said_at
+        WHERE {IS_NEWS}
+        """,  # noqa: S608  words of our own
+        *_words(shifts),
         [shift.zone for shift in shifts],
     )
 
@@ -119,22 +131,38 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
     return {row["order_id"] for row in rows}
 
 
-async def end(tx: Transaction, agent_ids: Sequence[str]) -> list[Left]:
-    """Put agents offline; those that an order has now stay its own as long as it has them, and are returned."""
+async def end(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
+    """Put agents offline, unless newer is known, also those that nobody has heard of.
+
+    Those that an order has now stay its own as long as it has them, and are returned.
+    """
     rows = await tx.fetch(
-        """
-        WITH locked AS MATERIALIZED (
-            SELECT agent_id FROM agent WHERE agent_id = ANY ($1::text[]) AND online ORDER BY agent_id FOR UPDATE
+        f"""
+        WITH known AS MATERIALIZED (
+            SELECT agent_id, zone, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE
         ), gone AS (
-            UPDATE agent SET online = false FROM locked WHERE agent.agent_id = locked.agent_id
-            RETURNING agent.agent_id, agent.order_id
+            INSERT INTO agent (agent_id, zone, online, idle_since, said_at)
+            SELECT agent_id, coalesce(known.zone, $4), false, clock_timestamp(), {SAID_AT}
+            FROM unnest($1::text[], $2::timestamptz[]) AS shift (agent_id, at) LEFT JOIN known USING (agent_id)
+            ORDER BY agent_id
+            ON CONFLICT (agent_id) DO UPDATE SET online = false, said_at = excluded.said_at
+            WHERE {IS_NEWS}
+            RETURNING agent_id, order_id
         )
-        SELECT agent_id, order_id, state FROM gone LEFT JOIN reservation USING (order_id)
-        WHERE order_id IS NOT NULL
-        """,
-        agent_ids,
+        SELECT agent_id, order_id, state
+        FROM gone LEFT JOIN known USING (agent_id) LEFT JOIN reservation USING (order_id)
+        WHERE order_id IS NOT NULL AND known.online IS NOT FALSE
+        """,  # noqa: S608  words of our own
+        *_words(shifts),
+        UNKNOWN_ZONE,
     )
     return [Left(*row) for row in rows]
+
+
+def _words(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], list[str]]:
+    """Of whom, when it was said, and of whom it was said without a time."""
+    untimed = [shift.agent_id for shift in shifts if shift.at is None]
+    return [shift.agent_id for shift in shifts], [shift.at for shift in shifts], untimed
 
 
 def _lock(tx: Transaction, *, waiting: bool) -> str:

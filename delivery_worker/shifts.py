@@ -1,30 +1,39 @@
-"""Where agents are after a batch of comings and goings: the last word counts."""
+"""Where agents are after a batch of comings and goings: the word that was said last counts, whenever it arrived."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
+
+NOW = datetime.max.replace(tzinfo=UTC)
+"""Of a word that does not say when it was said. Nothing that arrived together with it was said later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """An agent is online, or not, in a zone; None: wherever he was."""
+    """An agent is online, or not, in a zone; None: wherever he was. `at`: when that was said; None: now."""
 
     agent_id: str
     zone: str | None
     online: bool
+    at: datetime | None = None
 
 
 def fold(messages: Iterable[AgentCameOnline | AgentWentOffline]) -> list[Shift]:
     """What is true after all messages, one shift an agent, in the order of agent ids."""
     shifts: dict[str, Shift] = {}
-    for message in messages:
+    for message in sorted(messages, key=_said_at):  # those of the same time stay in order of arrival
         before = shifts.get(message.agent_id, Shift(message.agent_id, None, online=False))
         shifts[message.agent_id] = _after(before, message)
     return [shifts[agent_id] for agent_id in sorted(shifts)]
 
 
+def _said_at(message: AgentCameOnline | AgentWentOffline) -> datetime:
+    return message.at or NOW
+
+
 def _after(before: Shift, message: AgentCameOnline | AgentWentOffline) -> Shift:
     if isinstance(message, AgentCameOnline):
-        return Shift(message.agent_id, message.zone, online=True)
-    return replace(before, online=False)
+        return Shift(message.agent_id, message.zone, online=True, at=message.at)
+    return replace(before, online=False, at=message.at)

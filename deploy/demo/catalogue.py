@@ -61,4 +61,4 @@ class Catalogue(Contract):
             )
         for zone, agents in self.agents.items():
             for agent in range(1, agents + 1):
-                yield write(AgentCameOnline, agent_id=f"{zone}-{agent}", zone=zone)
+                yield write(AgentCameOnline, agent_id=f"{zone}-{agent}", zone=zone, at=now)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from messages.contracts.message import Identifier, Message, OrderMessage
+from messages.contracts.message import GivenTime, Identifier, Message, OrderMessage
 from messages.contracts.participation import Assign, Assigned, Refused, Release, Released, Reserve, Reserved
 
 DELIVERY = "delivery"
@@ -62,20 +62,29 @@ class AgentReleased(Released):
 
 
 class AgentCameOnline(Message):
-    """An agent is ready to work in a zone."""
+    """An agent is ready to work in a zone, since `at`, by the clock of whoever says so.
 
+    A word about an agent that is older than the last one that was applied is ignored; one of the same time is applied.
+    Without `at` a word counts as said when it is handled, replays too: it is always applied, and what is older is
+    ignored from then on. A time more than a minute ahead of the database's clock counts as a minute ahead.
+    """
+
+    VERSION: ClassVar[str] = "1.1"
     FROM_OUTSIDE: ClassVar[bool] = True
 
     agent_id: Identifier
     zone: Identifier
+    at: GivenTime | None = None
 
 
 class AgentWentOffline(Message):
-    """An agent stops working."""
+    """An agent does not work any more since `at`, which means what it does in AgentCameOnline."""
 
+    VERSION: ClassVar[str] = "1.1"
     FROM_OUTSIDE: ClassVar[bool] = True
 
     agent_id: Identifier
+    at: GivenTime | None = None
 
 
 class DeliveryCompleted(OrderMessage):

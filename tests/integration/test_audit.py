@@ -318,6 +318,15 @@ async def test_where_an_agent_goes_after_a_delivery_is_nobody_s_concern(world: W
     assert await audit(world.urls, at_rest=True) == []
 
 
+async def test_that_somebody_is_gone_who_never_came_is_nobody_s_concern(world: World) -> None:
+    await world.corrupt(
+        "delivery_worker",
+        "INSERT INTO agent (agent_id, zone, online, idle_since, said_at) VALUES ('A-9', '', false, now(), now())",
+    )
+
+    assert await audit(world.urls, at_rest=True) == []
+
+
 async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> None:
     await world.corrupt(
         "order_saga",

@@ -366,6 +366,24 @@ async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
     assert f"confirmed  {told['order_id']}" in people.out
 
 
+async def test_an_agent_of_whom_is_only_known_that_he_is_gone_is_listed_without_a_zone(
+    shell: Shell, tmp_path: Path
+) -> None:
+    agent_id = f"agent-{uuid.uuid4().hex[:8]}"
+    words = tmp_path / "agents.jsonl"
+    words.write_text(text([{"type": "AgentWentOffline/1.1", "agent_id": agent_id, "at": "2026-05-01T17:00:00Z"}]))
+    assert (await shell.type("delivery_worker", "agents", "add", "--file", str(words))).code == 0
+    await shell.until("delivery_worker", f"SELECT count(*) = 1 FROM published.stock WHERE unit_id = '{agent_id}'")
+
+    people, machines = await asyncio.gather(
+        shell.type("delivery_worker", "agents", "list"), shell.type("delivery_worker", "agents", "list", "--json")
+    )
+
+    assert f"{agent_id:<20} {'-':<16} offline\n" in people.out
+    (gone,) = [each for each in machines.objects if each["agent_id"] == agent_id]
+    assert gone == {"agent_id": agent_id, "zone": None, "state": "offline", "order_id": None}
+
+
 async def test_goods_and_agents_come_as_they_are_named(shell: Shell) -> None:
     place = f"place-{uuid.uuid4().hex[:8]}"
 

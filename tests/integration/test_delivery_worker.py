@@ -1,6 +1,7 @@
 """The delivery worker against a real PostgreSQL: who is sent, and who is idle afterwards."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -28,6 +29,9 @@ from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, in_seconds
 
 ZONE = "mitte"
+MORNING = datetime(2026, 5, 1, 8, tzinfo=UTC)
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+EVENING = datetime(2026, 5, 1, 17, tzinfo=UTC)
 
 
 def reserve(order_id: UUID, zone: str = ZONE) -> ReserveAgent:
@@ -50,12 +54,12 @@ def completed(order_id: UUID) -> DeliveryCompleted:
     return DeliveryCompleted(order_id=order_id)
 
 
-def online(agent_id: str, zone: str = ZONE) -> AgentCameOnline:
-    return AgentCameOnline(agent_id=agent_id, zone=zone)
+def online(agent_id: str, zone: str = ZONE, at: datetime | None = None) -> AgentCameOnline:
+    return AgentCameOnline(agent_id=agent_id, zone=zone, at=at)
 
 
-def offline(agent_id: str) -> AgentWentOffline:
-    return AgentWentOffline(agent_id=agent_id)
+def offline(agent_id: str, at: datetime | None = None) -> AgentWentOffline:
+    return AgentWentOffline(agent_id=agent_id, at=at)
 
 
 def refused(order_id: UUID, reason: str) -> AgentRefused:
@@ -73,6 +77,18 @@ async def delivery(new_database: NewDatabase) -> AsyncIterator[Worker]:
 @pytest.fixture
 def order() -> UUID:
     return uuid4()
+
+
+@pytest.fixture(params=[True, False], ids=["in one batch", "one after the other"])
+def together(request: pytest.FixtureRequest) -> bool:
+    """Whether what is said arrives in one batch."""
+    is_together: bool = request.param
+    return is_together
+
+
+async def hear(delivery: Worker, together: bool, *messages: AgentCameOnline | AgentWentOffline) -> None:
+    for batch in [messages] if together else [(message,) for message in messages]:
+        await delivery.hear(*batch)
 
 
 async def agent_of(delivery: Worker, order_id: UUID) -> str:
@@ -271,6 +287,147 @@ async def test_who_is_back_before_the_assign_is_assigned(delivery: Worker, order
     await delivery.hear(online("A-1"))
 
     assert await delivery.hear(assign(order)) == [AgentAssigned(order_id=order, agent_id="A-1")]
+
+
+# Words that overtake each other
+
+
+async def test_who_has_gone_home_is_not_brought_back_by_what_was_said_before(
+    delivery: Worker, order: UUID, together: bool
+) -> None:
+    await delivery.hear(online("A-1", at=MORNING))
+
+    await hear(delivery, together, offline("A-1", EVENING), online("A-1", at=NOON))
+
+    assert await delivery.stock() == {"A-1": "offline"}
+    assert await delivery.hear(reserve(order)) == [refused(order, "no_agent")]
+
+
+async def test_who_is_back_is_not_hidden_by_what_was_said_before(delivery: Worker, order: UUID, together: bool) -> None:
+    await delivery.hear(online("A-1", at=MORNING))
+
+    await hear(delivery, together, online("A-1", at=EVENING), offline("A-1", NOON))
+
+    assert await delivery.hear(reserve(order)) == [AgentReserved(order_id=order)]
+
+
+async def test_who_was_never_heard_of_and_has_gone_is_not_brought_by_what_was_said_before(
+    delivery: Worker, order: UUID, together: bool
+) -> None:
+    await hear(delivery, together, offline("A-1", EVENING), online("A-1", at=MORNING))
+
+    assert await delivery.stock() == {"A-1": "offline"}
+    assert await delivery.hear(reserve(order)) == [refused(order, "no_agent")]
+
+
+async def test_who_was_only_heard_of_as_gone_comes_by_what_is_said_afterwards(
+    delivery: Worker, order: UUID, together: bool
+) -> None:
+    await hear(delivery, together, offline("A-1", MORNING), online("A-1", at=EVENING))
+
+    assert await delivery.hear(reserve(order)) == [AgentReserved(order_id=order)]
+
+
+async def test_a_change_of_zones_is_not_undone_by_what_was_said_before(delivery: Worker, together: bool) -> None:
+    await hear(delivery, together, online("A-1", "nord", EVENING), online("A-1", ZONE, MORNING))
+
+    assert [row["place"] for row in await delivery.query("SELECT place FROM published.stock")] == ["nord"]
+
+
+async def test_going_again_keeps_the_later_time(delivery: Worker, together: bool) -> None:
+    """Who is offline anyway may have been back in between."""
+    await hear(delivery, together, offline("A-1", MORNING), offline("A-1", EVENING), online("A-1", at=NOON))
+
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_what_is_said_again_is_true_again(delivery: Worker, together: bool) -> None:
+    await hear(delivery, together, online("A-1", at=MORNING), online("A-1", at=MORNING))
+    assert await delivery.stock() == {"A-1": "free"}
+
+    await hear(delivery, together, offline("A-1", EVENING), offline("A-1", EVENING))
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_of_what_was_said_of_the_same_time_the_last_to_arrive_counts(delivery: Worker, together: bool) -> None:
+    await hear(delivery, together, online("A-1", at=NOON), offline("A-1", NOON))
+    await hear(delivery, together, offline("A-2", NOON), online("A-2", at=NOON))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
+
+
+async def test_what_is_said_without_a_time_is_said_now(delivery: Worker, together: bool) -> None:
+    await hear(delivery, together, online("A-1"), offline("A-1"), online("A-1", at=NOON))
+    await hear(delivery, together, offline("A-2"), online("A-2"), offline("A-2", NOON))
+    await hear(delivery, together, offline("A-3"), online("A-3", at=NOON))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free", "A-3": "offline"}
+
+
+async def test_what_is_said_without_a_time_is_heard_whatever_was_said_before(delivery: Worker, together: bool) -> None:
+    """Also after a word from the future, and when the database's clock has been put back."""
+    ahead = in_seconds(86_400)
+    await hear(delivery, together, online("A-1", at=ahead), offline("A-1"))
+    await hear(delivery, together, offline("A-2", ahead), online("A-2"))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
+
+
+async def test_a_clock_that_is_far_ahead_silences_nobody_for_long(delivery: Worker) -> None:
+    await delivery.hear(online("A-1", at=datetime.max.replace(tzinfo=UTC)), offline("A-2", in_seconds(86_400)))
+
+    ahead = await delivery.query("SELECT said_at <= clock_timestamp() + interval '1 minute' AS bounded FROM agent")
+    assert [row["bounded"] for row in ahead] == [True, True]
+
+
+async def test_a_clock_that_is_a_little_ahead_puts_its_words_in_order(delivery: Worker) -> None:
+    await delivery.hear(online("A-1", at=in_seconds(50)))
+    await delivery.hear(offline("A-1", in_seconds(40)))
+
+    assert await delivery.stock() == {"A-1": "free"}
+
+
+async def test_the_first_time_that_can_be_said_is_before_all_others(delivery: Worker) -> None:
+    first = datetime.min.replace(tzinfo=UTC)
+    await delivery.hear(online("A-1", at=first), offline("A-2", first))
+
+    await delivery.hear(offline("A-1", first.replace(second=1)), online("A-2", at=first.replace(second=1)))
+    await delivery.hear(online("A-1", at=first), offline("A-2", first))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
+
+
+async def test_of_whom_the_release_before_has_written_any_word_is_news(delivery: Worker) -> None:
+    await delivery.execute(
+        "INSERT INTO agent (agent_id, zone, online, idle_since) VALUES ('A-1', 'mitte', true, now()),"
+        " ('A-2', 'mitte', false, now())"
+    )
+
+    await delivery.hear(offline("A-1", MORNING), online("A-2", at=MORNING))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
+
+
+async def test_an_old_word_takes_no_agent_from_an_order(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1", at=NOON))
+    await delivery.hear(reserve(order), assign(order))
+
+    await delivery.hear(offline("A-1", MORNING))
+
+    assert delivery.alarms == []
+    assert await delivery.stock() == {"A-1": "assigned"}
+    await delivery.hear(placed(order), completed(order))
+    assert await delivery.stock() == {"A-1": "free"}
+
+
+async def test_that_an_agent_has_left_his_order_is_told_once(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1", at=MORNING))
+    await delivery.hear(reserve(order), assign(order))
+
+    for at in (NOON, NOON, EVENING, None):
+        await delivery.hear(offline("A-1", at))
+
+    assert delivery.alarms == ["offline_while_assigned"]
 
 
 async def test_fulfilled_reservations_are_pruned_and_the_agent_works_on(delivery: Worker, order: UUID) -> None:

@@ -9,7 +9,7 @@ import delivery_worker.service
 import delivery_worker.settings
 import store_worker.service
 import store_worker.settings
-from messages.contracts.delivery import AgentCameOnline, AssignAgent, ReleaseAgent, ReserveAgent
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, AssignAgent, ReleaseAgent, ReserveAgent
 from messages.contracts.message import Message
 from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, StockReceived, Want
 from messages.transport.service import Service
@@ -37,6 +37,7 @@ def delivery_life(order_id: UUID) -> list[Message]:
         ReserveAgent(order_id=order_id, zone="z", lease_seconds=60, not_after=in_seconds(60)),
         AssignAgent(order_id=order_id, not_after=in_seconds(60)),
         ReleaseAgent(order_id=order_id),
+        AgentWentOffline(agent_id=f"A-{order_id}"),
     ]
 
 

@@ -635,6 +635,42 @@ async def test_an_agent_sent_while_he_is_leaving_has_left_his_order(
     assert await _remembering(there, AssignAgent(order_id=order, not_after=in_seconds(60))) == "collision"
 
 
+@pytest.mark.parametrize("gone_first", [True, False])
+async def test_an_agent_never_heard_of_who_comes_and_goes_at_the_same_time_is_where_was_said_last(
+    delivery_twins: Twins, gone_first: bool
+) -> None:
+    here, there = delivery_twins
+    messages: list[Message] = [
+        AgentCameOnline(agent_id="A-1", zone="mitte", at=in_seconds(-60)),
+        AgentWentOffline(agent_id="A-1", at=in_seconds(-30)),
+    ]
+    first, second = reversed(messages) if gone_first else messages
+
+    async with in_flight(here, first):
+        other = await blocked(here, there.hear(second))
+    await other
+
+    assert await here.stock() == {"A-1": "offline"}
+
+
+@pytest.mark.parametrize("known_as_gone", [True, False])
+async def test_an_agent_who_came_and_was_sent_while_he_is_leaving_has_left_his_order(
+    delivery_twins: Twins, order: UUID, known_as_gone: bool
+) -> None:
+    here, there = delivery_twins
+    if known_as_gone:
+        await here.hear(AgentWentOffline(agent_id="A-1"))
+
+    async with in_flight(here, AgentCameOnline(agent_id="A-1", zone="mitte"), reserve_agent(order)) as handled:
+        leaving = await blocked(here, there.hear(AgentWentOffline(agent_id="A-1")))
+    assert here.service.memory is not None
+    here.service.memory.keep(handled.changes)
+    await leaving
+
+    assert there.collisions == 1
+    assert await _remembering(here, AssignAgent(order_id=order, not_after=in_seconds(60))) == "collision"
+
+
 # From memory
 
 

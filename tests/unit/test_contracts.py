@@ -181,7 +181,37 @@ def test_an_order_may_have_fifty_lines_of_a_hundred_packets_and_no_deadline() ->
     assert isinstance(heard, Incoming), heard
 
 
-@pytest.mark.parametrize(("name", "field"), [("StockReceived", "best_before"), ("OrderRequested", "deadline")])
+@pytest.mark.parametrize("name", ["AgentCameOnline", "AgentWentOffline"])
+@pytest.mark.parametrize("minor", ["1.0", "1.1"])
+def test_a_word_about_an_agent_need_not_say_when(name: str, minor: str) -> None:
+    fields = example(name) | {"type": f"{name}/{minor}"}
+    del fields["at"]
+
+    heard = Reader([MESSAGES[name]]).read(json.dumps(fields).encode())
+
+    assert isinstance(heard, Incoming), heard
+    assert heard.message.model_dump()["at"] is None
+
+
+@pytest.mark.parametrize("name", ["AgentCameOnline", "AgentWentOffline"])
+@pytest.mark.parametrize("time", ["2030-05-01T08:00:00", "2030-05-01", "", 1_900_000_000, True])
+def test_a_word_about_an_agent_that_says_when_says_it_with_a_time_zone(name: str, time: object) -> None:
+    heard = read(name, at=time)
+
+    assert isinstance(heard, Malformed)
+    assert heard.reason == "invalid"
+    assert heard.detail.startswith("at: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("StockReceived", "best_before"),
+        ("OrderRequested", "deadline"),
+        ("AgentCameOnline", "at"),
+        ("AgentWentOffline", "at"),
+    ],
+)
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_no_database_can_keep_is_its_sender_s_fault(name: str, field: str, time: str) -> None:
     heard = read(name, **{field: time})
