@@ -1,17 +1,26 @@
 """The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, parked, days."""
 
+import asyncio
+
+import structlog
+
 from messages.transport import outbox, parked, timeline
 from messages.transport.daemon.metrics import MOST_PARKED, Metrics
+from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
 from messages.transport.service import Handled, Job, Transaction
 from messages.transport.settings import Settings
+from messages.transport.writing import write
+
+log = structlog.get_logger(__name__)
 
 RELAY_ROWS = 50
 CONFIRMED_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
 COUNT_PARKED_SECONDS = 20.0
 DAYS_SECONDS = 3_600.0
+LAST_WORD_SECONDS = 1.0
 
 
 def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metrics: Metrics) -> tuple[Job, ...]:
@@ -41,3 +50,15 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
         Job("count_parked", COUNT_PARKED_SECONDS, count_parked),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )
+
+
+async def delete_the_last(publisher: Publisher, database: Database) -> None:
+    """What was confirmed after the last batch, when a process ends."""
+    confirmed = publisher.take_confirmed()
+    if not confirmed:
+        return
+    try:
+        async with asyncio.timeout(LAST_WORD_SECONDS), database.transaction() as tx:
+            await write(tx, list(outbox.forget(confirmed)))
+    except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
+        log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 
 import structlog
 
-from messages.transport import outbox
 from messages.transport.broker import Broker
 from messages.transport.consumer import Consumer
 from messages.transport.daemon.health import Health
-from messages.transport.daemon.housekeeping import housekeeping
+from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
 from messages.transport.daemon.metrics import Metrics
 from messages.transport.dead_letters import DeadLetters
@@ -24,13 +23,11 @@ from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.transactor import Transactor
-from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
 
 MIGRATIONS_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-LAST_WORD_SECONDS = 1.0
 
 
 class Process:
@@ -163,17 +160,7 @@ class Process:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         await self._publisher.abandon()
-        await self._delete_confirmed()
-
-    async def _delete_confirmed(self) -> None:
-        confirmed = self._publisher.take_confirmed()
-        if not confirmed:
-            return
-        try:
-            async with asyncio.timeout(LAST_WORD_SECONDS), self._database.transaction() as tx:
-                await write(tx, list(outbox.forget(confirmed)))
-        except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
-            log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)
+        await delete_the_last(self._publisher, self._database)
 
     async def _count_undecided(self) -> int:
         assert self._service.undecided is not None
