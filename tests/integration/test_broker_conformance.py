@@ -140,6 +140,19 @@ async def test_what_came_through_the_exchange_of_the_clients_says_so_also_when_i
         await carrier.break_connections(broker)
 
 
+async def test_an_acknowledgement_that_a_later_one_has_overtaken_does_no_harm(carrier: Carrier, broker: Broker) -> None:
+    reader = await Reader.of(broker, "work")
+    await broker.publish([envelope(str(number)) for number in range(3)])
+    arrivals = await reader.take(3)
+    await reader.acknowledge(arrivals[1])
+    await reader.acknowledge(arrivals[0])
+    await _settle(broker)
+    await broker.publish([envelope("3")])
+    assert [(arrival.body, arrival.failures) for arrival in await reader.take(1)] == [(b"3", 0)]
+    await carrier.break_connections(broker)
+    assert sorted(bodies(await reader.take(2))) == ["2", "3"]
+
+
 async def test_no_more_arrives_unacknowledged_than_the_prefetch(broker: Broker) -> None:
     reader = await Reader.of(broker, "work", prefetch=3)
     await broker.publish([envelope(str(number)) for number in range(5)])

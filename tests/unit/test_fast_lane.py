@@ -204,6 +204,14 @@ async def test_nothing_is_sent_on_a_channel_that_the_broker_closes() -> None:
     assert await line.left() == close
 
 
+async def test_what_is_acknowledged_already_is_not_acknowledged_again() -> None:
+    """It would cost the channel."""
+    line = Line()
+    for tag in (2, 1, 2, 3):
+        line.deliveries.acknowledge(tag)
+    assert line.written == [marshal(Basic.Ack(tag, multiple=True), MINE) for tag in (2, 3)]
+
+
 async def test_nothing_is_sent_on_a_channel_that_is_closed() -> None:
     line = Line()
     line.underlay.is_closed = True

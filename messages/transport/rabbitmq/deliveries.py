@@ -36,6 +36,7 @@ class Deliveries:
         self._on_first_harmless: Callable[[], None] | None = on_first_harmless
         self._begins = deliver_to(CONSUMER)
         self._tag, self._redelivered, self._from_outside = 0, 0, False
+        self._acknowledged = 0
         self._stopped = False
         self._something_arrived = False
         # Before the queue is consumed: the first may arrive in one read with the broker's consent.
@@ -43,7 +44,10 @@ class Deliveries:
 
     def acknowledge(self, tag: int) -> None:
         """Up to this one. On a dying channel nothing happens: all that it carried is delivered again."""
-        self.channel.send(acknowledged(tag, self.channel.number))
+        # Who had to wait may be overtaken by a later one that covers his; saying it twice would cost the channel.
+        if tag > self._acknowledged:
+            self._acknowledged = tag
+            self.channel.send(acknowledged(tag, self.channel.number))
 
     def stop(self) -> None:
         """Append nothing more."""
