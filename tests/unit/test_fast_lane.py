@@ -212,6 +212,28 @@ async def test_what_is_acknowledged_already_is_not_acknowledged_again() -> None:
     assert line.written == [marshal(Basic.Ack(tag, multiple=True), MINE) for tag in (2, 3)]
 
 
+@pytest.mark.parametrize("end", [Channel.CloseOk(), Channel.Close(404, "NOT_FOUND", 60, 40)])
+async def test_a_channel_that_is_over_leaves_the_lane(end: FrameTypes) -> None:
+    """One that is never used again would be kept, and asked at each read, for as long as the connection lives."""
+    line = Line()
+    line.receive(b"".join(delivery(b"before")))
+    close = marshal(end, MINE)
+    line.receive(close + HEARTBEAT)
+    assert line.lane._passengers == {}
+    assert line.bodies == [b"before"]
+    assert await line.left() == close + HEARTBEAT
+    line.deliveries.acknowledge(1)
+    assert line.written == []
+
+
+async def test_until_the_broker_agrees_to_its_end_a_channel_keeps_its_frames_from_aiormq() -> None:
+    """Nobody reads a channel of aiormq's that is closing: a few frames more, and the whole connection would stand."""
+    line = Line()
+    line.underlay.is_closed = True
+    line.receive(b"".join(delivery(b"late")))
+    assert await line.left() == b""
+
+
 async def test_nothing_is_sent_on_a_channel_that_is_closed() -> None:
     line = Line()
     line.underlay.is_closed = True

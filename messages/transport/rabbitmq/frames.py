@@ -23,7 +23,7 @@ _END = b"\xce"
 
 CONNECTION_ITSELF = 0
 """Its channel."""
-ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, BLOCKED_ID, UNBLOCKED_ID = (
+ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, BLOCKED_ID, UNBLOCKED_ID = (
     Struct(">I").pack(method.index)
     for method in (
         Basic.Ack,
@@ -31,6 +31,7 @@ ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, BLOCKED_ID, UNBLOCKED_ID = (
         Basic.Return,
         Basic.Deliver,
         Channel.Close,
+        Channel.CloseOk,
         Connection.Blocked,
         Connection.Unblocked,
     )
