@@ -95,7 +95,10 @@ def _service_user(name: str, own: Topology) -> User:
 
 
 def _client(name: str, keys: Iterable[str]) -> User:
-    """May say these requests, and hear outcomes in queues of its own making."""
+    """May say these requests, and hear outcomes in queues of its own making.
+
+    The patterns are for exchanges as well: what a client says through one of its own, our services forbid.
+    """
     return User(
         name,
         configure=f"^{OUTCOME_QUEUES}$",

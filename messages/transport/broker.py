@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from messages.transport.addresses import Address
+from messages.transport.senders import Death, Outside
 
 ONE_DOCUMENT = "application/json"
 MANY_DOCUMENTS = "application/x-ndjson"
@@ -41,8 +42,9 @@ class Arrival:
     tag: int
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
-    from_outside: bool
-    """It came through the exchange that clients write to."""
+    from_outside: Outside
+    death: Death | None = None
+    """Of a dead letter."""
 
 
 class Subscription(Protocol):

@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 PREFETCH = 50
 BATCH_DOCUMENTS = 500
 RETRY_SECONDS = 2.0
+EXPIRED = "expired"
+"""We never set a time after which something is not to be handled any more; a client can."""
 
 
 class DeadLetters:
@@ -49,10 +51,10 @@ class DeadLetters:
         await subscription.acknowledge(arrival)
 
     def _documents(self, arrival: Arrival) -> list[Malformed]:
-        # By which exchange it came first, a client could have written itself; whoever replays it has looked at it.
-        origin = Origin(self._queue)
+        origin = Origin(self._queue, arrival.from_outside)
+        park = _given_up if arrival.death is not None and arrival.death.of_failures else _let_expire
         read = (self._reader.read(body, origin) for body in documents_in(arrival.body, arrival.content_type))
-        return [_given_up(document) if isinstance(document, Incoming) else document for document in read]
+        return [park(document) if isinstance(document, Incoming) else document for document in read]
 
 
 def _given_up(document: Incoming) -> Malformed:
@@ -66,4 +68,17 @@ def _given_up(document: Incoming) -> Malformed:
         queue=document.queue,
         our_fault=True,
         from_outside=document.message.FROM_OUTSIDE,
+    )
+
+
+def _let_expire(document: Incoming) -> Malformed:
+    return Malformed(
+        body=document.body,
+        message_id=document.message_id,
+        reason=EXPIRED,
+        detail="given up before anybody took it, as its sender had asked",
+        wire_type=document.message.wire_type(),
+        order_id=document.message.order_id,
+        queue=document.queue,
+        from_outside=True,
     )

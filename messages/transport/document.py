@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.parked import FORBIDDEN
+from messages.transport.senders import Outside
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.strict_json import DOCUMENT_BYTES, Unreadable, beginning, parse, refuse_extremes, too_large
 
@@ -30,8 +31,7 @@ class Origin(NamedTuple):
     """Where a document came from."""
 
     queue: str = ""
-    from_outside: bool = False
-    """By the exchange that clients write to. They may say what is theirs to say, and nothing else."""
+    from_outside: Outside = Outside.NO
 
 
 NOWHERE = Origin()
@@ -49,9 +49,9 @@ class Reader:
         """Never raises: what is wrong with a document is a Malformed, and is parked."""
         fields: Mapping[str, Any] = {}
         try:
-            if origin.from_outside and len(body) > DOCUMENT_BYTES:
+            if obstacle := _obstacle(body, origin):
                 fields = beginning(body)
-                raise too_large(DOCUMENT_BYTES)
+                raise obstacle
             fields = parse(body)
             kind = self._kind(fields.get("type"))
             _judge_sender(kind, body, fields, origin)
@@ -126,8 +126,17 @@ def write(said: Said) -> bytes:
     return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
 
 
+def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
+    """Why it is not even read."""
+    if origin.from_outside is Outside.BY_A_DETOUR:
+        return Unreadable(FORBIDDEN, "it came through an exchange or a queue of somebody's own making")
+    return too_large(DOCUMENT_BYTES) if origin.from_outside and len(body) > DOCUMENT_BYTES else None
+
+
 def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], origin: Origin) -> None:
     """A client that could say PacketsAssigned, say, would place orders with packets that nobody holds."""
+    if obstacle := _obstacle(body, origin):
+        raise obstacle
     if kind.FROM_OUTSIDE:
         refuse_extremes(body, fields)
     elif origin.from_outside:
@@ -186,5 +195,5 @@ def _malformed(body: bytes, origin: Origin, fields: Mapping[str, Any], reason: s
         wire_type=_printable(wire_type[:80]) if isinstance(wire_type, str) else None,
         order_id=readable("order_id"),
         queue=origin.queue,
-        from_outside=origin.from_outside,
+        from_outside=bool(origin.from_outside),
     )

@@ -6,6 +6,7 @@ from messages.transport import parked
 from messages.transport.document import Origin, Reader
 from messages.transport.faults import is_infrastructure
 from messages.transport.parked import Parked
+from messages.transport.senders import Outside
 from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
 from messages.transport.transactions import locking
 from messages.transport.writing import write
@@ -24,7 +25,7 @@ class Replay:
         row = await parked.take_for_replay(tx)
         if row is None:
             return Handled()
-        document = self._reader.read(row.body, Origin(row.queue, row.from_outside))
+        document = self._reader.read(row.body, _origin(row))
         handled = Handled()
         if isinstance(document, Malformed):
             await parked.keep_parked(tx, row.id, document.reason, document.detail)
@@ -54,3 +55,8 @@ class Replay:
             return Handled()
         log.info("replayed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id)
         return handled
+
+
+def _origin(row: Parked) -> Origin:
+    """As it was when it came. What must not be said then is not said by a replay either."""
+    return Origin(row.queue, Outside.BY_A_DETOUR if row.reason == parked.FORBIDDEN else Outside(row.from_outside))

@@ -73,7 +73,8 @@ def topology_of(services: Sequence[Service]) -> Topology:
 def listener(name: str, keys: Iterable[str] = ("#",), *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> Topology:
     """A client's own queue of outcomes. The broker removes it when nobody has read it for a while.
 
-    It holds no exchange: a client may not declare one.
+    It holds no exchange: a client may not declare those of the services, and what it says through one of its own making
+    is forbidden.
     """
     queue = f"{OUTCOMES}.{name}"
     arguments: Arguments = {"x-queue-type": "classic", "x-expires": expires_seconds * 1000}

@@ -27,12 +27,15 @@ WORKING: Arguments = {
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
+LAUNDERING: Arguments = {**WORKING, "x-dead-letter-exchange": REQUESTS, "x-dead-letter-routing-key": "work"}
 QUORUM: Arguments = {"x-queue-type": "quorum"}
 TOPOLOGY = Topology(
     EXCHANGES,
-    tuple(map(Queue, ("work", "other", "dead", "placed", "asked"), (WORKING, *[QUORUM] * 4))),
+    tuple(map(Queue, ("work", "laundry", "other", "dead", "placed", "asked"), (WORKING, LAUNDERING, *[QUORUM] * 4))),
     (
         Binding(COMMANDS, "work", "work"),
+        Binding(REQUESTS, "work", "work"),
+        Binding(OUTCOMES, "laundered", "laundry"),
         Binding(ANSWERS, "other", "other"),
         Binding(DEAD_LETTERS, "dead", "dead"),
         Binding(REQUESTS, "asked.#", "asked"),

@@ -7,6 +7,7 @@ import pytest
 
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Broker, Envelope
+from messages.transport.senders import FAILED_TOO_OFTEN, Death, Outside
 from tests.conftest import NewVhost
 from tests.integration.carriers import (
     ASKED,
@@ -136,8 +137,50 @@ async def test_what_came_through_the_exchange_of_the_clients_says_so_also_when_i
     await broker.publish([envelope("a client's", Address(REQUESTS, "asked.for")), envelope("ours", ASKED)])
     for _ in range(2):
         arrivals = {arrival.body: arrival.from_outside for arrival in await reader.take(2)}
-        assert arrivals == {b"a client's": True, b"ours": False}
+        assert arrivals == {b"a client's": Outside.YES, b"ours": Outside.NO}
         await carrier.break_connections(broker)
+
+
+async def test_a_clients_dead_letter_is_a_clients(carrier: Carrier, broker: Broker) -> None:
+    await broker.publish([envelope("a client's", Address(REQUESTS, "work"))])
+    await _fail_at(carrier, broker, "work")
+    (letter,) = await (await Reader.of(broker, "dead")).take(1)
+    assert (letter.from_outside, letter.death) == (Outside.YES, Death(FAILED_TOO_OFTEN, REQUESTS))
+
+
+async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_letter(
+    carrier: Carrier, broker: Broker
+) -> None:
+    """Not even a request: for this one the broker has asked for no right to say it."""
+    await broker.publish([envelope("laundered", Address(OUTCOMES, "laundered"))])
+    await _fail_at(carrier, broker, "laundry")
+    assert await _fail_at(carrier, broker, "work") == {Outside.BY_A_DETOUR}
+    (letter,) = await (await Reader.of(broker, "dead")).take(1)
+    assert (letter.body, letter.from_outside) == (b"laundered", Outside.BY_A_DETOUR)
+    assert letter.death == Death(FAILED_TOO_OFTEN, REQUESTS, first=False)
+
+
+async def _fail_at(carrier: Carrier, broker: Broker, queue: str) -> set[Outside]:
+    """Lose what is in the queue until it is given up. Return where it seemed to come from."""
+    reader = await Reader.of(broker, queue)
+    seen = set()
+    for _ in range(DELIVERY_LIMIT + 1):
+        seen.add((await reader.take(1))[0].from_outside)
+        await carrier.break_connections(broker)
+    return seen
+
+
+async def test_an_acknowledgement_that_a_later_one_has_overtaken_does_no_harm(carrier: Carrier, broker: Broker) -> None:
+    reader = await Reader.of(broker, "work")
+    await broker.publish([envelope(str(number)) for number in range(3)])
+    arrivals = await reader.take(3)
+    await reader.acknowledge(arrivals[1])
+    await reader.acknowledge(arrivals[0])
+    await _settle(broker)
+    await broker.publish([envelope("3")])
+    assert [(arrival.body, arrival.failures) for arrival in await reader.take(1)] == [(b"3", 0)]
+    await carrier.break_connections(broker)
+    assert sorted(bodies(await reader.take(2))) == ["2", "3"]
 
 
 async def test_no_more_arrives_unacknowledged_than_the_prefetch(broker: Broker) -> None:
@@ -373,7 +416,9 @@ async def test_what_comes_back_too_often_becomes_a_dead_letter(carrier: Carrier,
         assert [arrival.failures for arrival in await reader.take(1)] == [failures]
         assert not dead.waiting
         await carrier.break_connections(broker)
-    assert bodies(await dead.take(1)) == ["poison"]
+    (letter,) = await dead.take(1)
+    assert letter.body == b"poison"
+    assert (letter.from_outside, letter.death) == (Outside.NO, Death(FAILED_TOO_OFTEN, WORK.exchange))
 
 
 async def test_a_queue_that_appears_later_is_served_as_soon_as_it_does(carrier: Carrier, broker: Broker) -> None:

@@ -10,14 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from messages.transport import migrating, parked
-from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.addresses import DEAD_LETTERS, REQUESTS, Address
+from messages.transport.broker import MANY_DOCUMENTS, Envelope
 from messages.transport.command_line import parked as parked_commands
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.senders import Death
 from messages.transport.service import Malformed, Said
 from messages.transport.topology import Topology
 from tests.integration.network import Network
-from tests.integration.toy.service import Toy, ToySettings, bought
+from tests.integration.toy.service import Forwarded, Toy, ToySettings, bought
 from tests.integration.toy.station import Station, document
 
 SECRET = "hunter2"
@@ -98,6 +100,29 @@ async def test_what_the_broker_gave_up_is_parked_document_by_document(station: S
         None: ("not_json", "toy.dead"),
     }
     assert await station.left_in("toy.dead") == []
+
+
+async def test_what_its_sender_let_expire_is_its_senders_and_can_be_replayed(station: Station) -> None:
+    late, forged = bought("late"), Forwarded(order_id=uuid4(), text="forged")
+    for message in (late, forged):
+        letter = Envelope(Address(DEAD_LETTERS, "toy.dead"), document(message), "application/json", str(uuid4()))
+        assert station.broker._exchanges.route(letter.to, letter, Death("expired", REQUESTS))
+    blamed: list[str] = []
+
+    def blame(document: Malformed) -> list[Said]:
+        blamed.append(document.reason)
+        return []
+
+    station.toy.rejecting = blame
+    station.toy.handlers[Forwarded] = "paid"
+    async with station.running():
+        await station.until_count("parked", 2)
+        rows = {row.order_id: (row.reason, row.from_outside) for row in await parked.parked(station.connection)}
+        assert rows == {late.order_id: ("expired", True), forged.order_id: ("forbidden", True)}
+        assert sorted(blamed) == ["expired", "forbidden"]
+        await parked.request_replay(station.connection, None)
+        await station.until_heard(1)
+    assert await station.heard() == ["late"]
 
 
 async def test_a_dead_letter_is_held_while_it_cannot_be_parked(own_station: Station) -> None:

@@ -138,6 +138,25 @@ async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
     await eventually(one_each)
 
 
+@pytest.mark.usefixtures("broker")
+async def test_channels_that_owed_a_confirm_are_not_kept(network: Network) -> None:
+    """Where nothing is declared, no other channel takes their numbers."""
+    expecting = RabbitBroker(network.url, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await expecting.start()
+    passengers = set()
+    for _ in range(3):
+        await _until_published(expecting)
+        passengers |= set((await expecting._publishing.connection()).lane._passengers)
+        network.freeze()
+        assert await expecting.publish([envelope()]) == [False]
+        network.thaw()
+    await _until_published(expecting)
+    lane = (await expecting._publishing.connection()).lane
+    assert len(passengers) > 3, "the numbers are used again: then nothing is shown here"
+    await until(lambda: len(lane._passengers) == 2)
+    await expecting.close()
+
+
 async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -13,11 +14,13 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelClosed
+from pamqp.common import FieldTable
 
 from deploy.definitions import DEVELOPMENT_PASSWORD, all_services
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
+from messages.transport.senders import Death, Outside
 from messages.transport.topology import listener, topology_of
 from tests.conftest import NewVhost
 from tests.integration.carriers import Reader, bodies, envelope, until
@@ -113,6 +116,57 @@ async def test_nobody_may_say_what_is_not_theirs_to_say(url_of: UrlOf, user: str
         speaker = await channel.get_exchange(exchange, ensure=False)
         with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
             await speaker.publish(aio_pika.Message(b"{}"), key)
+
+
+@pytest.mark.parametrize("way", ["bound", "alternate"])
+async def test_what_a_client_says_through_an_exchange_of_its_own_is_nobodys_word(url_of: UrlOf, way: str) -> None:
+    """RabbitMQ lets it make one, and names the one that something was first said to."""
+    async with _broker(url_of("order_saga")) as saga, _channel(url_of("customer")) as channel:
+        answers = await Reader.of(saga, "order_saga.answers")
+        arguments: FieldTable = {"alternate-exchange": REQUESTS} if way == "alternate" else {}
+        evil = await channel.declare_exchange("outcomes.evil", "fanout", durable=True, arguments=arguments)
+        if way == "bound":
+            await (await channel.get_underlay_channel()).exchange_bind(REQUESTS, "outcomes.evil", "")
+        await evil.publish(aio_pika.Message(b"forged"), "cancel_order")
+        (arrival,) = await answers.take(1)
+        assert (arrival.body, arrival.from_outside) == (b"forged", Outside.BY_A_DETOUR)
+
+
+async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of: UrlOf) -> None:
+    """Of whom a queue dead-letters for, RabbitMQ does not ask what keys they may use."""
+    async with _broker(url_of("store_worker")) as store, _channel(url_of("customer")) as channel:
+        goods = await Reader.of(store, "store_worker.settle")
+        own = await channel.declare_exchange("outcomes.evil", "fanout", durable=True)
+        laundry: FieldTable = {
+            "x-message-ttl": 0,
+            "x-dead-letter-exchange": REQUESTS,
+            "x-dead-letter-routing-key": "stock_received",
+        }
+        await (await channel.declare_queue("outcomes.laundry", durable=True, arguments=laundry)).bind(own)
+        await own.publish(aio_pika.Message(b"laundered"), "")
+        (arrival,) = await goods.take(1)
+        assert (arrival.body, arrival.from_outside) == (b"laundered", Outside.BY_A_DETOUR)
+
+
+async def test_other_keys_beside_the_one_that_is_permitted_are_refused(url_of: UrlOf) -> None:
+    async with _channel(url_of("customer")) as channel:
+        requests = await channel.get_exchange(REQUESTS, ensure=False)
+        with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
+            await requests.publish(aio_pika.Message(b"{}", headers={"CC": ["stock_received"]}), "order_requested")
+
+
+async def test_what_a_client_lets_expire_is_a_clients_dead_letter(url_of: UrlOf) -> None:
+    """Also if it writes itself that it was ours, and that we failed at it."""
+    ours: FieldTable = {"reason": "delivery_limit", "exchange": COMMANDS, "queue": "order_saga.answers", "count": 1}
+    tables: list[FieldTable] = [{}, {"x-death": [ours]}]
+    async with _broker(url_of("order_saga")) as saga, _channel(url_of("customer")) as channel:
+        dead = await Reader.of(saga, "order_saga.dead")
+        requests = await channel.get_exchange(REQUESTS, ensure=False)
+        for headers in tables:
+            message = aio_pika.Message(b"expired", expiration=timedelta(0), headers=headers)
+            await requests.publish(message, "cancel_order")
+            (letter,) = await dead.take(1)
+            assert (letter.from_outside, letter.death) == (Outside.YES, Death("expired", REQUESTS))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from messages.contracts.store import PacketsAssigned, ReservePackets
 from messages.transport import strict_json
 from messages.transport.addresses import Address
 from messages.transport.document import Origin, Reader, documents_in, write
+from messages.transport.senders import Outside
 from messages.transport.service import Incoming, Malformed, Said
 from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Unreadable, may_be_extreme
 
@@ -76,7 +77,7 @@ def refused(document: bytes) -> Malformed:
 def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
     forged = write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
     assert isinstance(READER.read(forged, Origin("order_saga.answers")), Incoming)
-    outside = Origin("order_saga.answers", from_outside=True)
+    outside = Origin("order_saga.answers", from_outside=Outside.YES)
     read = READER.read(forged, outside)
     assert isinstance(read, Malformed)
     assert (read.reason, read.from_outside) == ("forbidden", True)
@@ -87,19 +88,34 @@ def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
     ]
 
 
+def test_what_came_by_a_detour_is_forbidden_whatever_it_says() -> None:
+    detour = Origin("order_saga.orders", Outside.BY_A_DETOUR)
+    forged = write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
+    bodies = [body(), forged, b"\xff", b"", b"1\n" * DOCUMENT_BYTES, body().replace(b"/1.0", b"/9.0")]
+    read = [READER.read(each, detour) for each in bodies]
+    assert {(each.reason, each.from_outside) for each in read if isinstance(each, Malformed)} == {("forbidden", True)}
+    assert not any(isinstance(each, Incoming) for each in read)
+    assert READER.read_all(bodies, [detour] * len(bodies)) == read
+    assert [type(each) for each in READER.read_all([body(), body()], [ORDERS, detour])] == [Incoming, Malformed]
+    known = read[0]
+    assert isinstance(known, Malformed)
+    assert (known.wire_type, known.order_id) == ("OrderRequested/1.0", UUID(ORDER_ID))
+    assert known.detail == "it came through an exchange or a queue of somebody's own making"
+
+
 @pytest.mark.parametrize("room", [0, DOCUMENT_BYTES])
 def test_what_a_client_sends_too_much_of_is_known_by_its_beginning(room: int) -> None:
     cut = spliced(b'"note":"%s"' % (b"x" * 2 * DOCUMENT_BYTES))[: DOCUMENT_BYTES + 1 + room]
-    read = READER.read(cut, Origin("order_saga.orders", from_outside=True))
+    read = READER.read(cut, Origin("order_saga.orders", from_outside=Outside.YES))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", "OrderRequested/1.0")
     assert read.order_id == UUID(ORDER_ID)
     assert str(read.message_id) == json.loads(body())["message_id"]
-    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=True)] * 2)[0] == read
+    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=Outside.YES)] * 2)[0] == read
 
 
 def test_what_has_no_beginning_is_too_large_all_the_same() -> None:
-    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=True))
+    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=Outside.YES))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", None)
 
@@ -476,7 +492,7 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
 ) -> None:
     bodies = [*some, *others]
     chance.shuffle(bodies)
-    origins = [Origin(f"queue {number}", from_outside=chance.random() < 0.5) for number in range(len(bodies))]
+    origins = [Origin(f"queue {number}", from_outside=chance.choice(list(Outside))) for number in range(len(bodies))]
     assert READER.read_all(bodies, origins) == [READER.read(*each) for each in zip(bodies, origins, strict=True)]
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.commands import Basic, Channel
+from pamqp.common import FieldArray
 from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
@@ -18,6 +19,8 @@ from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival
 from messages.transport.rabbitmq.deliveries import CONSUMER, Deliveries
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import FastLane
+from messages.transport.senders import Death, Outside
+from messages.transport.strict_json import DOCUMENT_BYTES
 
 MINE, OTHER = 1, 2
 HEARTBEAT = marshal(Heartbeat(), 0)
@@ -154,6 +157,33 @@ async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(rede
     assert arrival.epoch is line.deliveries
 
 
+async def test_each_arrival_is_told_by_the_exchange_that_it_came_through() -> None:
+    line = Line()
+    for exchange in ("commands", "outcomes.evil", "answers", "requests", "dead_letters", ""):
+        deliver = Basic.Deliver(CONSUMER, 1, exchange=exchange, routing_key="work")
+        line.receive(b"".join(message(deliver, b"x", 1, MINE)))
+    detour = Outside.BY_A_DETOUR
+    assert [arrival.from_outside for arrival in line.arrived] == [
+        *(Outside.NO, detour, Outside.NO, Outside.YES, detour, detour)
+    ]
+
+
+async def test_of_a_clients_dead_letter_no_more_is_kept_either_than_tells_that_it_is_too_large() -> None:
+    line = Line()
+    for exchange in ("requests", "commands"):
+        deaths: FieldArray = [{"reason": "delivery_limit", "exchange": exchange}]
+        content = ContentHeader(body_size=2 * DOCUMENT_BYTES, properties=Basic.Properties(headers={"x-death": deaths}))
+        deliver = Basic.Deliver(CONSUMER, 1, exchange="dead_letters", routing_key="dead")
+        for frame in (deliver, content, ContentBody(b"x" * 2 * DOCUMENT_BYTES)):
+            line.receive(marshal(frame, MINE))
+    assert [(arrival.from_outside, len(arrival.body)) for arrival in line.arrived] == [
+        *((Outside.YES, DOCUMENT_BYTES + 1), (Outside.NO, 2 * DOCUMENT_BYTES))
+    ]
+    assert [arrival.death for arrival in line.arrived] == [
+        *(Death("delivery_limit", "requests"), Death("delivery_limit", "commands"))
+    ]
+
+
 async def test_what_arrives_after_the_stop_goes_nowhere() -> None:
     line = Line()
     deliver, header, body = delivery(b"cut off")
@@ -202,6 +232,36 @@ async def test_nothing_is_sent_on_a_channel_that_the_broker_closes() -> None:
     assert len(line.written) == 1
     assert not line.channel.open
     assert await line.left() == close
+
+
+async def test_what_is_acknowledged_already_is_not_acknowledged_again() -> None:
+    """It would cost the channel."""
+    line = Line()
+    for tag in (2, 1, 2, 3):
+        line.deliveries.acknowledge(tag)
+    assert line.written == [marshal(Basic.Ack(tag, multiple=True), MINE) for tag in (2, 3)]
+
+
+@pytest.mark.parametrize("end", [Channel.CloseOk(), Channel.Close(404, "NOT_FOUND", 60, 40)])
+async def test_a_channel_that_is_over_leaves_the_lane(end: FrameTypes) -> None:
+    """One that is never used again would be kept, and asked at each read, for as long as the connection lives."""
+    line = Line()
+    line.receive(b"".join(delivery(b"before")))
+    close = marshal(end, MINE)
+    line.receive(close + HEARTBEAT)
+    assert line.lane._passengers == {}
+    assert line.bodies == [b"before"]
+    assert await line.left() == close + HEARTBEAT
+    line.deliveries.acknowledge(1)
+    assert line.written == []
+
+
+async def test_until_the_broker_agrees_to_its_end_a_channel_keeps_its_frames_from_aiormq() -> None:
+    """Nobody reads a channel of aiormq's that is closing: a few frames more, and the whole connection would stand."""
+    line = Line()
+    line.underlay.is_closed = True
+    line.receive(b"".join(delivery(b"late")))
+    assert await line.left() == b""
 
 
 async def test_nothing_is_sent_on_a_channel_that_is_closed() -> None:

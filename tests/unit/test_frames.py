@@ -1,6 +1,7 @@
 """What is written and read by hand is what a general codec would write and read."""
 
 import struct
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,15 +14,19 @@ from pamqp.header import ContentHeader
 from messages.transport.addresses import Address
 from messages.transport.broker import Envelope
 from messages.transport.rabbitmq.frames import (
+    TAG_AND_BITS_BYTES,
     acknowledged,
     body_size,
     content_type,
+    death,
     deliver_to,
+    exchange,
     failures,
     message_id,
     published,
     tag_and_bit,
 )
+from messages.transport.senders import Death
 
 MAX_BODY = 40
 channels = st.integers(1, 65_535)
@@ -77,12 +82,13 @@ def test_an_acknowledgement_is_written_as_pamqp_writes_it(tag: int, channel: int
     assert acknowledged(tag, channel) == marshal(Basic.Ack(tag, multiple=True), channel)
 
 
-@given(short, tags, st.booleans())
-def test_the_tag_of_a_delivery_is_read(consumer: str, tag: int, redelivered: bool) -> None:
-    payload = marshal(Basic.Deliver(consumer, tag, redelivered, "exchange", "key"), 1)[7:-1]
+@given(short, tags, st.booleans(), st.from_regex(r"[a-zA-Z0-9-_.:]{0,127}", fullmatch=True))
+def test_tag_and_exchange_of_a_delivery_are_read(consumer: str, tag: int, redelivered: bool, name: str) -> None:
+    payload = marshal(Basic.Deliver(consumer, tag, redelivered, name, "key"), 1)[7:-1]
     begins = deliver_to(consumer)
     assert payload.startswith(begins)
     assert tag_and_bit(payload, len(begins)) == (tag, redelivered)
+    assert exchange(payload, len(begins) + TAG_AND_BITS_BYTES) == name
 
 
 @given(maybe_short, maybe_short, maybe_short, st.none() | headers, st.integers(0, 2**40))
@@ -96,6 +102,7 @@ def test_a_header_is_read_as_pamqp_reads_it(
     assert content_type(written) == read.properties.content_type
     assert message_id(written) == read.properties.message_id
     assert failures(written) == 1
+    assert death(written) is None
 
 
 @pytest.mark.parametrize(("count", "failed"), [(0, 0), (7, 7), ("many", 1)])
@@ -103,6 +110,37 @@ def test_how_often_a_message_failed_is_what_the_broker_counts(count: object, fai
     table = {"x-first": "text", "x-delivery-count": count}
     assert failures(header(content_type="application/json", content_encoding="utf-8", headers=table)) == failed
     assert failures(header(headers=table, priority=3)) == failed
+
+
+def died(reason: str, exchange: str, queue: str = "work") -> dict[str, object]:
+    """As RabbitMQ writes it."""
+    moment = datetime(2026, 1, 31, tzinfo=UTC)
+    return {"count": 1, "reason": reason, "queue": queue, "time": moment, "exchange": exchange, "routing-keys": ["key"]}
+
+
+@pytest.mark.parametrize(("others", "first"), [([], True), ([died("maxlen", "outcomes", "outcomes.x")], False)])
+def test_of_what_was_given_up_the_last_time_is_told(others: list[object], first: bool) -> None:
+    table = {"x-death": [died("expired", "requests"), *others], "x-first-death-reason": "expired"}
+    written = header(content_type="application/json", headers=table)
+    assert death(written) == Death("expired", "requests", first=first)
+
+
+NOBODYS: list[object] = [None, 7, "delivery_limit", [], ["x"], [{}], [{"reason": "delivery_limit"}]]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *({"x-death": nonsense} for nonsense in NOBODYS),
+        *({"x-deaths": []}, {"note": "x-death"}, {"inner": {"x-death": [died("delivery_limit", "commands")]}}),
+    ],
+)
+def test_what_speaks_of_a_death_without_telling_it_counts_for_nothing(table: dict[str, object]) -> None:
+    assert death(header(headers=table)) == Death("", "", first=False)
+
+
+def test_a_death_that_cannot_be_read_counts_for_nothing() -> None:
+    assert death(header(headers={"x-death": [died("delivery_limit", "commands")]})[:-1]) == Death("", "", first=False)
 
 
 def test_what_a_client_may_have_written_breaks_nothing() -> None:

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from messages.transport.addresses import REQUESTS, Address
+from messages.transport.addresses import Address
 from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival, Envelope
+from messages.transport.senders import FAILED_TOO_OFTEN, Death, outside
 from messages.transport.topology import Queue
 
 DELIVERY_LIMIT = 20
@@ -14,9 +15,11 @@ DELIVERY_LIMIT = 20
 
 @dataclass(slots=True)
 class Kept:
-    """A message in a queue, and how often it came back."""
+    """A message in a queue: how it came there, and how often it came back."""
 
     envelope: Envelope
+    exchange: str
+    death: Death | None
     failures: int = 0
 
 
@@ -40,9 +43,8 @@ class Consumer:
         self.last_tag += 1
         self.unacknowledged[self.last_tag] = kept
         self.one_at_a_time &= kept.failures > FAILURES_BEFORE_ALONE
-        envelope = kept.envelope
-        outside = envelope.to.exchange == REQUESTS
-        self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, outside))
+        envelope, way = kept.envelope, outside(kept.exchange, kept.death)
+        self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, way, kept.death))
 
     def settle(self, last_tag: int) -> None:
         """Forget all up to and including `last_tag`."""
@@ -54,7 +56,7 @@ class KeptQueue:
     """Messages in order; those that came back stand before the others."""
 
     def __init__(
-        self, queue: Queue, consumers: deque[Consumer], give_up: Callable[[Address, Envelope], object]
+        self, queue: Queue, consumers: deque[Consumer], give_up: Callable[[Address, Envelope, Death], object]
     ) -> None:
         arguments = queue.arguments
         self._limit = int(arguments.get("x-delivery-limit", DELIVERY_LIMIT))
@@ -65,8 +67,8 @@ class KeptQueue:
         self._give_up = give_up
         self._ready: deque[Kept] = deque()
 
-    def put(self, envelope: Envelope) -> None:
-        self._ready.append(Kept(envelope))
+    def put(self, kept: Kept) -> None:
+        self._ready.append(kept)
         self.serve()
 
     def serve(self) -> None:
@@ -80,7 +82,8 @@ class KeptQueue:
         for kept in returned:
             kept.failures += 1
             if kept.failures > self._limit:
-                self._give_up(self._dead, kept.envelope)
+                death = Death(FAILED_TOO_OFTEN, kept.exchange, first=kept.death is None)
+                self._give_up(self._dead, kept.envelope, death)
             else:
                 stay.append(kept)
         self._ready.extendleft(reversed(stay))

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from messages.transport.addresses import Address
 from messages.transport.broker import Envelope
-from messages.transport.in_process.queues import Consumer, KeptQueue
+from messages.transport.in_process.queues import Consumer, Kept, KeptQueue
+from messages.transport.senders import Death
 from messages.transport.topology import Binding, Topology
 
 
@@ -53,11 +54,11 @@ class Exchanges:
         if queue := self._queues.get(name):
             queue.serve()
 
-    def route(self, to: Address, envelope: Envelope) -> bool:
-        """Put it into each queue it is bound for, once; False if there is none."""
+    def route(self, to: Address, envelope: Envelope, death: Death | None = None) -> bool:
+        """Put it into each queue it is bound for, once; False if there is none. `death`: a queue gave it up."""
         queues = dict.fromkeys(self._destinations(to))
         for queue in queues:
-            queue.put(envelope)
+            queue.put(Kept(envelope, to.exchange, death))
         return bool(queues)
 
     def _destinations(self, to: Address) -> Iterator[KeptQueue]:

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from messages.transport.broker import FAILURES_BEFORE_ALONE, ONE_DOCUMENT, Arrival
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
-    FROM_OUTSIDE,
     TAG_AND_BITS_BYTES,
     acknowledged,
     content_type,
+    death,
     deliver_to,
+    exchange,
     failures,
     tag_and_bit,
 )
+from messages.transport.senders import Death, outside
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 CONSUMER = "consumer"
@@ -35,7 +37,8 @@ class Deliveries:
         self._on_arrival = on_arrival
         self._on_first_harmless: Callable[[], None] | None = on_first_harmless
         self._begins = deliver_to(CONSUMER)
-        self._tag, self._redelivered, self._from_outside = 0, 0, False
+        self._tag, self._redelivered, self._exchange = 0, 0, ""
+        self._acknowledged = 0
         self._stopped = False
         self._something_arrived = False
         # Before the queue is consumed: the first may arrive in one read with the broker's consent.
@@ -43,7 +46,10 @@ class Deliveries:
 
     def acknowledge(self, tag: int) -> None:
         """Up to this one. On a dying channel nothing happens: all that it carried is delivered again."""
-        self.channel.send(acknowledged(tag, self.channel.number))
+        # Who had to wait may be overtaken by a later one that covers his; saying it twice would cost the channel.
+        if tag > self._acknowledged:
+            self._acknowledged = tag
+            self.channel.send(acknowledged(tag, self.channel.number))
 
     def stop(self) -> None:
         """Append nothing more."""
@@ -53,24 +59,25 @@ class Deliveries:
         if not frames.startswith(self._begins, start):
             return Method.LEFT
         self._tag, self._redelivered = tag_and_bit(frames, start + len(self._begins))
-        self._from_outside = frames.startswith(FROM_OUTSIDE, start + len(self._begins) + TAG_AND_BITS_BYTES)
+        self._exchange = exchange(frames, start + len(self._begins) + TAG_AND_BITS_BYTES)
         return Method.TAKEN_WITH_CONTENT
 
     def content(self, header: bytes, body: bytes) -> None:
         if not self._stopped:
             # Whatever the headers say, what is not redelivered has not failed: a client can write them too.
             failed = failures(header) if self._redelivered else 0
-            self._append(body, content_type(header), failed)
+            self._append(body, content_type(header), failed, death(header))
             self._something_arrived = True
             if self._on_first_harmless is not None and failed <= FAILURES_BEFORE_ALONE:
                 self._on_first_harmless()
                 self._on_first_harmless = None
 
-    def _append(self, body: bytes, kind: str | None, failed: int) -> None:
-        if self._from_outside and len(body) > DOCUMENT_BYTES:
+    def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
+        from_outside = outside(self._exchange, died)
+        if from_outside and len(body) > DOCUMENT_BYTES:
             # It will be parked as too large. What many clients may send at once, nobody could keep in memory.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
-        self._arrived.append(Arrival(body, kind, failed, self._tag, self, self._from_outside))
+        self._arrived.append(Arrival(body, kind, failed, self._tag, self, from_outside, died))
 
     def end_of_read(self) -> None:
         if self._something_arrived:

@@ -8,7 +8,7 @@ from aiormq.channel import Channel as UnderlayChannel
 
 from messages.transport.rabbitmq.connection import open_channel
 from messages.transport.rabbitmq.fast_lane import FastConnection, FastLane
-from messages.transport.rabbitmq.frames import BODY, CLOSE_ID, HEADER, METHOD, body_size
+from messages.transport.rabbitmq.frames import BODY, CLOSE_ID, CLOSE_OK_ID, HEADER, METHOD, body_size
 
 
 class Method(Enum):
@@ -40,7 +40,7 @@ class FastChannel:
         self.number = underlay.number
         self._lane = lane
         self._receiver: Receiver | None = None
-        self._closed_by_broker = False
+        self._over = False
         self._header: bytes | None = None
         self._header_is_next = False
         self._missing = 0
@@ -56,10 +56,10 @@ class FastChannel:
     @property
     def open(self) -> bool:
         """Frames on a channel that is not would cost the connection."""
-        return self._lane.open and not self._closed_by_broker and not self.underlay.is_closed
+        return self._lane.open and not self._over and not self.underlay.is_closed
 
     def hand_to(self, receiver: Receiver) -> None:
-        """From now on, and for good: what comes after the channel's end is lost on it, not on aiormq."""
+        """From now on, until the broker has nothing more to say: aiormq reads no more from a channel that it closes."""
         self._receiver = receiver
         self._lane.carry(self.number, self)
 
@@ -91,8 +91,9 @@ class FastChannel:
         method = self._receiver.method(frames, start)
         if method is Method.TAKEN_WITH_CONTENT:
             self._header_is_next = True
-        elif method is Method.LEFT and frames.startswith(CLOSE_ID, start):
-            self._closed_by_broker = True  # aiormq answers it well before it says that the channel is closed
+        elif method is Method.LEFT and frames.startswith((CLOSE_ID, CLOSE_OK_ID), start):
+            self._over = True  # aiormq answers it well before it says that the channel is closed
+            self._lane.leave(self.number)
         return method is not Method.LEFT
 
     def _begin(self, header: bytes) -> None:

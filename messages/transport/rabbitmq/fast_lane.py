@@ -46,8 +46,12 @@ class FastLane(asyncio.StreamReaderProtocol):
         return self._socket is not None and not self._socket.is_closing()
 
     def carry(self, channel: int, passenger: Passenger) -> None:
-        """From now on, until the connection is closed or another channel takes the number."""
+        """From now on, until it leaves or another one takes the number."""
         self._passengers[channel] = passenger
+
+    def leave(self, channel: int) -> None:
+        """Its frames, if there are any, are for aiormq from now on. Those who stayed would be asked at each read."""
+        del self._passengers[channel]
 
     def write(self, frames: bytes) -> None:
         """Send whole frames, past aiormq's queue: nothing can come between the decision and the sending."""

@@ -1,0 +1,57 @@
+"""What can only be our own word is told by the way that it came; every way that is not known is a detour."""
+
+import re
+
+import pytest
+
+from deploy.definitions import all_services, users
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS
+from messages.transport.senders import FAILED_TOO_OFTEN, Death, Outside, outside
+from messages.transport.topology import topology_of
+
+OURS, CLIENTS, DETOUR = Outside
+CLIENT_USERS = ("customer", "supplier")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "told"),
+    [
+        *((COMMANDS, OURS), (ANSWERS, OURS), (REQUESTS, CLIENTS)),
+        *((exchange, DETOUR) for exchange in ("outcomes.evil", OUTCOMES, DEAD_LETTERS, "", "amq.topic", "Requests")),
+    ],
+)
+def test_only_through_an_exchange_that_clients_may_not_write_our_own_word_comes(exchange: str, told: Outside) -> None:
+    assert outside(exchange) is told
+
+
+@pytest.mark.parametrize(
+    ("reason", "exchange", "told"),
+    [
+        *((FAILED_TOO_OFTEN, COMMANDS, OURS), (FAILED_TOO_OFTEN, ANSWERS, OURS)),
+        *((FAILED_TOO_OFTEN, REQUESTS, CLIENTS), (FAILED_TOO_OFTEN, "outcomes.evil", DETOUR)),
+        *(("expired", COMMANDS, CLIENTS), ("expired", REQUESTS, CLIENTS), ("expired", "outcomes.evil", DETOUR)),
+        *(("maxlen", ANSWERS, CLIENTS), ("", "", DETOUR), (FAILED_TOO_OFTEN, DEAD_LETTERS, DETOUR)),
+    ],
+)
+def test_a_dead_letter_is_ours_only_if_we_said_it_and_failed_at_it(reason: str, exchange: str, told: Outside) -> None:
+    assert outside(DEAD_LETTERS, Death(reason, exchange)) is told
+    assert outside(DEAD_LETTERS, Death(reason, exchange, first=False)) is DETOUR
+
+
+@pytest.mark.parametrize("exchange", [REQUESTS, COMMANDS, ANSWERS, "outcomes.evil", ""])
+def test_what_some_queue_gave_up_is_heard_among_the_dead_letters_only(exchange: str) -> None:
+    assert outside(exchange, Death(FAILED_TOO_OFTEN, COMMANDS)) is DETOUR
+
+
+def test_every_exchange_that_a_service_hears_is_known() -> None:
+    for binding in topology_of(all_services()).bindings:
+        death = Death(FAILED_TOO_OFTEN, COMMANDS) if binding.exchange == DEAD_LETTERS else None
+        assert outside(binding.exchange, death) is not DETOUR, binding
+
+
+def test_no_client_may_write_or_make_what_counts_as_ours() -> None:
+    known = {user.name: user for user in users(all_services())}
+    for client in (known[name] for name in CLIENT_USERS):
+        for exchange in (COMMANDS, ANSWERS, DEAD_LETTERS):
+            assert not re.search(client.write, exchange)
+            assert not re.search(client.configure, exchange)
