@@ -1,7 +1,6 @@
 """Every SQL statement of the order saga: one typed function each."""
 
-from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -57,18 +56,6 @@ async def lock_due(which: Due, tx: Transaction, limit: int) -> tuple[datetime | 
         limit,
     )
     return rows[0]["now"] if rows else None, [saga_of(row, row["request"]) for row in rows]
-
-
-@asynccontextmanager
-async def all_or_nothing(tx: Transaction) -> AsyncIterator[None]:
-    """Undo what was written in the block if it raises, and leave the transaction fit for more."""
-    await tx.execute("SAVEPOINT all_or_nothing")
-    try:
-        yield
-    except Exception:
-        await tx.execute("ROLLBACK TO all_or_nothing")
-        raise
-    await tx.execute("RELEASE all_or_nothing")
 
 
 async def postpone(tx: Transaction, order_id: UUID, wait: timedelta) -> None:

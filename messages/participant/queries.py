@@ -1,7 +1,6 @@
 """Every SQL statement about reservations."""
 
-import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -109,19 +108,6 @@ async def prune(tx: Transaction, limit: int) -> list[tuple[State, Sequence[str]]
         limit,
     )
     return [(State(row["state"]), row["unit_ids"]) for row in rows]
-
-
-@contextlib.asynccontextmanager
-async def attempt(tx: Transaction) -> AsyncIterator[None]:
-    """Undo what is done within if it raises, and only that."""
-    await tx.execute("SAVEPOINT attempt")
-    try:
-        yield
-    except BaseException:
-        if not tx.is_closed():
-            await tx.execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
-        raise
-    await tx.execute("RELEASE SAVEPOINT attempt")
 
 
 def _reservation(row: Any) -> Reservation:
