@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from messages.transport.service import Transaction, Write
+from messages.transport.writing import rows_changed
 from order_saga.rows import READ, TABLE, saga_of
 from order_saga.state import Saga
 
@@ -88,9 +89,4 @@ async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:
         age,
         limit,
     )
-    return _count(status)
-
-
-def _count(status: str) -> int:
-    """`UPDATE 12` -> 12."""
-    return int(status.rpartition(" ")[2])
+    return rows_changed(status)
