@@ -25,7 +25,6 @@ def service(settings: Settings) -> Service:
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
-        optimistic=True,
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=sweeper.jobs(

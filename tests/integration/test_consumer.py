@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -11,7 +12,9 @@ from structlog.testing import capture_logs
 from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
+from messages.transport.memory import Memory
 from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
+from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,
@@ -29,6 +32,7 @@ from tests.integration.toy.station import Station, WatchedBroker, document, unti
 
 FORBID_PARKING = "ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '') NOT VALID"
 ALLOW_PARKING = "ALTER TABLE parked DROP CONSTRAINT full_house"
+PURCHASES = Table("purchase", ["order_id"], {"order_id": Column("uuid")})
 
 
 def numbered(number: int) -> list[Bought]:
@@ -467,23 +471,23 @@ async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypat
     assert await station.heard() == ["one"]
 
 
-async def test_a_service_that_can_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
+async def test_a_service_that_remembers_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
         modes.append(tx.is_in_transaction())
 
-    for optimistic in (True, False):
-        station.toy.optimistic = optimistic
+    for memory in (Memory[Any](PURCHASES), None):
+        station.toy.memory = memory
         station.toy.faults.append(look)
         async with station.running():
             await station.say_together(bought("one"), bought("other"))
-            await station.until_heard(2 if optimistic else 4)
+            await station.until_heard(4 if memory is None else 2)
     assert modes == [False, True]
 
 
 async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
-    station.toy.optimistic = True
+    station.toy.memory = Memory(PURCHASES)
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
@@ -508,7 +512,7 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
     async def go_on(_tx: Transaction) -> None:
         return
 
-    station.toy.optimistic = True
+    station.toy.memory = Memory(PURCHASES)
     station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
     async with station.running():
         for number in range(6):
