@@ -15,6 +15,7 @@ from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.contracts.store import (
+    PACKET_WITHDRAWN,
     AssignPackets,
     PacketsAssigned,
     PacketsRefused,
@@ -379,7 +380,7 @@ async def test_withdrawing_what_is_reserved_makes_its_assign_be_refused(store: W
     await store.hear(reserve(order, milk=2))
     await store.hear(withdraw("M-1"))
 
-    assert await store.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+    assert await store.hear(assign(order)) == [refused(order, PACKET_WITHDRAWN)]
     assert await store.stock() == {"M-1": "retired", "M-2": "free"}
     assert store.alarms == []
 
