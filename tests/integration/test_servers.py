@@ -5,6 +5,7 @@ import socket
 import sys
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import aio_pika
 import asyncpg
@@ -21,9 +22,11 @@ async def test_a_new_database_is_migrated(new_database):
     await connection.close()
 
 
-async def test_a_new_vhost_is_empty(new_vhost):
-    connection = await aio_pika.connect(await new_vhost())
+async def test_a_new_vhost_is_empty_and_can_be_entered(new_vhost, management_url):
+    url = await new_vhost()
+    connection = await aio_pika.connect(url)
     await connection.close()
+    assert await Management(management_url).queues(urlsplit(url).path[1:]) == []
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
