@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
+from messages.transport.intake import Intake, Taken
 from messages.transport.memory import Memory
 from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
 from messages.transport.versioned import Column, Table
@@ -130,14 +131,14 @@ async def test_an_envelope_larger_than_a_batch_is_handled_in_several_and_acknowl
     await station.say_together(*numbered(23), paid("not of this queue, and all the same"), bought("24", FAIL))
     await station.publish("bought", b"\n".join([b"{}"] * 12), MANY_DOCUMENTS)
     async with station.running(WatchedBroker(station.broker, count), batch_documents=10):
-        await station.until(lambda: _equals(lambda: len(acknowledged), 2))
+        await station.until(lambda: _reaches(lambda: len(acknowledged), 2))
     assert [len(batch) for batch in await station.batches()][:2] == [10, 10]
     assert await station.count("heard") == 24
     assert await station.count("parked") == 2
     assert acknowledged == [25, 26]
 
 
-async def _equals(value: Callable[[], int], expected: int) -> bool:
+async def _reaches(value: Callable[[], int], expected: int) -> bool:
     return value() >= expected
 
 
@@ -455,11 +456,24 @@ async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
     assert pairs.closed == [2, 1]
 
 
-async def test_what_belongs_together_is_waited_for_no_longer_than_a_moment(station: Station) -> None:
-    station.toy.gathering = Pairs()
+async def test_what_belongs_together_is_waited_for_a_moment_and_then_handled_without(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    wait = Intake.more
+
+    async def watched(self: Intake, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
+        waited.append(seconds)
+        return await wait(self, seconds, taken)
+
+    monkeypatch.setattr(Intake, "more", watched)
+    station.toy.gathering = pairs = Pairs()
     async with station.running():
         await station.say(paid("one"))
         await station.until_heard(1)
+    assert waited
+    assert max(waited) <= consumer.GATHER_SECONDS
+    assert pairs.closed == [1]
 
 
 async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -726,19 +740,19 @@ async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(stat
 async def test_a_stop_in_mid_retry_leaves_the_batch_to_be_delivered_again(station: Station) -> None:
     station.toy.faults.extend([raising_in_postgres("53300")] * 1_000)
     await station.say(bought("held"))
-    async with station.running() as running:
-        await station.until(lambda: _equals(lambda: 998 - len(station.toy.faults), 2))
+    async with station.running(drain_seconds=60.0) as running:
+        await station.until(lambda: _reaches(lambda: 998 - len(station.toy.faults), 2))
         running.stop.set()
-        await asyncio.wait_for(running.task, 3)
+        await asyncio.wait_for(running.task, 20)
     assert await station.heard() == []
     assert len(await station.left_in("toy.bought")) == 1
 
 
 async def test_an_idle_process_stops_at_once(station: Station) -> None:
-    async with station.running() as running:
+    async with station.running(drain_seconds=60.0) as running:
         await running.ready()
         running.stop.set()
-        await asyncio.wait_for(running.task, 1)
+        await asyncio.wait_for(running.task, 20)
 
 
 async def test_a_stop_at_any_moment_loses_nothing(station: Station) -> None:
