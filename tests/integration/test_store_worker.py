@@ -446,6 +446,23 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
     assert await store.stock() == {"M-1": "free"}
 
 
+async def test_in_one_batch_goods_come_and_go_before_orders_are_answered_and_all_of_it_is_told(
+    store: Worker, order: UUID
+) -> None:
+    following = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+
+    answers = await store.hear(reserve(following, bread=1), stock("bread", "B-1"), withdraw("M-1"))
+
+    assert answers == [PacketsReserved(order_id=following)]
+    assert store.alarms == ["withdrawn_while_assigned"]
+    assert store.story[-2:] == [
+        ("ReservePackets", "reserved B-1"),
+        ("PacketsWithdrawn", "M-1 withdrawn while assigned"),
+    ]
+
+
 async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
     store: Worker, url: str, order: UUID
 ) -> None:
