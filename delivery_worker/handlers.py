@@ -1,4 +1,4 @@
-"""What delivery does with each message: commands become answers, agents come and go."""
+"""What delivery listens to, and what it does when agents come and go."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +14,8 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
-from messages.participant import handling
-from messages.participant.participant import Participant
-from messages.participant.reservation import Reservation
 from messages.transport.faults import Collision
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Transaction
+from messages.transport.service import Alarm, Handled, Incoming, Note, Transaction
 
 RESERVE = "reserve"
 SETTLE = "settle"
@@ -37,24 +33,8 @@ HANDLERS: Mapping[type[Message], str] = {
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
 
 
-def handle_for(delivery: Participant, memory: Memory[Reservation]) -> Handle:
-    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
-        about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
-        if len(about_orders) == len(documents):
-            return await handling.handle(delivery, memory, tx, documents, care)
-        # The fleet first: who has just come can be sent, and who has left is not assigned any more.
-        fleet = await _handle_fleet(tx, documents)
-        if not about_orders:
-            return fleet
-        handled = await handling.handle(delivery, memory, tx, about_orders, care)
-        handled.story += fleet.story
-        handled.alarms += fleet.alarms
-        return handled
-
-    return handle
-
-
-async def _handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+    """Who comes and who leaves."""
     handled = Handled()
     messages = [document.message for document in documents]
     shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))

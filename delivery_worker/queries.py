@@ -8,6 +8,7 @@ from uuid import UUID
 from delivery_worker.allocation import Found
 from delivery_worker.shifts import Shift
 from messages.participant.allocation import Want
+from messages.participant.queries import lock_reservations, unit_lock
 from messages.transport.service import Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
@@ -39,7 +40,7 @@ async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
             CROSS JOIN LATERAL (
                 SELECT array_agg(agent_id) AS agent_ids FROM (
                     SELECT agent_id FROM agent WHERE agent.zone = want.zone AND {IDLE}
-                    ORDER BY zone, idle_since, agent_id LIMIT want.quantity {_lock(tx, waiting=waiting)}
+                    ORDER BY zone, idle_since, agent_id LIMIT want.quantity {unit_lock(tx, waiting=waiting)}
                 ) AS candidate
             ) AS locked
         )
@@ -112,23 +113,9 @@ async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
 
 
 async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
-    """Lock the reservations of orders that have these agents, so that none of them is being assigned meanwhile.
-
-    And make them another version: whoever has read one before must look again.
-    """
-    rows = await tx.fetch(
-        """
-        WITH held AS MATERIALIZED (
-            SELECT order_id FROM reservation
-            WHERE order_id IN (SELECT order_id FROM agent WHERE agent_id = ANY ($1::text[]) AND order_id IS NOT NULL)
-            ORDER BY order_id FOR UPDATE
-        )
-        UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
-        RETURNING reservation.order_id
-        """,
-        agent_ids,
-    )
-    return {row["order_id"] for row in rows}
+    """Lock the reservations of orders that have these agents."""
+    holders = "SELECT order_id FROM agent WHERE agent_id = ANY ($1::text[]) AND order_id IS NOT NULL"
+    return await lock_reservations(tx, holders, agent_ids)
 
 
 async def end(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
@@ -163,10 +150,3 @@ def _words(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], l
     """Of whom, when it was said, and of whom it was said without a time."""
     untimed = [shift.agent_id for shift in shifts if shift.at is None]
     return [shift.agent_id for shift in shifts], [shift.at for shift in shifts], untimed
-
-
-def _lock(tx: Transaction, *, waiting: bool) -> str:
-    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
-    if not tx.is_in_transaction():
-        return ""
-    return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from delivery_worker.agents import Agents
-from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
+from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_fleet
 from delivery_worker.settings import Settings
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
 from messages.participant import MIGRATIONS, sweeper
+from messages.participant.handling import handle_for
 from messages.participant.participant import Participant
 from messages.participant.queries import TABLE
 from messages.participant.reservation import Reservation
@@ -20,11 +21,10 @@ def service(settings: Settings) -> Service:
     return Service(
         name="delivery_worker",
         handlers=HANDLERS,
-        handle=handle_for(delivery, memory),
+        handle=handle_for(delivery, memory, handle_fleet),
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
-        optimistic=True,
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=sweeper.jobs(

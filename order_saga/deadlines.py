@@ -8,6 +8,7 @@ from functools import partial
 
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from messages.transport.transactions import savepoint
 from messages.transport.writing import write
 from order_saga import queries, saga, story, words
 from order_saga.queries import Due
@@ -50,7 +51,7 @@ async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
 async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: Terms, handled: Handled) -> None:
     """Halve what fails until the culprit is alone: one bad row must not keep the others waiting."""
     try:
-        async with queries.all_or_nothing(tx):
+        async with savepoint(tx):
             decisions = [saga.expire(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
             await write(tx, queries.write(_changes(sagas, decisions)))
     except Exception as error:

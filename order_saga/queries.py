@@ -1,12 +1,12 @@
 """Every SQL statement of the order saga: one typed function each."""
 
-from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from messages.transport.service import Transaction, Write
+from messages.transport.writing import rows_changed
 from order_saga.rows import READ, TABLE, saga_of
 from order_saga.state import Saga
 
@@ -59,18 +59,6 @@ async def lock_due(which: Due, tx: Transaction, limit: int) -> tuple[datetime | 
     return rows[0]["now"] if rows else None, [saga_of(row, row["request"]) for row in rows]
 
 
-@asynccontextmanager
-async def all_or_nothing(tx: Transaction) -> AsyncIterator[None]:
-    """Undo what was written in the block if it raises, and leave the transaction fit for more."""
-    await tx.execute("SAVEPOINT all_or_nothing")
-    try:
-        yield
-    except Exception:
-        await tx.execute("ROLLBACK TO all_or_nothing")
-        raise
-    await tx.execute("RELEASE all_or_nothing")
-
-
 async def postpone(tx: Transaction, order_id: UUID, wait: timedelta) -> None:
     """Look at the order again only after `wait`."""
     await tx.execute(
@@ -101,9 +89,4 @@ async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:
         age,
         limit,
     )
-    return _count(status)
-
-
-def _count(status: str) -> int:
-    """`UPDATE 12` -> 12."""
-    return int(status.rpartition(" ")[2])
+    return rows_changed(status)

@@ -30,7 +30,6 @@ def service(settings: Settings) -> Service:
         handle=partial(handle, settings.terms(), memory),
         intake=INTAKE,
         first=FIRST,
-        optimistic=True,
         memory=memory,
         gathering=Gathering(),
         migrations=[Path(__file__).parent / "migrations"],

@@ -1,4 +1,4 @@
-"""What the store does with each message: commands become answers, goods come and go."""
+"""What the store listens to, and what it does when goods come and go."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
@@ -13,12 +13,8 @@ from messages.contracts.store import (
     ReservePackets,
     StockReceived,
 )
-from messages.participant import handling
-from messages.participant.participant import Participant
-from messages.participant.reservation import Reservation
 from messages.transport.faults import Collision
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Transaction
+from messages.transport.service import Alarm, Handled, Incoming, Note, Transaction
 from store_worker import queries
 
 RESERVE = "reserve"
@@ -38,24 +34,8 @@ PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
 
 
-def handle_for(store: Participant, memory: Memory[Reservation]) -> Handle:
-    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
-        about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
-        if len(about_orders) == len(documents):
-            return await handling.handle(store, memory, tx, documents, care)
-        # Goods first: what has just come can be sold, and what is withdrawn is not assigned any more.
-        goods = await _handle_goods(tx, documents)
-        if not about_orders:
-            return goods
-        handled = await handling.handle(store, memory, tx, about_orders, care)
-        handled.story += goods.story
-        handled.alarms += goods.alarms
-        return handled
-
-    return handle
-
-
-async def _handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
+    """What comes and what is withdrawn."""
     handled = Handled()
     received = [document.message for document in documents if isinstance(document.message, StockReceived)]
     withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from messages.contracts.store import StockReceived
 from messages.participant.allocation import Want
+from messages.participant.queries import lock_reservations, unit_lock
 from messages.transport.service import Transaction, Write
 from store_worker.allocation import Found
 
@@ -32,7 +33,7 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
                 SELECT array_agg(packet_id) AS packet_ids FROM (
                     SELECT packet_id FROM packet
                     WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE} AND {FRESH}
-                    ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity {_lock(tx, waiting=waiting)}
+                    ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity {unit_lock(tx, waiting=waiting)}
                 ) AS candidate
             ) AS locked
         )
@@ -124,23 +125,9 @@ async def take_turn(tx: Transaction) -> None:
 
 
 async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
-    """Lock the reservations of orders that hold these packets, so that none of them is being assigned meanwhile.
-
-    And make them another version: whoever has read one before must look again.
-    """
-    rows = await tx.fetch(
-        """
-        WITH held AS MATERIALIZED (
-            SELECT order_id FROM reservation
-            WHERE order_id IN (SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL)
-            ORDER BY order_id FOR UPDATE
-        )
-        UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
-        RETURNING reservation.order_id
-        """,
-        packet_ids,
-    )
-    return {row["order_id"] for row in rows}
+    """Lock the reservations of orders that hold these packets."""
+    holders = "SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL"
+    return await lock_reservations(tx, holders, packet_ids)
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
@@ -191,10 +178,3 @@ async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
         limit,
     )
     return retired
-
-
-def _lock(tx: Transaction, *, waiting: bool) -> str:
-    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
-    if not tx.is_in_transaction():
-        return ""
-    return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant import MIGRATIONS, sweeper
+from messages.participant.handling import handle_for
 from messages.participant.participant import Participant
 from messages.participant.queries import TABLE
 from messages.participant.reservation import Reservation
 from messages.transport.memory import Memory
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
-from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_for
+from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_goods
 from store_worker.packets import Packets
 from store_worker.settings import Settings
 
@@ -24,11 +25,10 @@ def service(settings: Settings) -> Service:
     return Service(
         name="store_worker",
         handlers=HANDLERS,
-        handle=handle_for(store, memory),
+        handle=handle_for(store, memory, handle_goods),
         intake=RESERVE,
         first=SETTLE,
         locks="reservation",
-        optimistic=True,
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=(

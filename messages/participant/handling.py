@@ -1,10 +1,11 @@
-"""A batch of messages about orders, from first to last: find units, read reservations, decide, write, answer."""
+"""A batch from first to last: units come and go; for orders, find units, read reservations, decide, write, answer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
 from types import MappingProxyType
+from typing import TypeAlias
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -17,10 +18,32 @@ from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handled, Incoming, Note, Said, Transaction, Write
+from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Said, Transaction, Write
+
+HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
+"""(transaction, all documents of a batch) -> what follows from those that say that units come or go."""
 
 
-async def handle(
+def handle_for(participant: Participant, memory: Memory[Reservation], handle_units: HandleUnits) -> Handle:
+    """What a service has for a handler: commands become answers, units come and go."""
+
+    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
+        about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
+        if len(about_orders) == len(documents):
+            return await _handle_orders(participant, memory, tx, documents, care)
+        # Units first: what has just come can be lent, and what has gone is not assigned any more.
+        units = await handle_units(tx, documents)
+        if not about_orders:
+            return units
+        handled = await _handle_orders(participant, memory, tx, about_orders, care)
+        handled.story += units.story
+        handled.alarms += units.alarms
+        return handled
+
+    return handle
+
+
+async def _handle_orders(
     participant: Participant, memory: Memory[Reservation], tx: Transaction, documents: Sequence[Incoming], care: Care
 ) -> Handled:
     """Handle messages about orders, in order of arrival. From WAITING on no miss is blamed on a lock any more."""

@@ -22,9 +22,6 @@ class Moves:
     places: Mapping[UUID, str] = field(default_factory=dict)
     """Where what an order has taken was found."""
 
-    def __bool__(self) -> bool:
-        return bool(self.taken or self.given_back or self.fulfilled)
-
 
 class Units(Protocol):
     """What a participant lends: packets, agents.

@@ -1,7 +1,6 @@
 """Every SQL statement about reservations."""
 
-import contextlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -68,6 +67,32 @@ def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
     return before.state is State.RESERVED and after.state is State.ASSIGNED
 
 
+def unit_lock(tx: Transaction, *, waiting: bool) -> str:
+    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
+    if not tx.is_in_transaction():
+        return ""
+    return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"
+
+
+async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[str]) -> set[UUID]:
+    """Lock the reservations of orders that hold units, so that none of them is being assigned meanwhile.
+
+    And make them another version: whoever has read one before must look again. `holders`: SQL of those orders' ids,
+    given the units' ids.
+    """
+    rows = await tx.fetch(
+        f"""
+        WITH held AS MATERIALIZED (
+            SELECT order_id FROM reservation WHERE order_id IN ({holders}) ORDER BY order_id FOR UPDATE
+        )
+        UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
+        RETURNING reservation.order_id
+        """,  # noqa: S608  words of our own
+        unit_ids,
+    )
+    return {row["order_id"] for row in rows}
+
+
 async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:
     """Lock reservations that are due, the longest due first, each with the clock as it was once it was locked."""
     rows = await tx.fetch(
@@ -109,19 +134,6 @@ async def prune(tx: Transaction, limit: int) -> list[tuple[State, Sequence[str]]
         limit,
     )
     return [(State(row["state"]), row["unit_ids"]) for row in rows]
-
-
-@contextlib.asynccontextmanager
-async def attempt(tx: Transaction) -> AsyncIterator[None]:
-    """Undo what is done within if it raises, and only that."""
-    await tx.execute("SAVEPOINT attempt")
-    try:
-        yield
-    except BaseException:
-        if not tx.is_closed():
-            await tx.execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
-        raise
-    await tx.execute("RELEASE SAVEPOINT attempt")
 
 
 def _reservation(row: Any) -> Reservation:

@@ -13,6 +13,7 @@ from messages.participant.reservation import Decision, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
+from messages.transport.transactions import savepoint
 from messages.transport.writing import write
 
 SWEEP_BATCH = 200
@@ -57,7 +58,7 @@ async def prune(participant: Participant, tx: Transaction) -> Handled:
 async def _attempt(participant: Participant, tx: Transaction, due: Sequence[Due]) -> Handled | None:
     """All of them, or None if one of them is not to be mended by trying again."""
     try:
-        async with queries.attempt(tx):
+        async with savepoint(tx):
             return await _settle(participant, tx, due)
     except Exception as error:
         if is_infrastructure(error):
@@ -90,7 +91,7 @@ async def _one_by_one(participant: Participant, tx: Transaction, due: Sequence[D
 
 async def _leave_out(tx: Transaction, bad: Reservation) -> Handled:
     try:
-        async with queries.attempt(tx):
+        async with savepoint(tx):
             await queries.postpone(tx, bad.order_id, POSTPONE_SECONDS)
         detail = f"left out for {POSTPONE_SECONDS:.0f} s"
     except Exception as error:

@@ -8,7 +8,7 @@ from messages.transport.faults import is_infrastructure
 from messages.transport.parked import Parked
 from messages.transport.senders import Outside
 from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
-from messages.transport.transactions import locking
+from messages.transport.transactions import locking, savepoint
 from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
@@ -30,30 +30,33 @@ class Replay:
         if isinstance(document, Malformed):
             await parked.keep_parked(tx, row.id, document.reason, document.detail)
         else:
-            handled = await self._handle(tx, row, document)
+            handled = await self._try(tx, row, document)
         handled.more = True
         return handled
 
-    async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
-        await tx.execute("SAVEPOINT replay")
+    async def _try(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
         try:
-            order_id = document.message.order_id
-            if order_id is not None and self._service.locks is not None:
-                await tx.execute(locking(self._service.locks, [order_id]))
-            handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing looks again
-            await write(tx, handled.writes)
-            handled.writes = []
-            await parked.discard(tx, [row.id])
+            async with savepoint(tx):
+                handled = await self._handle(tx, row, document)
         except Exception as error:
             if is_infrastructure(error):
                 raise
-            await tx.execute("ROLLBACK TO SAVEPOINT replay")
             await parked.keep_parked(tx, row.id, parked.HANDLER_FAILED, f"{type(error).__name__}: {error}")
             log.warning(
                 "replay failed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id, exc_info=error
             )
             return Handled()
         log.info("replayed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id)
+        return handled
+
+    async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
+        order_id = document.message.order_id
+        if order_id is not None and self._service.locks is not None:
+            await tx.execute(locking(self._service.locks, [order_id]))
+        handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing looks again
+        await write(tx, handled.writes)
+        handled.writes = []
+        await parked.discard(tx, [row.id])
         return handled
 
 

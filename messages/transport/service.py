@@ -171,11 +171,10 @@ class Service:
     locks: str | None = None
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
     service locks what it reads."""
-    optimistic: bool = False
-    """All that `handle` does about orders are `Handled.writes` which name the versions it has read. So it may be tried
-    without locks and without a transaction, and again with them if somebody was there in between."""
     memory: "Memory[Any] | None" = None
-    """Where the rows are remembered that `handle` has changed."""
+    """Where the rows are remembered that `handle` has changed. All that it does about orders are then `Handled.writes`
+    which name the versions it knows. So it may be tried without locks and without a transaction, and again with them
+    if somebody was there in between."""
     gathering: Gathering | None = None
     """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()

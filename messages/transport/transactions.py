@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -31,6 +31,19 @@ def locking(table: str | None, order_ids: Collection[UUID]) -> str:
     # Typed UUIDs and a name from our own code: nothing here can be injected. Sent without parameters, it travels
     # in the same message as BEGIN.
     return f"SELECT FROM {table} WHERE order_id = ANY ('{{{ids}}}') ORDER BY order_id FOR UPDATE"
+
+
+@contextlib.asynccontextmanager
+async def savepoint(tx: Transaction) -> AsyncIterator[None]:
+    """Undo what is done within if it raises, and only that, and leave the transaction fit for more."""
+    await tx.execute("SAVEPOINT undo")
+    try:
+        yield
+    except Exception:  # who is cancelled has no time for that, and leaves the transaction altogether
+        with contextlib.suppress(asyncpg.InterfaceError):  # raised where the connection has gone
+            await tx.execute("ROLLBACK TO SAVEPOINT undo; RELEASE SAVEPOINT undo")
+        raise
+    await tx.execute("RELEASE SAVEPOINT undo")
 
 
 async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:

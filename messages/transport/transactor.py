@@ -97,7 +97,7 @@ class Transactor:
 
     def _least_care(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> Care:
         about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
-        return self._caution.least_care() if about_orders and self._service.optimistic else Care.LOCKING
+        return self._caution.least_care() if about_orders and self._service.memory is not None else Care.LOCKING
 
     def _scope(self, documents: Sequence[Incoming], care: Care) -> AbstractAsyncContextManager[Transaction]:
         if care < Care.LOCKING:

@@ -34,6 +34,11 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
     return now
 
 
+def rows_changed(status: str) -> int:
+    """What PostgreSQL says of a statement: `UPDATE 12` -> 12."""
+    return int(status.rpartition(" ")[2])
+
+
 def _part(each: Write) -> Part:
     return each.sql, len(each.arguments), each.rows is not None, each.before is not None
 

@@ -465,7 +465,7 @@ async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> Non
         async with asyncio.TaskGroup() as tasks:
             placing = tasks.create_task(place_all(broker, QUEUE, [order(1) for _ in range(300)]))
             while not placing.done():
-                assert await audit(urls, 0.5) == []
+                assert await audit(urls, 10.0) == []  # which waits only where something looks wrong
         assert Counter(answer.pleases for answer in placing.result()) == {True: 2, False: 298}
 
 

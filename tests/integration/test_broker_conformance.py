@@ -245,6 +245,8 @@ async def test_acknowledging_while_the_connection_is_gone_does_no_harm(carrier: 
     arrivals = await reader.take(1)
     await asyncio.gather(carrier.break_connections(broker), reader.acknowledge(arrivals[0]))
     await until(lambda: broker.connected)
+    assert await broker.publish([envelope("b")]) == [True]
+    assert sorted(bodies(await reader.take(2))) == ["a", "b"]
 
 
 async def test_what_has_failed_often_comes_one_at_a_time_until_something_comes_that_has_not(
@@ -452,8 +454,7 @@ async def test_a_queue_that_is_deleted_and_made_again_is_served_again(carrier: C
 
 async def test_after_close_publishing_fails_instead_of_raising(broker: Broker) -> None:
     await broker.close()
-    async with asyncio.timeout(1):
-        assert await broker.publish([envelope()]) == [False]
+    assert await broker.publish([envelope()]) == [False]
 
 
 async def _settle(broker: Broker) -> None:

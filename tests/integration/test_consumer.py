@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -11,7 +12,11 @@ from structlog.testing import capture_logs
 from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
+from messages.transport.intake import Intake
+from messages.transport.memory import Memory
 from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
+from messages.transport.taken import Taken
+from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,
@@ -29,6 +34,7 @@ from tests.integration.toy.station import Station, WatchedBroker, document, unti
 
 FORBID_PARKING = "ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '') NOT VALID"
 ALLOW_PARKING = "ALTER TABLE parked DROP CONSTRAINT full_house"
+PURCHASES = Table("purchase", ["order_id"], {"order_id": Column("uuid")})
 
 
 def numbered(number: int) -> list[Bought]:
@@ -126,14 +132,14 @@ async def test_an_envelope_larger_than_a_batch_is_handled_in_several_and_acknowl
     await station.say_together(*numbered(23), paid("not of this queue, and all the same"), bought("24", FAIL))
     await station.publish("bought", b"\n".join([b"{}"] * 12), MANY_DOCUMENTS)
     async with station.running(WatchedBroker(station.broker, count), batch_documents=10):
-        await station.until(lambda: _equals(lambda: len(acknowledged), 2))
+        await station.until(lambda: _reaches(lambda: len(acknowledged), 2))
     assert [len(batch) for batch in await station.batches()][:2] == [10, 10]
     assert await station.count("heard") == 24
     assert await station.count("parked") == 2
     assert acknowledged == [25, 26]
 
 
-async def _equals(value: Callable[[], int], expected: int) -> bool:
+async def _reaches(value: Callable[[], int], expected: int) -> bool:
     return value() >= expected
 
 
@@ -468,11 +474,24 @@ async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
     assert pairs.closed == [2, 1]
 
 
-async def test_what_belongs_together_is_waited_for_no_longer_than_a_moment(station: Station) -> None:
-    station.toy.gathering = Pairs()
+async def test_what_belongs_together_is_waited_for_a_moment_and_then_handled_without(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    wait = Intake.more
+
+    async def watched(self: Intake, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
+        waited.append(seconds)
+        return await wait(self, seconds, taken)
+
+    monkeypatch.setattr(Intake, "more", watched)
+    station.toy.gathering = pairs = Pairs()
     async with station.running():
         await station.say(paid("one"))
         await station.until_heard(1)
+    assert waited
+    assert max(waited) <= consumer.GATHER_SECONDS
+    assert pairs.closed == [1]
 
 
 async def test_what_has_to_be_alone_is_not_joined_by_what_belongs_to_it(station: Station) -> None:
@@ -494,23 +513,23 @@ async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypat
     assert await station.heard() == ["one"]
 
 
-async def test_a_service_that_can_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
+async def test_a_service_that_remembers_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
         modes.append(tx.is_in_transaction())
 
-    for optimistic in (True, False):
-        station.toy.optimistic = optimistic
+    for memory in (Memory[Any](PURCHASES), None):
+        station.toy.memory = memory
         station.toy.faults.append(look)
         async with station.running():
             await station.say_together(bought("one"), bought("other"))
-            await station.until_heard(2 if optimistic else 4)
+            await station.until_heard(4 if memory is None else 2)
     assert modes == [False, True]
 
 
 async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
-    station.toy.optimistic = True
+    station.toy.memory = Memory(PURCHASES)
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
@@ -535,7 +554,7 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
     async def go_on(_tx: Transaction) -> None:
         return
 
-    station.toy.optimistic = True
+    station.toy.memory = Memory(PURCHASES)
     station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
     async with station.running():
         for number in range(6):
@@ -749,19 +768,19 @@ async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(stat
 async def test_a_stop_in_mid_retry_leaves_the_batch_to_be_delivered_again(station: Station) -> None:
     station.toy.faults.extend([raising_in_postgres("53300")] * 1_000)
     await station.say(bought("held"))
-    async with station.running() as running:
-        await station.until(lambda: _equals(lambda: 998 - len(station.toy.faults), 2))
+    async with station.running(drain_seconds=60.0) as running:
+        await station.until(lambda: _reaches(lambda: 998 - len(station.toy.faults), 2))
         running.stop.set()
-        await asyncio.wait_for(running.task, 3)
+        await asyncio.wait_for(running.task, 20)
     assert await station.heard() == []
     assert len(await station.left_in("toy.bought")) == 1
 
 
 async def test_an_idle_process_stops_at_once(station: Station) -> None:
-    async with station.running() as running:
+    async with station.running(drain_seconds=60.0) as running:
         await running.ready()
         running.stop.set()
-        await asyncio.wait_for(running.task, 1)
+        await asyncio.wait_for(running.task, 20)
 
 
 async def test_a_stop_at_any_moment_loses_nothing(station: Station) -> None:

@@ -1,17 +1,21 @@
 """The database may be away at any time: what is opened waits, what is open recovers, and a COMMIT is never cut off."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.faults import Aborted, Collision, is_infrastructure
 from messages.transport.postgres import Database
-from messages.transport.transactions import locking
+from messages.transport.service import Transaction
+from messages.transport.transactions import locking, savepoint
 from tests.integration.network import Network
-from tests.integration.toy.station import Station, until
+from tests.integration.toy.station import Station, has_lost_what_is_at_hand, until
 
 
 @pytest.fixture
@@ -115,6 +119,68 @@ async def test_a_transaction_that_failed_unnoticed_is_not_taken_for_committed(da
     await write(database)
 
 
+async def test_what_is_done_within_a_savepoint_is_undone_alone(station: Station, database: Database) -> None:
+    kept = [uuid4(), uuid4(), uuid4()]
+    insert = "INSERT INTO purchase VALUES ($1, 1)"
+
+    async def fail(tx: Transaction) -> None:
+        async with savepoint(tx):
+            await tx.execute(insert, uuid4())
+            await tx.execute("SELECT 1 / 0")
+
+    async with database.transaction() as tx:
+        await tx.execute(insert, kept[0])
+        for order_id in kept[1:]:
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await fail(tx)
+            async with savepoint(tx):
+                await tx.execute(insert, order_id)
+    assert {row["order_id"] for row in await station.rows("SELECT order_id FROM purchase")} == set(kept)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_no_savepoint_is_left_behind(database: Database, fails: bool) -> None:
+    async def leave(tx: Transaction) -> None:
+        async with savepoint(tx):
+            if fails:
+                raise LookupError
+
+    async def release_again() -> None:
+        async with database.transaction() as tx:
+            with contextlib.suppress(LookupError):
+                await leave(tx)
+            await tx.execute("RELEASE SAVEPOINT undo")
+
+    with pytest.raises(asyncpg.InvalidSavepointSpecificationError):
+        await release_again()
+
+
+async def test_an_error_within_a_savepoint_goes_on_its_way_where_the_connection_is_gone(database: Database) -> None:
+    async def fail() -> None:
+        async with database.transaction() as tx, savepoint(tx):
+            tx.terminate()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+
+
+async def test_who_is_cancelled_within_a_savepoint_does_not_wait_for_a_silent_server(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+
+        async def be_cancelled() -> None:
+            async with database.transaction() as tx, savepoint(tx):
+                network.freeze()
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(be_cancelled(), 10)
+        network.thaw()
+        await database.close()
+
+
 async def test_a_cancelled_task_rolls_back(station: Station, database: Database) -> None:
     async def work() -> None:
         async with database.transaction() as tx:
@@ -176,15 +242,29 @@ async def test_opening_waits_for_the_server(station: Station) -> None:
     await network.unplug()
 
 
-async def test_opening_waits_for_the_operator_where_the_password_is_wrong(station: Station) -> None:
-    database = Database(station.url.replace(":dev@", ":wrong@").replace("/test_", "/not_yet_test_"))
-    opening = asyncio.create_task(database.open())
-    await asyncio.sleep(0.3)
+@pytest.mark.parametrize(
+    ("changed", "told"), [({"netloc": "stranger:wrong@{place}"}, "stranger"), ({"path": "/nowhere"}, "nowhere")]
+)
+async def test_opening_waits_for_the_operator_where_user_or_database_is_wrong(
+    station: Station, changed: dict[str, str], told: str
+) -> None:
+    url = urlsplit(station.url)
+    place = url.netloc.rpartition("@")[2]
+    database = Database(url._replace(**{part: text.format(place=place) for part, text in changed.items()}).geturl())
+    with capture_logs() as logs:
+        opening = asyncio.create_task(database.open())
+        await until(lambda: _has_waited_twice(logs, told))
     assert not opening.done()
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await opening
     await database.close()
+
+
+async def _has_waited_twice(logs: Sequence[Mapping[str, object]], told: str) -> bool:
+    waits = [line for line in logs if line["event"] == "waiting for PostgreSQL"]
+    assert all(told in str(line["error"]) for line in waits)
+    return len(waits) >= 2
 
 
 async def test_a_lost_server_is_noticed_and_used_again_when_it_is_back(station: Station) -> None:
@@ -265,7 +345,7 @@ async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_tr
 ) -> None:
     lost = await _backend(database)
     await station.rows("SELECT pg_terminate_backend($1)", lost)
-    await asyncio.sleep(0.2)
+    await until(lambda: has_lost_what_is_at_hand(database))
     assert await _backend(database) != lost
     await asyncio.gather(*(write(database) for _ in range(20)))
 
@@ -295,11 +375,15 @@ async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothi
         await fail()
 
 
-async def test_what_is_at_hand_is_closed_at_once(station: Station) -> None:
+async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off: list[object] = []
+    monkeypatch.setattr(asyncpg.Pool, "terminate", cut_off.append)
     database = Database(station.url)
     await database.open()
     await asyncio.gather(*(write(database) for _ in range(10)))
-    await asyncio.wait_for(database.close(), 0.7)
+    assert database._at_hand
+    await database.close()
+    assert cut_off == []
 
 
 async def _backend(database: Database) -> int:
@@ -320,12 +404,21 @@ async def test_closing_does_not_wait_long_for_a_silent_server(station: Station) 
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
-        stuck = asyncio.create_task(write(database))
+        at_work = asyncio.Event()
+
+        async def work() -> None:
+            async with database.session() as tx:
+                at_work.set()
+                await tx.execute("SELECT 1")
+
         network.freeze()
-        await asyncio.sleep(0)
-        await asyncio.wait_for(database.close(), 3)
+        stuck = asyncio.create_task(work())
+        await at_work.wait()
+        await asyncio.wait_for(database.close(), 10)
+        (error,) = await asyncio.gather(stuck, return_exceptions=True)
+        assert isinstance(error, Exception)
+        assert is_infrastructure(error)
         network.thaw()
-        await asyncio.gather(stuck, return_exceptions=True)
 
 
 async def test_no_connection_is_left_behind(own_station: Station) -> None:

@@ -10,6 +10,7 @@ from delivery_worker.agents import Agents
 from delivery_worker.service import service
 from delivery_worker.settings import Settings
 from messages.contracts.delivery import (
+    AGENT_OFFLINE,
     AgentAssigned,
     AgentCameOnline,
     AgentRefused,
@@ -260,7 +261,7 @@ async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery
     await delivery.hear(reserve(order))
     await delivery.hear(offline("A-1"))
 
-    assert await delivery.hear(assign(order)) == [refused(order, "agent_offline")]
+    assert await delivery.hear(assign(order)) == [refused(order, AGENT_OFFLINE)]
     assert await delivery.stock() == {"A-1": "offline"}
     assert delivery.alarms == []
 

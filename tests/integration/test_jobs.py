@@ -234,12 +234,12 @@ async def test_a_process_that_is_never_quiet_stops_all_the_same(station: Station
     station.toy.jobs = [workshop.job("repeats", only_when_quiet=True, every=0.001)]
     station.toy.gate.clear()
     await station.say(paid("in hand"))
-    async with station.running() as running:
+    async with station.running(drain_seconds=60.0) as running:
         await station.toy.entered.wait()
         await station.say(paid("waiting"))
         running.stop.set()
         station.toy.gate.set()
-        await asyncio.wait_for(running.task, 3)
+        await asyncio.wait_for(running.task, 20)
 
 
 async def test_what_a_job_says_is_said_and_its_alarms_are_counted(station: Station, workshop: Workshop) -> None:

@@ -26,6 +26,7 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.message import Message
 from messages.contracts.store import (
+    PACKET_WITHDRAWN,
     AssignPackets,
     PacketsAssigned,
     PacketsRefused,
@@ -387,7 +388,7 @@ async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins:
     async with in_flight(here, PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))):
         assigning = await blocked(here, there.hear(assign(order)))
 
-    assert await assigning == [refused(order, "packet_withdrawn")]
+    assert await assigning == [refused(order, PACKET_WITHDRAWN)]
     assert await here.stock() == {"M-1": "retired"}
 
 
@@ -500,7 +501,7 @@ async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in
         with pytest.raises(Collision):
             await write_it()
 
-    assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+    assert await there.hear(assign(order)) == [refused(order, PACKET_WITHDRAWN)]
 
 
 async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
@@ -597,7 +598,7 @@ async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_
 
     assert here.collisions == 1
     assert await _remembering(there, assign(order)) == "collision"
-    assert await there.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+    assert await there.hear(assign(order)) == [refused(order, PACKET_WITHDRAWN)]
 
 
 @pytest.mark.parametrize("withdrawn_first", [True, False])

@@ -4,13 +4,14 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport import pacing, standby
 from messages.transport.daemon import housekeeping
@@ -104,10 +105,15 @@ async def test_a_database_that_is_down_at_the_start_is_waited_for(station: Stati
 
 async def test_a_process_that_waits_for_its_database_stops_at_once(station: Station, network: Network) -> None:
     await network.unplug()
-    async with station.running(database_url=network.url) as running:
-        await asyncio.sleep(0.1)
-        running.stop.set()
-        await asyncio.wait_for(running.task, 2)
+    with capture_logs() as logs:
+        async with station.running(database_url=network.url, drain_seconds=60.0) as running:
+            await until(lambda: _is_waiting_for_postgresql(logs))
+            running.stop.set()
+            await asyncio.wait_for(running.task, 20)
+
+
+async def _is_waiting_for_postgresql(logs: Sequence[Mapping[str, object]]) -> bool:
+    return "waiting for PostgreSQL" in [line["event"] for line in logs]
 
 
 async def test_a_database_url_that_no_server_is_asked_about_ends_the_process_with_its_name(station: Station) -> None:
@@ -251,8 +257,7 @@ async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station) -> No
         await asyncio.wait_for(running.task, 5)
     assert len(own_station.texts()) == 50
     assert await own_station.count("outbox") == 0
-    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
-    assert await own_station.rows(others) == []
+    await own_station.until_count("pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'", 0)
 
 
 async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(

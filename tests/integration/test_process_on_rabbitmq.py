@@ -7,13 +7,14 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aio_pika
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.document import Reader
 from messages.transport.rabbitmq.broker import RabbitBroker
@@ -53,6 +54,12 @@ class Client:
     async def left_in(self, queue: str) -> int:
         declared = await self.channel.declare_queue(queue, passive=True)
         return declared.declaration_result.message_count or 0
+
+    async def until_left_in(self, queue: str, number: int) -> None:
+        async def so() -> bool:
+            return await self.left_in(queue) == number
+
+        await until(so)
 
     async def until_heard(self, texts: set[str]) -> None:
         async def so() -> bool:
@@ -142,14 +149,19 @@ async def test_a_broker_that_is_down_at_the_start_is_waited_for(station: Station
 async def test_queues_that_are_missing_at_the_start_are_waited_for(station: Station, client: Client) -> None:
     for queue in ("toy.bought", "toy.paid", "toy.dead"):
         await client.channel.queue_delete(queue)
-    async with station.running(RabbitBroker(client.url)) as running:
-        await asyncio.sleep(0.5)
-        assert not running.process._checks().get("broker")
-        async with await aio_pika.connect(client.url) as connection:
-            await declare(connection, everything(Toy()))
-        await running.ready()
-        await client.say(bought("a"))
-        await client.until_heard({"a"})
+    with capture_logs() as logs:
+        async with station.running(RabbitBroker(client.url)) as running:
+            await until(lambda: _has_missed(logs, {"toy.bought", "toy.paid", "toy.dead"}))
+            assert not running.process._checks()["broker"]
+            async with await aio_pika.connect(client.url) as connection:
+                await declare(connection, everything(Toy()))
+            await running.ready()
+            await client.say(bought("a"))
+            await client.until_heard({"a"})
+
+
+async def _has_missed(logs: Sequence[Mapping[str, object]], queues: set[str]) -> bool:
+    return {line["queue"] for line in logs if line["event"] == "cannot consume"} == queues
 
 
 async def test_a_network_that_flickers_under_load_loses_nothing(station: Station, client: Client) -> None:
@@ -201,8 +213,10 @@ async def test_a_daemon_that_is_told_to_stop_finishes_and_exits_with_zero(
     assert [line["event"] for line in log][-2:] == ["draining", "stopped"]
     assert {line["service"] for line in log} == {"toy"}
     assert await station.count("outbox") == 0
-    assert set(await station.heard()) == client.texts
-    assert await client.left_in("toy.bought") == 100 - len(client.texts)
+    handled = set(await station.heard())
+    await client.until_heard(handled)
+    assert client.texts == handled
+    await client.until_left_in("toy.bought", 100 - len(handled))
 
 
 async def test_a_daemon_killed_at_any_moment_loses_nothing(station: Station, client: Client) -> None:

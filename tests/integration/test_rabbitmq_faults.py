@@ -55,7 +55,7 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for(new_vhost: NewVh
     reader = await Reader.of(broker, "work")
     began = time.monotonic()
     assert await broker.publish([envelope(), envelope()]) == [False, False]
-    assert time.monotonic() - began < TIMEOUT_SECONDS + 0.5
+    assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
     assert not broker.connected
     await network.plug_in()
     await until(lambda: broker.connected)
@@ -83,11 +83,12 @@ async def test_publishing_over_a_network_that_breaks_says_false_and_never_raises
     broker: RabbitBroker, network: Network
 ) -> None:
     """aiormq lets publishers of a dying connection see a CancelledError that nobody asked for."""
+    network.freeze()
     publishing = [asyncio.create_task(broker.publish([envelope() for _ in range(100)])) for _ in range(5)]
     await asyncio.sleep(0)
     network.flicker()
-    for results in await asyncio.gather(*publishing):
-        assert set(results) <= {True, False}
+    assert await asyncio.gather(*publishing) == [[False] * 100] * 5
+    network.thaw()
     await until(lambda: broker.connected)
     assert await broker.publish([envelope()]) == [True]
 
@@ -98,15 +99,15 @@ async def test_who_waits_for_confirms_hears_at_once_that_the_connection_is_lost(
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
     publishing = [asyncio.create_task(broker.publish([envelope(), envelope()])) for _ in range(2)]
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
     network.flicker()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         assert await asyncio.gather(*publishing) == [[False, False]] * 2
     network.thaw()
     await broker.close()
 
 
-async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
+async def test_a_frozen_network_costs_a_publisher_the_timeout_and_not_for_ever(
     broker: RabbitBroker, network: Network
 ) -> None:
     assert await broker.publish([envelope()]) == [True]
@@ -114,7 +115,7 @@ async def test_a_frozen_network_costs_a_publisher_no_more_than_the_timeout(
     for _ in range(2):
         began = time.monotonic()
         assert await broker.publish([envelope("again and again")]) == [False]
-        assert time.monotonic() - began < TIMEOUT_SECONDS + 0.5
+        assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
     network.thaw()
     await _until_published(broker)
 

@@ -99,7 +99,9 @@ async def test_what_fails_again_stays_with_the_new_reason_and_leaves_nothing(sta
 
 
 async def test_what_the_database_refuses_again_stays_too(station: Station) -> None:
-    await park(station, document(bought("a", BREAK_A_RULE)), document(bought("b", HIDE_AN_ERROR)))
+    await park(
+        station, document(bought("a", BREAK_A_RULE)), document(bought("b", HIDE_AN_ERROR)), reason="dead_lettered"
+    )
     async with station.running():
         await nothing_is_requested(station)
     assert {row.reason for row in await parked.parked(station.connection)} == {"handler_failed"}

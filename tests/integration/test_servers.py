@@ -1,16 +1,19 @@
 """What the tests rely on: servers that keep their data and address, and that leave nothing behind."""
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import aio_pika
 import asyncpg
 import pytest
 
+from tests.servers import server
 from tests.servers.management import Management
-from tests.servers.server import postgres_answers, rabbitmq_answers, until
+from tests.servers.server import Unavailable, free_port, postgres_answers, rabbitmq_answers, until
 
 
 async def test_a_new_database_is_migrated(new_database):
@@ -19,9 +22,11 @@ async def test_a_new_database_is_migrated(new_database):
     await connection.close()
 
 
-async def test_a_new_vhost_is_empty(new_vhost):
-    connection = await aio_pika.connect(await new_vhost())
+async def test_a_new_vhost_is_empty_and_can_be_entered(new_vhost, management_url):
+    url = await new_vhost()
+    connection = await aio_pika.connect(url)
     await connection.close()
+    assert await Management(management_url).queues(urlsplit(url).path[1:]) == []
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -47,6 +52,16 @@ async def test_rabbitmq_comes_back_with_its_data_at_the_same_address(own_rabbitm
         await rabbitmq_answers(own_rabbitmq.url, own_rabbitmq.management_url)
     await own_rabbitmq.start()
     assert {vhost["name"] for vhost in await management.call("GET", "vhosts")} == {"/", "kept"}
+
+
+def test_a_port_is_given_once_and_only_while_nobody_listens_there(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        port, free = (each.getsockname()[1] for each in (taken, other))
+        other.close()
+        monkeypatch.setattr(server, "PORTS", (port, free))
+        assert free_port() == free
+        with pytest.raises(Unavailable):
+            free_port()
 
 
 RUN_THAT_NEVER_ENDS = """

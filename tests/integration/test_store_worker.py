@@ -1,20 +1,17 @@
 """The store worker against a real PostgreSQL: what it answers, and where the packets are afterwards."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
-import store_worker.handlers
 import store_worker.queries
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.contracts.store import (
+    PACKET_WITHDRAWN,
     AssignPackets,
     PacketsAssigned,
     PacketsRefused,
@@ -39,9 +36,11 @@ from store_worker.packets import Packets
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
+from tests.integration.toy.station import has_lost_what_is_at_hand, until
 from tests.integration.workers import Worker, heard, in_seconds
 
 STORE = "berlin-1"
+SETTINGS = Settings(database_url="postgresql://elsewhere/", best_before_margin_seconds=3_600)
 
 
 def reserve(order_id: UUID, lease_seconds: int = 60, not_after: float = 60, **wants: int) -> ReservePackets:
@@ -80,10 +79,13 @@ def refused(order_id: UUID, reason: str) -> PacketsRefused:
 
 
 @pytest.fixture
-async def store(new_database: NewDatabase) -> AsyncIterator[Worker]:
-    settings = Settings(database_url="postgresql://elsewhere/", best_before_margin_seconds=3_600)
-    built = service(settings)
-    worker = await Worker.start(built, await new_database(*built.migrations))
+async def url(new_database: NewDatabase) -> str:
+    return await new_database(*service(SETTINGS).migrations)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Worker]:
+    worker = await Worker.start(service(SETTINGS), url)
     yield worker
     await worker.stop()
 
@@ -379,7 +381,7 @@ async def test_withdrawing_what_is_reserved_makes_its_assign_be_refused(store: W
     await store.hear(reserve(order, milk=2))
     await store.hear(withdraw("M-1"))
 
-    assert await store.hear(assign(order)) == [refused(order, "packet_withdrawn")]
+    assert await store.hear(assign(order)) == [refused(order, PACKET_WITHDRAWN)]
     assert await store.stock() == {"M-1": "retired", "M-2": "free"}
     assert store.alarms == []
 
@@ -428,12 +430,13 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
 ) -> None:
     modes: list[bool] = []
 
-    async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[str]:
-        modes.append(tx.is_in_transaction())
-        return await store_worker.queries.receive(tx, received)
+    receive = store_worker.queries.receive
 
-    take_turn = store_worker.queries.take_turn
-    monkeypatch.setattr(store_worker.handlers, "queries", SimpleNamespace(receive=receive, take_turn=take_turn))
+    async def watched(tx: Transaction, received: Sequence[StockReceived]) -> list[str]:
+        modes.append(tx.is_in_transaction())
+        return await receive(tx, received)
+
+    monkeypatch.setattr(store_worker.queries, "receive", watched)
     publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
     transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
@@ -444,8 +447,25 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
     assert await store.stock() == {"M-1": "free"}
 
 
-async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
+async def test_in_one_batch_goods_come_and_go_before_orders_are_answered_and_all_of_it_is_told(
     store: Worker, order: UUID
+) -> None:
+    following = uuid4()
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+
+    answers = await store.hear(reserve(following, bread=1), stock("bread", "B-1"), withdraw("M-1"))
+
+    assert answers == [PacketsReserved(order_id=following)]
+    assert store.alarms == ["withdrawn_while_assigned"]
+    assert store.story[-2:] == [
+        ("ReservePackets", "reserved B-1"),
+        ("PacketsWithdrawn", "M-1 withdrawn while assigned"),
+    ]
+
+
+async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
+    store: Worker, url: str, order: UUID
 ) -> None:
     publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
     transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
@@ -457,12 +477,13 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
         "UPDATE reservation SET state = 'expired', reason = 'reservation_expired', unit_ids = '{}', due_at = NULL,"
         " forget_at = expires_at"
     )
-    with contextlib.suppress(asyncpg.PostgresError):
-        await store.query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-            " ORDER BY pid = pg_backend_pid()"
-        )
-    await asyncio.sleep(0.2)
+    other = await asyncpg.connect(url)
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
+    await other.close()
+    await until(lambda: has_lost_what_is_at_hand(store.database))
     handled = await transactor.handle([heard(assign(order))], care=Care.REMEMBERING)
 
     assert [said.message for said in handled.said] == [refused(order, "reservation_expired")]

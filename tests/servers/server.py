@@ -1,6 +1,8 @@
 """What the tests ask of a real server, wherever it runs, and how they wait until it answers."""
 
 import asyncio
+import contextlib
+import random
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -70,8 +72,17 @@ async def until(answers: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.1)
 
 
+PORTS = range(20_000, 32_768)
+"""Where Linux and macOS give none to whoever connects to somebody else meanwhile."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """No two callers in one run get the same."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            if port not in _given:
+                probe.bind(("", port))
+                _given.add(port)
+                return port
+    raise Unavailable("no port is free")

@@ -104,7 +104,14 @@ def bodies(batch: list[Taken]) -> list[str]:
 async def place() -> AsyncIterator[Place]:
     place = Place()
     yield place
+    await place.intake.acknowledge_all()
     await place.broker.close()
+
+
+@pytest.fixture
+def not_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is owed stays owed, for as long as a test can take."""
+    monkeypatch.setattr(intake_module, "ACKNOWLEDGE_SECONDS", 3_600.0)
 
 
 @pytest.fixture
@@ -339,20 +346,27 @@ async def test_acknowledged_is_what_was_taken_and_nothing_after_it(place: Place)
     assert await place.acknowledge_and_lose_consumer(batch) == ["o2"]
 
 
-async def test_a_few_batches_are_acknowledged_together_a_moment_later(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(intake_module, "ACKNOWLEDGE_SECONDS", 0.05)
+@pytest.mark.usefixtures("not_by_itself")
+async def test_a_few_batches_are_acknowledged_together(place: Place) -> None:
     intake = await place.open()
     told = place.watch_acknowledgements()
     for body in ("a1", "a2", "a3"):
         await place.say(ANSWERS, body)
         await intake.acknowledge(await intake.take())
     assert told == []
-    await asyncio.sleep(0.2)
+    await intake.acknowledge_all()
     assert told == ["a3"]
 
 
+async def test_what_is_owed_is_acknowledged_a_moment_later(place: Place) -> None:
+    intake = await place.open()
+    told = place.watch_acknowledgements()
+    await place.say(ANSWERS, "a1")
+    await intake.acknowledge(await intake.take())
+    await until(lambda: told == ["a1"])
+
+
+@pytest.mark.usefixtures("not_by_itself")
 async def test_a_broker_that_may_deliver_no_more_is_not_kept_waiting(place: Place) -> None:
     intake = await place.open(prefetch=8)
     told = place.watch_acknowledgements()
@@ -389,6 +403,7 @@ async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place, killi
     assert handled == set(map(str, range(30)))
 
 
+@pytest.mark.usefixtures("not_by_itself")
 async def test_what_was_taken_alone_is_acknowledged_at_once(place: Place) -> None:
     intake = await place.open()
     told = place.watch_acknowledgements()
@@ -398,6 +413,7 @@ async def test_what_was_taken_alone_is_acknowledged_at_once(place: Place) -> Non
     assert told == ["o1"]
 
 
+@pytest.mark.usefixtures("not_by_itself")
 async def test_what_was_handled_is_acknowledged_before_something_that_may_kill_is_taken(place: Place) -> None:
     intake = await place.open()
     told = place.watch_acknowledgements()

@@ -5,7 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 from asyncpg import DivisionByZeroError
@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
+from messages.transport.memory import Memory
 from messages.transport.service import (
     Alarm,
     Care,
@@ -104,7 +105,7 @@ class Toy:
         # Read when the service is made, so to be changed before it runs.
         self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
         self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
-        self.optimistic = False
+        self.memory: Memory[Any] | None = None
         self.gathering: Gathering | None = None
         self.rejecting: Callable[[Malformed], list[Said]] = reject
 
@@ -116,7 +117,7 @@ class Toy:
             intake="bought",
             first="paid",
             locks="purchase",
-            optimistic=self.optimistic,
+            memory=self.memory,
             gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,

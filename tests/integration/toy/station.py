@@ -11,11 +11,13 @@ from uuid import uuid4
 import asyncpg
 
 from messages.contracts.message import Message
+from messages.transport import postgres
 from messages.transport.addresses import OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
 from messages.transport.document import write
 from messages.transport.in_process.broker import InProcessBroker, InProcessSubscription
+from messages.transport.postgres import Database
 from messages.transport.service import Said
 from messages.transport.topology import Binding, Queue, Topology, listener, topology_of
 from tests.integration.toy.service import ELSEWHERE, Toy, ToySettings
@@ -197,3 +199,8 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await condition():  # noqa: ASYNC110  what is waited for sends no event
             await asyncio.sleep(0.01)
+
+
+async def has_lost_what_is_at_hand(database: Database) -> bool:
+    """Whether it has noticed that the server has ended its connections."""
+    return all(map(postgres._is_lost, database._at_hand))
