@@ -30,7 +30,7 @@ QUESTIONS: dict[type[Message], type[Answer]] = {
 
 
 class Gathering:
-    """Remembers how many have answered a question that not everybody has; for a while, and by no means surely."""
+    """Counts the answers to each open question. Old entries are dropped: to have forgotten one costs a short wait."""
 
     def __init__(self, participants: int = len(PARTICIPANTS)) -> None:
         self._participants = participants

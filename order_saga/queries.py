@@ -1,4 +1,4 @@
-"""Every SQL statement of the order saga: one typed function each."""
+"""What the order saga asks and tells its own database: one typed function each."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta

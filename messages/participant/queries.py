@@ -1,4 +1,4 @@
-"""Every SQL statement about reservations."""
+"""What is asked and told about reservations. What begins at a unit stands in the worker's own `queries.py`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,9 +1,9 @@
 """What a participant has done for an order, and what it can decide about it: values without I/O.
 
-absent ──▶ reserved ──▶ assigned ──▶ confirmed ──▶ fulfilled
-   │          │            │
-   ▼          ▼            ▼
-refused    expired      released      (from the left also what stands further right)
+absent    ─▶ reserved, refused, released (a tombstone)
+reserved  ─▶ assigned, refused, expired, released
+assigned  ─▶ confirmed, released; fulfilled, if the delivery was heard first
+confirmed ─▶ fulfilled
 """
 
 from collections.abc import Callable

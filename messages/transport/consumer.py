@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 QUIET_COLLISIONS = 3
 GATHERED = 20
-"""Documents. Of more than so many, what belongs to some has come in any case, and what belongs to others never will."""
+"""Documents. A larger batch is not held up: most of what belongs together is there, some of the rest never comes."""
 GATHER_SECONDS = 0.003
 
 

@@ -20,7 +20,7 @@ Transaction: TypeAlias = "Connection[Any]"
 
 
 class Care(IntEnum):
-    """How little a batch is handled on trust. What was in vain is done again with more care."""
+    """How much is checked before a batch is written. After a collision it is tried one level higher, up to LOCKING."""
 
     REMEMBERING = 0
     """Decided from what this process has written last."""

@@ -19,7 +19,10 @@ from messages.transport.writing import write
 log = structlog.get_logger(__name__)
 
 AVOIDED_BATCHES = 50
-"""What was in vain is not tried for so many batches and tries: where several daemons take turns, for almost all."""
+"""After a collision, that way of handling is skipped for this many batches, retries counted.
+
+Where several daemons take turns, it is skipped nearly always.
+"""
 
 
 class Caution:

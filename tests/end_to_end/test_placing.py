@@ -1,7 +1,17 @@
 """Orders that are placed, and orders that cannot be, told by real daemons on real servers."""
 
+import asyncio
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
 from tests.end_to_end.client import document
+from tests.end_to_end.daemons import ROOT
+from tests.end_to_end.market import Market
 from tests.end_to_end.verdict import rest
+
+EXAMPLE_URL = "amqp://guest:guest@localhost/"
 
 
 async def test_an_order_is_placed_with_its_own_packets_and_an_agent(shop):
@@ -65,3 +75,22 @@ async def test_what_was_delivered_is_gone_and_its_agent_takes_the_next_order(sho
     assert second["type"] == "OrderPlaced/1.0"
     assert second["agent_id"] == first["agent_id"]
     assert second["packet_ids"] != first["packet_ids"]
+
+
+async def test_the_example_in_the_readme_places_its_order(shop):
+    (example,) = re.findall(r"^```python\n(.+?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert EXAMPLE_URL in example
+    market = replace(Market.of(agents=1, packets={"milk": 2}), store_id="store-1", zone="north")
+    shop.markets.append(market)
+    await asyncio.gather(*(shop.client.say(said) for said in market.stocking()))
+    await shop.until_free(market)
+    printed = await _printed(example.replace(EXAMPLE_URL, shop.broker_url))
+    assert printed == f"OrderPlaced/1.0 {market.packet_ids} None\n"
+
+
+async def _printed(program: str) -> str:
+    """Errors too."""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout + done.stderr

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.definitions import all_services
 from messages.transport.daemon.metrics import Metrics
+from messages.transport.topology import topology_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = (DEPLOY / "alerts.yaml").read_text()
@@ -38,6 +40,32 @@ def test_alarms_and_reasons_that_are_looked_for_are_in_the_runbook():
     for matcher in set(re.findall(r'\b(?:alarm|reason)[=!]~"(.+?)"', RULES)):
         for pattern in matcher.split("|"):
             assert any(re.fullmatch(pattern, word) for word in told), pattern
+
+
+def test_what_is_young_is_not_taken_for_young_again_after_a_missed_scrape():
+    rules = "".join(EACH_RULE)
+    others = re.sub(r"unless last_over_time\(\w+\[5m\] offset 10m\)", "", rules)
+    assert others != rules
+    assert " offset " not in others
+
+
+def test_a_daemon_of_any_kind_is_missed_also_when_it_is_not_scraped_at_all():
+    (rule,) = (rule for rule in EACH_RULE if rule.startswith("DaemonDown\n"))
+    jobs = {service.name.replace("_", "-") for service in all_services()}
+    (answering,) = re.findall(r'up\{job=~"(.+?)"\} == 0', rule)
+    assert set(answering.split("|")) == jobs
+    assert set(re.findall(r'absent\(up\{job="(.+?)"\}\)', rule)) == jobs
+
+
+def test_the_rules_about_queues_are_about_all_of_ours_and_about_no_client_s():
+    ours = {queue.name for queue in topology_of(all_services()).queues}
+    seen = {
+        rule.split()[0]: {name for name in (*ours, "outcomes.example") if re.fullmatch(pattern, name)}
+        for rule in EACH_RULE
+        for pattern in re.findall(r'\bqueue=~"(.+?)"', rule)
+    }
+    dead = {name for name in ours if name.endswith(".dead")}
+    assert seen == {"QueueGrows": ours, "NobodyConsumes": ours, "DeadLetters": dead}
 
 
 def _anchor(heading):

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 FIRST_RUN_SECONDS = 2.0
 NOT_QUIET_SECONDS = 0.1
 TOLERANCE = 0.2
-"""What share of its interval a job's next time is spread by, and by what share it may be sooner for others' sake."""
+"""Intervals vary by ±20 % at random, and a job may run up to 20 % early to share a wake-up with another."""
 QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
 REST = 9.0
