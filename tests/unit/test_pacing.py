@@ -68,5 +68,5 @@ def test_a_load_that_is_over_is_forgotten(pace: Pace, clock: Clock) -> None:
 
 
 def test_one_large_batch_is_a_load(pace: Pace) -> None:
-    pace.begin(500)
+    pace.begin(1_000)
     assert pace.wait_seconds() == pytest.approx(LONGEST_SECONDS)
