@@ -1,6 +1,6 @@
 """`delivery-worker`, or `python -m delivery_worker`."""
 
-from delivery_worker.fleet import agents_group
+from delivery_worker.commands import agents_group
 from delivery_worker.handlers import HANDLERS
 from delivery_worker.service import service
 from delivery_worker.settings import Settings

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from delivery_worker.agents import Agents
 from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_fleet
 from delivery_worker.settings import Settings
+from delivery_worker.units import Agents
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
 from messages.participant import MIGRATIONS, sweeper
 from messages.participant.handling import handle_for

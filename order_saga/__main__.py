@@ -2,10 +2,10 @@
 
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.edge.say import say_command
-from order_saga.clocks import clock_problems
-from order_saga.commands import audit_command, show_command
+from order_saga.client.commands import place_command
 from order_saga.handlers import HANDLERS
-from order_saga.place_command import place_command
+from order_saga.inspection.clocks import clock_problems
+from order_saga.inspection.commands import audit_command, show_command
 from order_saga.service import NAME, service
 from order_saga.settings import Settings
 

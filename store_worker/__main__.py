@@ -2,10 +2,10 @@
 
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.edge.say import say_command
+from store_worker.commands import stock_group
 from store_worker.handlers import HANDLERS
 from store_worker.service import service
 from store_worker.settings import Settings
-from store_worker.stock import stock_group
 
 main = command_line(Program("store_worker", Settings, service))
 main.add_command(stock_group)

@@ -13,8 +13,8 @@ from messages.transport.memory import Memory
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
 from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_goods
-from store_worker.packets import Packets
 from store_worker.settings import Settings
+from store_worker.units import Packets
 
 RETIRE_BATCH = 1_000
 

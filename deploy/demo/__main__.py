@@ -23,8 +23,8 @@ from messages.contracts.order import OrderPlaced
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, write
-from order_saga.audit import Report
-from order_saga.commands import verdict
+from order_saga.inspection.audit import Report
+from order_saga.inspection.commands import verdict
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

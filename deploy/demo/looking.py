@@ -8,7 +8,7 @@ from typing import TypeVar
 import asyncpg
 
 from deploy.demo.queries import Connection
-from order_saga.audit import Report, examine
+from order_saga.inspection.audit import Report, examine
 
 T = TypeVar("T")
 

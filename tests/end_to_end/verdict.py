@@ -8,7 +8,7 @@ from itertools import chain
 
 import asyncpg
 
-from order_saga.audit import audit
+from order_saga.inspection.audit import audit
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document
 from tests.end_to_end.daemons import SERVICES

@@ -22,9 +22,9 @@ from messages.transport.daemon.process import Process
 from messages.transport.edge.requests import Listener
 from messages.transport.migrating import migrate
 from messages.transport.service import Service
-from order_saga.awaiting import Answer
-from order_saga.place import Terms, place
-from order_saga.request_lines import Lines
+from order_saga.client.awaiting import Answer
+from order_saga.client.place import Terms, place
+from order_saga.client.request_lines import Lines
 
 Urls: TypeAlias = Mapping[str, str]
 """Service name -> URL of its database."""

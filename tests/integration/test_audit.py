@@ -20,8 +20,8 @@ from messages.transport.edge.connection import say
 from messages.transport.edge.requests import write
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import listener, topology_of
-from order_saga import audit as auditing
-from order_saga.audit import audit, examine
+from order_saga.inspection import audit as auditing
+from order_saga.inspection.audit import audit, examine
 from tests.integration.small_system import Urls, all_services, databases, place_all, running, until
 
 LATER = datetime.now(UTC) + timedelta(days=3)

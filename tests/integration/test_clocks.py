@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from order_saga.clocks import Offset, clock_problems, disagreements
+from order_saga.inspection.clocks import Offset, clock_problems, disagreements
 from tests.integration.small_system import Urls, databases
 
 

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from delivery_worker.agents import Agents
 from delivery_worker.service import service
 from delivery_worker.settings import Settings
+from delivery_worker.units import Agents
 from messages.contracts.delivery import (
     AGENT_OFFLINE,
     AgentAssigned,

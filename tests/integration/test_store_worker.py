@@ -32,9 +32,9 @@ from messages.transport.service import Care, Transaction
 from messages.transport.topology import Topology
 from messages.transport.transactor import Transactor
 from messages.transport.writing import write
-from store_worker.packets import Packets
 from store_worker.service import service
 from store_worker.settings import Settings
+from store_worker.units import Packets
 from tests.conftest import NewDatabase
 from tests.integration.toy.station import has_lost_what_is_at_hand, until
 from tests.integration.workers import Worker, heard, in_seconds

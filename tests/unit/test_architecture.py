@@ -37,6 +37,7 @@ def test_every_service_folder_stands_inside_the_walls() -> None:
         ("messages/transport/rabbitmq/broker.py", "import messages.transport.daemon.jobs", "over its carriers"),
         ("messages/transport/in_process/queues.py", "import messages.transport.rabbitmq.broker", "over its carriers"),
         ("store_worker/handlers.py", "import order_saga.saga", "services do not know each other"),
+        ("order_saga/words.py", "import order_saga.inspection", "neither those who order nor those who look"),
         ("order_saga/saga.py", "import asyncio", "reaches no I/O"),
         ("order_saga/saga.py", "import random", "reaches no I/O"),
         ("messages/participant/reservation.py", "import asyncpg", "reaches no I/O"),

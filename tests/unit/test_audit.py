@@ -12,8 +12,8 @@ import pytest
 
 import order_saga.participants
 from messages.contracts.views import Holding, Order, Parked, Received, Unit
-from order_saga.audit_rules import check_order, check_service
-from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share
+from order_saga.inspection.rules import check_order, check_service
+from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 from order_saga.participants import PARTICIPANTS, Participant
 
 NOW = datetime(2030, 5, 1, 12, 0, tzinfo=UTC)
@@ -459,7 +459,7 @@ def test_only_what_is_used_up_stays_the_orders_when_it_is_fulfilled() -> None:
     assert wrong_with_payment("fulfilled", payment=works_on) == []
 
 
-@pytest.mark.parametrize("module", sorted({*ORCHESTRATOR.glob("*.py")} - {REGISTRATION}), ids=lambda path: path.stem)
+@pytest.mark.parametrize("module", sorted({*ORCHESTRATOR.rglob("*.py")} - {REGISTRATION}), ids=str)
 def test_who_takes_part_is_known_to_the_registration_only(module: Path) -> None:
     nodes = list(ast.walk(ast.parse(module.read_text())))
     words = {node.value for node in nodes if isinstance(node, ast.Constant)}

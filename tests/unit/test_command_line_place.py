@@ -13,10 +13,10 @@ from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.edge.requests import Outcome
-from order_saga.awaiting import Answer, Asked, Awaiting
-from order_saga.place_command import Telling, fields, line
-from order_saga.progress import Progress, bar
-from order_saga.request_lines import Lines, read
+from order_saga.client.awaiting import Answer, Asked, Awaiting
+from order_saga.client.commands import Telling, fields, line
+from order_saga.client.progress import Progress, bar
+from order_saga.client.request_lines import Lines, read
 
 ORDER = UUID("0197c1f0-7d3a-7b52-9c3e-1f2a3b4c5d6e")
 CONTENT: dict[str, Any] = {

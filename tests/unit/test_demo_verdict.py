@@ -8,8 +8,8 @@ from deploy.demo.__main__ import _judge
 from deploy.demo.conversation import Conversation
 from deploy.demo.script import Line, step_of
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
-from order_saga.audit import Report
-from order_saga.audit_snapshot import Finding
+from order_saga.inspection.audit import Report
+from order_saga.inspection.snapshot import Finding
 
 CLEAN = Report(findings=(), orders=1)
 ORDER_ID = UUID(int=1)

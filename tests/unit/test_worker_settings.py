@@ -11,8 +11,8 @@ import store_worker.settings
 from messages.participant.settings import ParticipantSettings
 from messages.transport.daemon.jobs import TOLERANCE
 from messages.transport.settings import Settings, WrongSetting
-from order_saga.audit_rules import HEARD_WITHIN, PRUNED_AFTER
-from order_saga.commands import GRACE_SECONDS
+from order_saga.inspection.commands import GRACE_SECONDS
+from order_saga.inspection.rules import HEARD_WITHIN, PRUNED_AFTER
 
 ANSWERED_WITHIN = timedelta(seconds=15)
 """How long an inquiry and its answer may take, even under load."""

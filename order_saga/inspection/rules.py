@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
-from order_saga.audit_snapshot import Account, Census, Finding, Moment, Share
+from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No worker can be told to forget sooner."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 
-from delivery_worker import fleet
+from delivery_worker import commands
 from deploy.demo.catalogue import Catalogue
 from messages.contracts.delivery import AgentCameOnline
 from messages.transport.edge.requests import Request
@@ -21,10 +21,10 @@ def test_agents_are_added_as_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     async def keep(requests: list[Request]) -> None:
         said.extend(requests)
 
-    monkeypatch.setattr(fleet, "_say", keep)
+    monkeypatch.setattr(commands, "_say", keep)
     before = datetime.now(UTC)
 
-    result = CliRunner().invoke(fleet.agents_group, ["add", "north", "A-1", "A-2"])
+    result = CliRunner().invoke(commands.agents_group, ["add", "north", "A-1", "A-2"])
 
     assert (result.exit_code, result.output) == (0, "2 AgentCameOnline published\n")
     assert len(times(said)) == 2

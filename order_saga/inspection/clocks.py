@@ -8,7 +8,7 @@ from typing import NamedTuple
 from messages.transport.command_line.check import SKEW_SECONDS
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.command_line.reading import reading
-from order_saga.databases import ORCHESTRATOR, known_urls, setting_of
+from order_saga.inspection.databases import ORCHESTRATOR, known_urls, setting_of
 
 
 class Offset(NamedTuple):

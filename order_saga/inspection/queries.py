@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
 from messages.transport.command_line.reading import Published
-from order_saga.audit_snapshot import Share
+from order_saga.inspection.snapshot import Share
 from order_saga.participants import Participant
 from order_saga.story import OUTCOME_TOLD
 

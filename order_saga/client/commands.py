@@ -13,10 +13,10 @@ from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejecte
 from messages.transport.command_line.arguments import Span
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
-from order_saga.awaiting import Answer
-from order_saga.place import Terms, place
-from order_saga.progress import Progress
-from order_saga.request_lines import Lines, read
+from order_saga.client.awaiting import Answer
+from order_saga.client.place import Terms, place
+from order_saga.client.progress import Progress
+from order_saga.client.request_lines import Lines, read
 
 DEFAULT = Terms()
 NOT_ALL_PLACED = 1

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.edge.requests import RequestReader, read_lines
-from order_saga.awaiting import Asked
+from order_saga.client.awaiting import Asked
 
 AHEAD = 1_000
 READER = RequestReader(OrderRequested, CancelOrder)

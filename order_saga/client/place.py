@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from messages.transport.broker import Broker
 from messages.transport.edge.requests import Listener
-from order_saga.awaiting import Answer, Awaiting
-from order_saga.request_lines import Lines
+from order_saga.client.awaiting import Answer, Awaiting
+from order_saga.client.request_lines import Lines
 
 
 @dataclass(frozen=True, slots=True)

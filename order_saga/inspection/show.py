@@ -9,8 +9,8 @@ from uuid import UUID
 from pydantic_core import to_jsonable_python
 
 from messages.contracts.views import PLACED, Happening, Holding, Order, Parked
-from order_saga import across
-from order_saga.databases import Snapshots, snapshots
+from order_saga.inspection import queries
+from order_saga.inspection.databases import Snapshots, snapshots
 
 BEFORE = timedelta(seconds=10)
 """A participant's clock may be behind, and it may have noted something before the orchestrator knew of the order."""
@@ -34,17 +34,17 @@ class Story:
 async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
     """None, if nobody knows anything of the order. Raises Unreachable."""
     async with snapshots(urls) as looked:
-        order = await across.order(looked.orchestrator, order_id)
-        held = {name: await across.holding(reader, order_id) for name, reader in looked.participants.items()}
+        order = await queries.order(looked.orchestrator, order_id)
+        held = {name: await queries.holding(reader, order_id) for name, reader in looked.participants.items()}
         holdings = {name: holding for name, holding in held.items() if holding is not None}
         parked = [
             (service, document)
             for service, reader in looked.by_service.items()
-            for document in await across.parked_about(reader, order_id)
+            for document in await queries.parked_about(reader, order_id)
         ]
         if order is None and not holdings and not parked:
             return None
-        times = _times(order, holdings, parked, await across.clock(looked.orchestrator))
+        times = _times(order, holdings, parked, await queries.clock(looked.orchestrator))
         happenings = await _happenings(looked, order_id, min(times) - BEFORE, max(times) + AFTER)
         return Story(order_id, order, holdings, happenings, parked)
 
@@ -55,7 +55,7 @@ async def _happenings(
     told = [
         (service, happening)
         for service, reader in looked.by_service.items()
-        for happening in await across.timeline(reader, order_id, since, until)
+        for happening in await queries.timeline(reader, order_id, since, until)
     ]
     return sorted(told, key=lambda each: each[1].at)
 

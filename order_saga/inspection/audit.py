@@ -9,11 +9,11 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.transport.command_line.reading import Published
 from messages.transport.parked import DEAD_LETTERED, HANDLER_FAILED
-from order_saga import across
-from order_saga.audit_merge import accounts
-from order_saga.audit_rules import check_order, check_service
-from order_saga.audit_snapshot import Census, Finding, Moment
-from order_saga.databases import Snapshots, snapshots
+from order_saga.inspection import queries
+from order_saga.inspection.databases import Snapshots, snapshots
+from order_saga.inspection.merge import accounts
+from order_saga.inspection.rules import check_order, check_service
+from order_saga.inspection.snapshot import Census, Finding, Moment
 from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000
@@ -70,17 +70,17 @@ async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID
         unreadable = 0
         for service, reader in looked.by_service.items():
             findings += check_service(await _census(service, reader, patience))
-            unreadable += await across.parked_by_others(reader, OUR_FAULT, _inside_names())
+            unreadable += await queries.parked_by_others(reader, OUR_FAULT, _inside_names())
         return Report(findings, orders, unreadable)
 
 
 async def _look_at_orders(
     looked: Snapshots, patience: Patience, only: Sequence[UUID] | None
 ) -> tuple[int, list[Finding]]:
-    moment = patience.as_of(await across.clock(looked.orchestrator))
-    shares = {each: across.shares(looked.participants[name], each, only) for name, each in PARTICIPANTS.items()}
+    moment = patience.as_of(await queries.clock(looked.orchestrator))
+    shares = {each: queries.shares(looked.participants[name], each, only) for name, each in PARTICIPANTS.items()}
     orders, findings = 0, list[Finding]()
-    async for account in accounts(across.orders(looked.orchestrator, only), shares):
+    async for account in accounts(queries.orders(looked.orchestrator, only), shares):
         orders += 1
         if len(findings) < MOST_FINDINGS:
             findings += check_order(account, moment)
@@ -91,9 +91,9 @@ async def _census(service: str, reader: Published, patience: Patience) -> Census
     overdue_seconds = None if patience.at_rest else patience.grace_seconds
     return Census(
         service,
-        stock=await across.stock(reader),
-        parked=await across.parked_by_us(reader, OUR_FAULT, _inside_names(), MOST_PARKED),
-        unsaid=await across.unsaid(reader, overdue_seconds),
+        stock=await queries.stock(reader),
+        parked=await queries.parked_by_us(reader, OUR_FAULT, _inside_names(), MOST_PARKED),
+        unsaid=await queries.unsaid(reader, overdue_seconds),
     )
 
 

@@ -10,10 +10,10 @@ from uuid import UUID
 import click
 
 from messages.transport.command_line.arguments import Span
-from order_saga.audit import Report, examine
-from order_saga.audit_snapshot import Finding
-from order_saga.databases import urls
-from order_saga.show import fields, lines, story_of
+from order_saga.inspection.audit import Report, examine
+from order_saga.inspection.databases import urls
+from order_saga.inspection.show import fields, lines, story_of
+from order_saga.inspection.snapshot import Finding
 
 GRACE_SECONDS = 30.0
 
