@@ -5,9 +5,10 @@ import math
 import time
 from collections.abc import Callable
 
-SECONDS_PER_RATE = 30e-6
-"""From one beginning to the next, for each document a second that comes: the more comes, the more is taken together."""
-LONGEST_SECONDS = 0.08
+APART = 6e-8
+"""Times the square of the documents a second, seconds from one beginning to the next: 15 ms at 500, 60 at 1,000. The
+busier the processors, the dearer a batch is to everybody, and the more should share it."""
+LONGEST_SECONDS = 0.15
 WORTH_DOCUMENTS = 2.0
 """What is to be expected in that time, or else nobody waits for it."""
 REMEMBERED_SECONDS = 0.2
@@ -46,7 +47,7 @@ class Pace:
 
     def wait_seconds(self) -> float:
         """Until the next should begin."""
-        apart_seconds = min(LONGEST_SECONDS, self._documents_per_second * SECONDS_PER_RATE)
+        apart_seconds = min(LONGEST_SECONDS, APART * self._documents_per_second**2)
         if self._documents_per_second * apart_seconds < WORTH_DOCUMENTS:
             return 0.0
         return max(0.0, self._began_at + apart_seconds - self._clock())

@@ -279,7 +279,7 @@ async def test_a_process_that_lets_new_work_wait_stops_all_the_same(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "LONGEST_SECONDS", 60.0)
-    monkeypatch.setattr(pacing, "SECONDS_PER_RATE", 60.0)
+    monkeypatch.setattr(pacing, "APART", 60.0)
 
     async def none(_tx: Transaction) -> int:
         return 0
