@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from messages.transport.service import Malformed, Transaction
+from messages.transport.writing import rows_changed
 
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"
@@ -82,7 +83,7 @@ async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
         " WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])",
         None if ids is None else list(ids),
     )
-    return int(status.split()[-1])
+    return rows_changed(status)
 
 
 async def take_for_replay(tx: Transaction) -> Parked | None:
@@ -107,7 +108,7 @@ async def keep_parked(tx: Transaction, parked_id: int, reason: str, detail: str)
 async def discard(tx: Transaction, ids: Sequence[int]) -> int:
     """Delete rows for good. Returns how many."""
     status = await tx.execute("DELETE FROM parked WHERE id = ANY ($1::bigint[])", list(ids))
-    return int(status.split()[-1])
+    return rows_changed(status)
 
 
 async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> int:
@@ -115,7 +116,7 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
     status = await tx.execute(
         "DELETE FROM parked WHERE reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)", reason, before
     )
-    return int(status.split()[-1])
+    return rows_changed(status)
 
 
 COLUMNS = (
