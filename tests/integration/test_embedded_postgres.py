@@ -28,7 +28,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells 
 needs_setpriv = pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv makes a user of root and is missing")
 
 SERVE = """
-import asyncio, os
+import asyncio, os, signal
 from deploy.demo.embedded_postgres import EmbeddedPostgres
 
 async def main():
@@ -36,6 +36,8 @@ async def main():
         print(os.geteuid(), postgres.folder, postgres.url, flush=True)
         await asyncio.sleep(600)
 
+# Tests that run in the background are started with it ignored, and a process inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
