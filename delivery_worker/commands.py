@@ -1,6 +1,5 @@
 """`delivery-worker agents`: who is at work, and who begins."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -11,9 +10,8 @@ import click
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.views import Unit
 from messages.participant.shelves import ask, units
-from messages.transport.daemon.logs import configure_logs
-from messages.transport.edge.connection import connected, say
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
+from messages.transport.edge.say import publish
 from messages.transport.settings import Settings
 
 NOWHERE = "-"
@@ -55,14 +53,8 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
         requests = list(_came_online(zone, agent_ids))
     else:
         raise click.UsageError("say ZONE and AGENT, or --file")
-    asyncio.run(_say(requests))
+    publish("delivery_worker", "agents add", requests)
     click.echo(f"{len(requests)} AgentCameOnline published")
-
-
-async def _say(requests: list[Request]) -> None:
-    configure_logs("delivery_worker", "error")
-    async with connected("agents add") as broker:
-        await say(broker, requests)
 
 
 def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:

@@ -1,6 +1,5 @@
 """`store-worker stock`: what stands on the shelves, and what comes onto them."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,9 +10,8 @@ import click
 
 from messages.contracts.store import StockReceived
 from messages.participant.shelves import Shelf, ask, shelves
-from messages.transport.daemon.logs import configure_logs
-from messages.transport.edge.connection import connected, say
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
+from messages.transport.edge.say import publish
 from messages.transport.settings import Settings
 
 STATES = ("free", "reserved", "assigned", "confirmed", "fulfilled", "retired")
@@ -58,14 +56,8 @@ def add_stock(
         requests = list(_received(store_id, sku, quantity, best_before))
     else:
         raise click.UsageError("say STORE, SKU and QUANTITY, or --file")
-    asyncio.run(_say(requests))
+    publish("store_worker", "stock add", requests)
     click.echo(f"{len(requests)} StockReceived published")
-
-
-async def _say(requests: list[Request]) -> None:
-    configure_logs("store_worker", "error")
-    async with connected("stock add") as broker:
-        await say(broker, requests)
 
 
 def _received(store_id: str, sku: str, quantity: int, best_before: datetime | None) -> Iterator[Request]:

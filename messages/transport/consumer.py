@@ -12,7 +12,7 @@ from messages.transport.document import Origin, Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.intake import Intake
 from messages.transport.parked import HANDLER_FAILED
-from messages.transport.service import Care, Gathering, Incoming, Malformed
+from messages.transport.service import Care, Gathering, Incoming, Malformed, unhandled
 from messages.transport.taken import Taken, alone
 from messages.transport.transactor import Transactor
 
@@ -173,14 +173,5 @@ def _sorted(documents: Iterable[Incoming | Malformed]) -> Heard:
 
 
 def _given_up(culprit: Incoming, error: Exception) -> Malformed:
-    return Malformed(
-        body=culprit.body,
-        message_id=culprit.message_id,
-        reason=HANDLER_FAILED,
-        detail=f"{type(error).__name__}: {error}",
-        wire_type=culprit.message.wire_type(),
-        order_id=culprit.message.order_id,
-        queue=culprit.queue,
-        our_fault=True,
-        from_outside=culprit.message.FROM_OUTSIDE,
-    )
+    detail = f"{type(error).__name__}: {error}"
+    return unhandled(culprit, HANDLER_FAILED, detail, our_fault=True, from_outside=culprit.message.FROM_OUTSIDE)

@@ -7,7 +7,7 @@ import structlog
 from messages.transport.broker import Arrival, Broker, Subscription
 from messages.transport.document import Origin, Reader, documents_in
 from messages.transport.parked import DEAD_LETTERED
-from messages.transport.service import Incoming, Malformed
+from messages.transport.service import Incoming, Malformed, unhandled
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -58,27 +58,9 @@ class DeadLetters:
 
 
 def _given_up(document: Incoming) -> Malformed:
-    return Malformed(
-        body=document.body,
-        message_id=document.message_id,
-        reason=DEAD_LETTERED,
-        detail="delivered too often without being acknowledged",
-        wire_type=document.message.wire_type(),
-        order_id=document.message.order_id,
-        queue=document.queue,
-        our_fault=True,
-        from_outside=document.message.FROM_OUTSIDE,
-    )
+    detail = "delivered too often without being acknowledged"
+    return unhandled(document, DEAD_LETTERED, detail, our_fault=True, from_outside=document.message.FROM_OUTSIDE)
 
 
 def _let_expire(document: Incoming) -> Malformed:
-    return Malformed(
-        body=document.body,
-        message_id=document.message_id,
-        reason=EXPIRED,
-        detail="given up before anybody took it, as its sender had asked",
-        wire_type=document.message.wire_type(),
-        order_id=document.message.order_id,
-        queue=document.queue,
-        from_outside=True,
-    )
+    return unhandled(document, EXPIRED, "given up before anybody took it, as its sender had asked", from_outside=True)

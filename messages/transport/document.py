@@ -75,6 +75,8 @@ class Reader:
         kinds = [self._kind(fields.get("type")) for fields in parsed]
         for kind, body, fields, origin in zip(kinds, bodies, parsed, origins, strict=True):
             if kind.FROM_OUTSIDE or origin.from_outside:
+                if obstacle := _obstacle(body, origin):
+                    raise obstacle
                 _judge_sender(kind, body, fields, origin)
         ids = [_uuid_field(fields, "message_id") for fields in parsed]
         messages = [
@@ -135,8 +137,6 @@ def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
 
 def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], origin: Origin) -> None:
     """A client that could say PacketsAssigned, say, would place orders with packets that nobody holds."""
-    if obstacle := _obstacle(body, origin):
-        raise obstacle
     if kind.FROM_OUTSIDE:
         refuse_extremes(body, fields)
     elif origin.from_outside:

@@ -61,6 +61,23 @@ class Malformed:
     """A client said it."""
 
 
+def unhandled(
+    document: Incoming, reason: str, detail: str, *, our_fault: bool = False, from_outside: bool
+) -> Malformed:
+    """One that could be read, and is parked all the same."""
+    return Malformed(
+        body=document.body,
+        message_id=document.message_id,
+        reason=reason,
+        detail=detail,
+        wire_type=document.message.wire_type(),
+        order_id=document.message.order_id,
+        queue=document.queue,
+        our_fault=our_fault,
+        from_outside=from_outside,
+    )
+
+
 class Said(NamedTuple):
     """A message on its way out. `cause` gives causation and trace; a job without cause gives `traceparent`."""
 

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from messages.transport import outbox, parked, timeline
-from messages.transport.daemon.metrics import Metrics
 from messages.transport.faults import Collision
+from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher

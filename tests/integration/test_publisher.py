@@ -12,9 +12,9 @@ import pytest
 
 from messages.transport import outbox, publisher
 from messages.transport.broker import Envelope
-from messages.transport.daemon.metrics import Metrics
 from messages.transport.document import Reader
 from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher

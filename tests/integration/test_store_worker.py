@@ -24,9 +24,9 @@ from messages.contracts.store import (
     Want,
 )
 from messages.participant.participant import Moves
-from messages.transport.daemon.metrics import Metrics
 from messages.transport.faults import Collision
 from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.metrics import Metrics
 from messages.transport.publisher import Publisher
 from messages.transport.service import Care, Transaction
 from messages.transport.topology import Topology

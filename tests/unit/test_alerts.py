@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.definitions import all_services
-from messages.transport.daemon.metrics import Metrics
+from messages.transport.metrics import Metrics
 from messages.transport.topology import topology_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

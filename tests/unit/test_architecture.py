@@ -36,6 +36,7 @@ def test_every_service_folder_stands_inside_the_walls() -> None:
         ("messages/transport/backoff.py", "import messages.participant.queries", "services over participant"),
         ("messages/transport/rabbitmq/broker.py", "import messages.transport.daemon.jobs", "over its carriers"),
         ("messages/transport/in_process/queues.py", "import messages.transport.rabbitmq.broker", "over its carriers"),
+        ("messages/transport/metrics.py", "import messages.transport.daemon.jobs", "not the process it runs in"),
         ("store_worker/handlers.py", "import order_saga.saga", "services do not know each other"),
         ("order_saga/words.py", "import order_saga.inspection", "neither those who order nor those who look"),
         ("order_saga/saga.py", "import asyncio", "reaches no I/O"),

@@ -18,10 +18,10 @@ def times(requests: list[Request]) -> list[datetime | None]:
 def test_agents_are_added_as_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Request] = []
 
-    async def keep(requests: list[Request]) -> None:
+    def keep(_service: str, _command: str, requests: list[Request]) -> None:
         said.extend(requests)
 
-    monkeypatch.setattr(commands, "_say", keep)
+    monkeypatch.setattr(commands, "publish", keep)
     before = datetime.now(UTC)
 
     result = CliRunner().invoke(commands.agents_group, ["add", "north", "A-1", "A-2"])

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from messages.transport.daemon import health
 from messages.transport.daemon.health import Health
-from messages.transport.daemon.metrics import Metrics
+from messages.transport.metrics import Metrics
 
 
 class Pages:

@@ -1,7 +1,7 @@
 """What is counted has few series, whoever chooses the words."""
 
-from messages.transport.daemon import metrics
-from messages.transport.daemon.metrics import Metrics
+from messages.transport import metrics
+from messages.transport.metrics import Metrics
 
 
 def counted(metrics: Metrics, outcome: str, reason: str) -> float | None:

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from messages.transport import outbox, parked, timeline
-from messages.transport.daemon.metrics import MOST_PARKED, Metrics
+from messages.transport.metrics import MOST_PARKED, Metrics
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay

@@ -10,11 +10,11 @@ from messages.transport.consumer import Consumer
 from messages.transport.daemon.health import Health
 from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
-from messages.transport.daemon.metrics import Metrics
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
 from messages.transport.intake import Intake
+from messages.transport.metrics import Metrics
 from messages.transport.migrating import pending
 from messages.transport.pacing import Pace
 from messages.transport.postgres import Database

@@ -1,7 +1,7 @@
 """`say`: what clients may say to a service, said again from a file, as after a broker or a database was lost."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
 import click
@@ -21,7 +21,7 @@ def say_command(service: str, handled: Iterable[type[Message]]) -> click.Command
     @click.argument("file", type=click.File("rb"), metavar="FILE|-")
     def command(file: BinaryIO) -> None:
         requests = [request for _, request in read_lines(RequestReader(None, *kinds), file)]
-        asyncio.run(_say(service, requests))
+        publish(service, "say", requests)
         click.echo(f"{len(requests)} confirmed")
 
     return command
@@ -39,7 +39,12 @@ def _help(names: str) -> str:
     """
 
 
-async def _say(service: str, requests: list[Request]) -> None:
+def publish(service: str, command: str, requests: Sequence[Request]) -> None:
+    """Publish requests from a command of the service's. Raises Unreachable or WrongUsage, one line, for click."""
+
+    async def publishing() -> None:
+        async with connected(command) as broker:
+            await say(broker, requests)
+
     configure_logs(service, "error")
-    async with connected("say") as broker:
-        await say(broker, requests)
+    asyncio.run(publishing())
