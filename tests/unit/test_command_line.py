@@ -9,12 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import delivery_worker.__main__
-import delivery_worker.commands
 import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
-import store_worker.commands
 from messages.transport.command_line.failures import told
+from messages.transport.edge import say
 
 PROGRAMS = {
     "order-saga": order_saga.__main__.main,
@@ -38,7 +37,7 @@ def typed(
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command says where its process writes its log; here that is the process of the tests."""
-    for module in (order_saga.client.commands, store_worker.commands, delivery_worker.commands):
+    for module in (order_saga.client.commands, say):
         monkeypatch.setattr(module, "configure_logs", lambda *_: None)
 
 
