@@ -30,6 +30,10 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
         rows = await tx.fetch(sql, *arguments, *expected)
     except (asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
         raise Collision(str(error)) from None
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != f"{error.table_name}_pkey":
+            raise
+        raise Collision(str(error)) from None
     now: datetime = rows[0][-1]
     return now
 

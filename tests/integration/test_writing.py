@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from messages.transport.faults import Collision
@@ -37,6 +38,22 @@ async def test_nothing_is_written_where_somebody_else_was_first(station: Station
             [Write("INSERT INTO purchase VALUES ($1, 7)", (uuid4(),)), Write(INSERT, ([taken, free], 2), 2)],
         )
     assert [tuple(row) for row in await station.rows("SELECT order_id, times FROM purchase")] == [(taken, 1)]
+
+
+async def test_a_row_that_somebody_else_has_created_is_a_collision(station: Station) -> None:
+    taken = uuid4()
+    create = Write("INSERT INTO purchase VALUES ($1, 1)", (taken,))
+    await write(station.connection, [create])
+    with pytest.raises(Collision, match="purchase_pkey"):
+        await write(station.connection, [Write("INSERT INTO purchase VALUES ($1, 7)", (uuid4(),)), create])
+    assert [tuple(row) for row in await station.rows("SELECT order_id, times FROM purchase")] == [(taken, 1)]
+
+
+async def test_what_is_to_be_unique_and_is_no_key_is_no_collision_but_a_mistake(station: Station) -> None:
+    """To handle it again would never end."""
+    await station.connection.execute("CREATE TEMPORARY TABLE seat (number integer UNIQUE)")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await write(station.connection, [Write("INSERT INTO seat VALUES ($1), ($1)", (7,))])
 
 
 async def test_writing_tells_the_time(station: Station) -> None:

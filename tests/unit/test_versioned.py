@@ -25,7 +25,7 @@ TABLE = Table(
 )
 
 
-def test_rows_are_created_in_the_order_of_the_key_and_only_if_nobody_has() -> None:
+def test_rows_are_created_in_the_order_of_the_key() -> None:
     rows = [Parcel(uuid4(), labels=("a", "b")), Parcel(uuid4(), labels=("c",))]
     (write,) = TABLE.insert(rows)
     assert write.sql == (
@@ -34,7 +34,7 @@ def test_rows_are_created_in_the_order_of_the_key_and_only_if_nobody_has() -> No
         " FROM (SELECT order_id, CASE cardinality($2::text[]) WHEN 1 THEN ($2::text[])[1] ELSE place END AS place,"
         " CASE cardinality($3::text[]) WHEN 1 THEN ($3::text[])[1] ELSE labels END AS labels"
         " FROM unnest($1::uuid[], $2::text[], $3::text[]) AS given (order_id, place, labels)) AS new"
-        " ORDER BY order_id ON CONFLICT DO NOTHING RETURNING 1"
+        " ORDER BY order_id RETURNING 1"
     )
     assert write.arguments == [[row.order_id for row in rows], ["shelf"], ["a,b", "c"]]
     assert write.rows == 2
