@@ -68,12 +68,13 @@ async def postpone(tx: Transaction, order_id: UUID, wait: timedelta) -> None:
     )
 
 
-async def count_undecided(tx: Transaction, limit: int) -> int:
-    """How many orders are in the works; counting stops at `limit`."""
-    count: int = await tx.fetchval(
-        "SELECT count(*) FROM (SELECT FROM saga WHERE outcome IS NULL ORDER BY due_at LIMIT $1) AS undecided", limit
+async def room(tx: Transaction, undecided_limit: int) -> int:
+    """How many orders more may be undecided."""
+    left: int = await tx.fetchval(
+        "SELECT $1 - count(*) FROM (SELECT FROM saga WHERE outcome IS NULL ORDER BY due_at LIMIT $1) AS undecided",
+        undecided_limit,
     )
-    return count
+    return left
 
 
 async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:

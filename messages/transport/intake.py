@@ -23,16 +23,14 @@ class Intake:
         *,
         documents: int,
         size_bytes: int,
-        undecided_limit: int,
-        undecided: Callable[[], Awaitable[int]] | None = None,
+        room: Callable[[], Awaitable[int]] | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.documents = documents
         self._size_bytes = size_bytes
-        self._limit = undecided_limit
-        self._undecided = undecided
-        self._pace = pace
+        self._ask_for_room = room
         self._room = 0
+        self._pace = pace
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._standby = Standby(self._subscriptions)
@@ -76,10 +74,10 @@ class Intake:
             return []
         self._standby.expect_progress()
         begins = bool(intake.arrived) and not self._wait_seconds()
-        # Counted before anything is taken: what has left the buffer has to be handled, or else a later
+        # Asked before anything is taken: what has left the buffer has to be handled, or else a later
         # acknowledgement would cover it.
-        if begins:
-            await self._count_room()
+        if begins and self._ask_for_room is not None and self._room <= 0:
+            self._room = await self._ask_for_room()
         if may_kill(first) and may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
             first, intake = intake, first
         taken = take(first, self.documents, self._size_bytes)
@@ -147,14 +145,10 @@ class Intake:
         """Until new work may begin."""
         return self._pace.wait_seconds() if self._pace is not None else 0.0
 
-    async def _count_room(self) -> None:
-        if self._undecided is not None and self._room <= 0:
-            self._room = self._limit - await self._undecided()
-
     def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
         documents = self.documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
-        if self._undecided is not None:
+        if self._ask_for_room is not None:
             documents = min(documents, self._room)
         new = take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
         begun = sum(each.documents for each in new)

@@ -195,7 +195,7 @@ class Service:
     gathering: Gathering | None = None
     """For which small batches it is worth waiting a moment for more; None: for none."""
     jobs: Sequence[Job] = ()
-    undecided: Callable[[Transaction], Awaitable[int]] | None = None
-    """How many orders are in the works; intake pauses at the limit. None: intake is never paused."""
+    room: Callable[[Transaction], Awaitable[int]] | None = None
+    """How many new orders may begin, beside those in the works; at 0 or less `intake` pauses. None: it never does."""
     answer_malformed: Callable[[Malformed], list[Said]] = lambda _: []
     """What to say to the sender of an unreadable document, if it is recognisable."""

@@ -74,8 +74,6 @@ class Settings(BaseSettings):
     relay_interval_seconds: Interval = 2.0
     unconfirmed_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     """Outbox rows that may await their confirm before no more work is taken."""
-    undecided_limit: Annotated[int, Field(ge=1)] = 2_000
-    """New orders are taken only while fewer than this many are undecided. Only the orchestrator counts."""
     pool_size: Annotated[int, Field(ge=2, le=50)] = 5
     drain_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """For the batch in hand and its confirms after a SIGTERM. Closing takes four more where servers are silent, and

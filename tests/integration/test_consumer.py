@@ -713,16 +713,16 @@ async def test_what_is_not_decided_when_looked_at_again_is_parked_and_not_looked
 
 
 async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> None:
-    async def undecided(tx: Transaction) -> int:
-        count: int = await tx.fetchval(
-            "SELECT count(*) FROM heard h WHERE type = 'Bought'"
+    async def room(tx: Transaction) -> int:
+        left: int = await tx.fetchval(
+            "SELECT 4 - count(*) FROM heard h WHERE type = 'Bought'"
             " AND NOT EXISTS (SELECT FROM heard p WHERE p.type = 'Paid' AND p.text = h.text)"
         )
-        return count
+        return left
 
-    station.toy.undecided = undecided
+    station.toy.room = room
     await station.say(*numbered(10))
-    async with station.running(undecided_limit=4):
+    async with station.running():
         await station.until_heard(4)
         await station.say(paid("x"))
         await station.until_heard(5)
@@ -736,12 +736,12 @@ async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> Non
 
 
 async def test_answers_survive_a_database_that_cannot_count(station: Station) -> None:
-    async def undecided(tx: Transaction) -> int:
+    async def room(tx: Transaction) -> int:
         if station.toy.faults:
             await station.toy.faults.popleft()(tx)
-        return 0
+        return 1
 
-    station.toy.undecided = undecided
+    station.toy.room = room
     station.toy.faults.extend([OTHER_FAULTS["terminated"]] * 3)
     await station.say(paid("answer"), bought("order"))
     async with station.running():

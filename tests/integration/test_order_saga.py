@@ -402,13 +402,14 @@ async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(databa
     assert {each.message.order_id for each in handled.said} == {late.order_id}
 
 
-async def test_counting_the_undecided_stops_at_the_limit(database: Database) -> None:
+async def test_there_is_room_for_as_many_orders_as_the_limit_leaves_beside_the_undecided(database: Database) -> None:
     orders = [requested() for _ in range(5)]
     await hear(database, *orders)
     await hear(database, *happy_story(orders[0])[1:])
     async with database.transaction() as tx:
-        assert await queries.count_undecided(tx, limit=10) == 4
-        assert await queries.count_undecided(tx, limit=3) == 3
+        assert await queries.room(tx, undecided_limit=10) == 6
+        assert await queries.room(tx, undecided_limit=4) == 0
+        assert await queries.room(tx, undecided_limit=3) == 0, "counting stops at the limit"
 
 
 async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(database: Database) -> None:

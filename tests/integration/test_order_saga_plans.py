@@ -44,7 +44,7 @@ async def test_no_plan_that_is_kept_reads_the_whole_table(new_database: NewDatab
             await saga.hear(message)
         for job in SERVICE.jobs:
             await saga.run(job.name)
-        await count_undecided(saga)
+        await ask_for_room(saga)
 
     plans = await kept_plans(saga)
 
@@ -64,10 +64,10 @@ def counting(plans: list[str]) -> str:
     return plan
 
 
-async def count_undecided(saga: Worker) -> None:
-    assert SERVICE.undecided is not None
+async def ask_for_room(saga: Worker) -> None:
+    assert SERVICE.room is not None
     async with saga.database.transaction() as tx:
-        assert await SERVICE.undecided(tx) > 0
+        assert await SERVICE.room(tx) > 0
 
 
 async def kept_plans(saga: Worker) -> list[str]:

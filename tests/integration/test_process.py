@@ -238,7 +238,7 @@ async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Sta
     async def count(_tx: Transaction) -> int:
         raise KeyError("a bug")
 
-    station.toy.undecided = count
+    station.toy.room = count
     await station.say(bought("a"), paid("b"))
     with pytest.raises(KeyError, match="a bug"):
         async with station.running() as running:
@@ -281,10 +281,10 @@ async def test_a_process_that_lets_new_work_wait_stops_all_the_same(
     monkeypatch.setattr(pacing, "LONGEST_SECONDS", 60.0)
     monkeypatch.setattr(pacing, "APART", 60.0)
 
-    async def none(_tx: Transaction) -> int:
-        return 0
+    async def room(_tx: Transaction) -> int:
+        return 1_000
 
-    station.toy.undecided = none
+    station.toy.room = room
     async with station.running(drain_seconds=30.0) as running:
         await running.ready()
         await station.say_together(*(bought(str(number)) for number in range(200)))

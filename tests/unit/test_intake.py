@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -53,8 +54,7 @@ class Place:
         self.intake = Intake(
             documents=documents,
             size_bytes=size_bytes,
-            undecided_limit=limit or 0,
-            undecided=None if limit is None else self._count,
+            room=None if limit is None else partial(self._room, limit),
             pace=pace,
         )
         await self.broker.start()
@@ -89,11 +89,11 @@ class Place:
         self.broker.break_connection()
         return bodies(await self.intake.take())
 
-    async def _count(self) -> int:
+    async def _room(self, limit: int) -> int:
         self.counted += 1
         if self.database_is_down:
             raise DatabaseIsDown
-        return self.undecided
+        return limit - self.undecided
 
 
 def bodies(batch: list[Taken]) -> list[str]:
@@ -427,7 +427,7 @@ async def test_what_was_handled_is_acknowledged_before_something_that_may_kill_i
 
 
 async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
-    intake = place.intake = Intake(documents=1, size_bytes=1, undecided_limit=1)
+    intake = place.intake = Intake(documents=1, size_bytes=1)
     assert intake.quiet
     await place.open()
     await place.say(ORDERS, "o1")

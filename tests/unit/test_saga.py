@@ -674,6 +674,11 @@ def test_a_lease_that_may_end_before_the_order_is_decided_is_refused_in_one_line
     assert settings(budget_seconds=15, lease_seconds=20).terms().lease_seconds == 20
 
 
+def test_that_no_order_may_ever_begin_is_refused() -> None:
+    with pytest.raises(WrongSetting, match="^ORDER_SAGA_UNDECIDED_LIMIT: "):
+        settings(undecided_limit=0)
+
+
 def test_the_service_has_jobs_that_decide_even_when_it_is_never_quiet() -> None:
     jobs = {job.name: job for job in service(settings()).jobs}
     assert not jobs["decide_overdue"].only_when_quiet

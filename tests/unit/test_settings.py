@@ -70,7 +70,6 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch) -> None:
         ("RELAY_AFTER_SECONDS", "-1"),
         ("RELAY_INTERVAL_SECONDS", "301"),
         ("UNCONFIRMED_ROWS", "0"),
-        ("UNDECIDED_LIMIT", "0"),
         ("POOL_SIZE", "1"),
         ("DRAIN_SECONDS", "soon"),
         ("DRAIN_SECONDS", "61"),

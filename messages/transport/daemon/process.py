@@ -49,10 +49,9 @@ class Process:
         self._intake = Intake(
             documents=settings.batch_documents,
             size_bytes=settings.batch_bytes,
-            undecided_limit=settings.undecided_limit,
-            undecided=self._count_undecided if service.undecided else None,
+            room=self._room if service.room else None,
             # Who begins the orders sets the pace: what begins together comes to all others together.
-            pace=Pace() if service.undecided else None,
+            pace=Pace() if service.room else None,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
@@ -162,10 +161,10 @@ class Process:
         await self._publisher.abandon()
         await delete_the_last(self._publisher, self._database)
 
-    async def _count_undecided(self) -> int:
-        assert self._service.undecided is not None
+    async def _room(self) -> int:
+        assert self._service.room is not None
         async with self._database.transaction() as tx:
-            return await self._service.undecided(tx)
+            return await self._service.room(tx)
 
     async def _beat(self) -> None:
         while True:

@@ -104,7 +104,7 @@ class Toy:
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
-        self.undecided: Callable[[Transaction], Awaitable[int]] | None = None
+        self.room: Callable[[Transaction], Awaitable[int]] | None = None
         self.memory: Memory[Any] | None = None
         self.gathering: Gathering | None = None
         self.rejecting: Callable[[Malformed], list[Said]] = reject
@@ -121,7 +121,7 @@ class Toy:
             gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
-            undecided=self.undecided,
+            room=self.room,
             answer_malformed=self.rejecting,
         )
 
