@@ -675,7 +675,7 @@ def test_a_lease_that_may_end_before_the_order_is_decided_is_refused_in_one_line
 
 
 def test_that_no_order_may_ever_begin_is_refused() -> None:
-    with pytest.raises(WrongSetting, match="^ORDER_SAGA_UNDECIDED_LIMIT: "):
+    with pytest.raises(WrongSetting, match=r"^ORDER_SAGA_UNDECIDED_LIMIT: "):
         settings(undecided_limit=0)
 
 
