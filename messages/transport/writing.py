@@ -31,9 +31,9 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
     except (asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
         raise Collision(str(error)) from None
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != f"{error.table_name}_pkey":
-            raise
-        raise Collision(str(error)) from None
+        if error.constraint_name == f"{error.table_name}_pkey":
+            raise Collision(str(error)) from None
+        raise  # no order's row that somebody created first, but something that would be in the way each time
     now: datetime = rows[0][-1]
     return now
 

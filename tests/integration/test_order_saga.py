@@ -31,7 +31,7 @@ from order_saga.handlers import handle
 from order_saga.queries import Due
 from order_saga.rows import TABLE
 from order_saga.settings import Settings
-from order_saga.state import Saga
+from order_saga.state import Phase, Saga
 from tests.conftest import NewDatabase
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
@@ -267,6 +267,23 @@ async def test_a_row_that_contradicts_itself_is_refused(database: Database, cons
     await hear(database, requested())
     with pytest.raises(asyncpg.CheckViolationError, match=constraint):
         await execute(database, f"UPDATE saga SET {change}")
+
+
+async def test_what_a_batch_writes_is_refused_as_a_whole_if_one_order_would_contradict_itself(
+    database: Database,
+) -> None:
+    """The triggers fire at the end of the statement, which has written all the others by then."""
+    good, bad = requested(), requested()
+    await hear(database, good, bad)
+    async with database.session() as tx:
+        _, sagas = await queries.read(tx, [good.order_id, bad.order_id])
+        moved = sagas[good.order_id]._replace(repeats=1)
+        placed = sagas[bad.order_id]._replace(phase=Phase.PLACED, decided_at=datetime.now(UTC))
+        writes = queries.write([(sagas[good.order_id], moved), (sagas[bad.order_id], placed)])
+        with pytest.raises(asyncpg.CheckViolationError, match="placed_only_if_all_assigned"):
+            await write(tx, writes)
+    assert await phases(database) == {"reserving": 2}
+    assert await fetchval(database, "SELECT max(repeats) FROM saga") == 0
 
 
 async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(database: Database) -> None:
