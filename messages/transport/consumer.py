@@ -68,7 +68,7 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
-                await self._transactor.publisher.room()
+                await self._transactor.publisher.wait_for_room()
                 if self._stopping.is_set():
                     return
                 batch = await self._intake.take()

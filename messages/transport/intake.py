@@ -16,7 +16,11 @@ MOST_OWED = 50
 
 
 class Intake:
-    """The two queues of a service. Answers are drained first, or an overload would bury what ends it."""
+    """The two queues of a service. Answers are drained first, or an overload would bury what ends it.
+
+    `documents` and `size_bytes` limit what is taken at once; `room` tells how much new work may begin, and is asked
+    again when that much has been taken; `pace` tells how far apart it begins.
+    """
 
     def __init__(
         self,

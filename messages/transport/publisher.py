@@ -50,7 +50,7 @@ class Publisher:
                 task = asyncio.create_task(self._publish(lane))
                 self._unconfirmed.update((row.id, task) for row in lane)
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
         while self.unconfirmed >= self._limit:
             self._progress.clear()

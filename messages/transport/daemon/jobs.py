@@ -132,7 +132,7 @@ class Jobs:
             await asyncio.sleep(NOT_QUIET_SECONDS)
 
     async def _work(self, job: Job) -> Handled:
-        await self._transactor.publisher.room()
+        await self._transactor.publisher.wait_for_room()
         return await self._transactor.run(job.run)
 
     def _succeeded(self, job: Job) -> None:
