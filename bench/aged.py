@@ -10,7 +10,7 @@ import asyncpg
 
 from bench.customers import order
 from bench.run import expect_all_placed, planned
-from bench.stock import fill, plenty
+from bench.stock import plenty
 from bench.system import System
 from messages.contracts.delivery import DeliveryCompleted
 from messages.transport.addresses import REQUESTS
@@ -75,7 +75,7 @@ async def age(system: System, orders: int, to_be_forgotten: float) -> None:
 
 async def _deliver_one(system: System) -> UUID:
     plan = planned(system, 1.0, 1.0)
-    await fill(system.urls, plan.workload, plenty)
+    await system.fill(plan.workload, plenty)
     expect_all_placed(await order(plan))
     order_id = UUID(str(await _value(system.urls["order_saga"], "SELECT order_id FROM published.orders")))
     await _say_delivered(system.broker_url, order_id)

@@ -33,6 +33,11 @@ class Daemon:
     port: int = 0
 
     @property
+    def module(self) -> tuple[str, ...]:
+        """What Python runs, and its arguments."""
+        return self.service, "run"
+
+    @property
     def pid(self) -> int:
         assert self.process is not None, "it has been started"
         return self.process.pid
@@ -43,7 +48,7 @@ class Daemon:
         environment = {**self.environment, f"{self.service.upper()}_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *WITH_US, sys.executable, "-m", self.service, "run",
+                *WITH_US, sys.executable, "-m", *self.module,
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 

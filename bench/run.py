@@ -7,7 +7,7 @@ from itertools import count
 from bench.customers import customers, order
 from bench.generator.plan import Plan, Report
 from bench.meter import Cost
-from bench.stock import Supply, can_be_placed, exactly, fill
+from bench.stock import Supply, can_be_placed, exactly
 from bench.system import NotClean, System
 
 GROWTH = 0.02
@@ -56,7 +56,7 @@ def planned(
 async def warm_up(system: System, orders_per_second: float, seconds: float) -> None:
     """Connections, prepared statements, caches: what every process has behind it after its first seconds."""
     plan = planned(system, orders_per_second, seconds)
-    await fill(system.urls, plan.workload, exactly)
+    await system.fill(plan.workload, exactly)
     expect_all_placed(await order(plan))
 
 

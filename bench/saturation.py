@@ -11,10 +11,9 @@ from bench.customers import order
 from bench.pace import Pace
 from bench.run import Run, expect_all_decided, expect_all_that_can_be, measure, planned, warm_up
 from bench.servers import Servers
-from bench.stock import Supply, fill, plenty
-from bench.system import NotClean, System, system
+from bench.stock import Supply, plenty
+from bench.system import NotClean, System
 
-BURST_ORDERS = 10_000
 FIRST_SHARE = 0.75
 """A burst goes through in the largest batches, so a steady stream will not be quite as fast."""
 STEP = 1.12
@@ -31,6 +30,9 @@ class Kind:
     hot_share: float = 0.0
     supply: Supply = plenty
     of_each: int = 1
+    system: type[System] = System
+    burst_orders: int = 10_000
+    """How many at once tell where to begin looking for the highest rate."""
     aged: bool = False
     to_be_forgotten: float = 0.0
     """The part of the history that is due to be pruned while the run goes on."""
@@ -65,7 +67,7 @@ async def confirm(servers: Servers, kind: Kind, pace: Pace, rate: float) -> Run:
     for _ in range(TRIES):
         async with _ready(servers, kind, pace) as it:
             plan = planned(it, rate, pace.confirm_seconds, kind.hot_share)
-            await fill(it.urls, plan.workload, kind.supply)
+            await it.fill(plan.workload, kind.supply)
             await it.execute("postgres", "CHECKPOINT")
             run = await measure(it, plan)
             tell(run)
@@ -89,7 +91,7 @@ def tell(run: Run) -> None:
 
 @asynccontextmanager
 async def _ready(servers: Servers, kind: Kind, pace: Pace) -> AsyncIterator[System]:
-    async with system(servers, of_each=kind.of_each) as it:
+    async with kind.system.fresh(servers, of_each=kind.of_each) as it:
         await it.start()
         if kind.aged:
             await age(it, pace.aged_orders, kind.to_be_forgotten)
@@ -99,8 +101,8 @@ async def _ready(servers: Servers, kind: Kind, pace: Pace) -> AsyncIterator[Syst
 
 async def _burst(it: System, kind: Kind) -> float:
     """Orders a second, if all come at once."""
-    plan = planned(it, BURST_ORDERS, 1.0, kind.hot_share)
-    await fill(it.urls, plan.workload, kind.supply)
+    plan = planned(it, kind.burst_orders, 1.0, kind.hot_share)
+    await it.fill(plan.workload, kind.supply)
     report = await order(plan)
     expect_all_decided(report)
     return plan.orders / report.seconds
@@ -108,7 +110,7 @@ async def _burst(it: System, kind: Kind) -> float:
 
 async def _holds(it: System, kind: Kind, pace: Pace, rate: float) -> bool:
     plan = planned(it, rate, pace.step_seconds, kind.hot_share)
-    await fill(it.urls, plan.workload, kind.supply)
+    await it.fill(plan.workload, kind.supply)
     run = await measure(it, plan)
     tell(run)
     expect_all_decided(run.report)

@@ -11,11 +11,12 @@ from bench.customers import customers
 from bench.figures import at_rest, figures
 from bench.generator.plan import Plan
 from bench.pace import Pace
+from bench.plain.system import PlainSystem
 from bench.run import Run, expect_all_placed, measure, planned, warm_up
 from bench.saturation import Kind, confirm, saturate, search
 from bench.servers import Servers
-from bench.stock import fill, half, plenty
-from bench.system import System, system
+from bench.stock import half, plenty
+from bench.system import System
 
 Figures: TypeAlias = dict[str, Any]
 
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = {
     "aged": Kind(aged=True),
     "pruning": Kind(aged=True, to_be_forgotten=0.5),
     "workers": Kind(of_each=2),
+    "plain": Kind(system=PlainSystem, burst_orders=1_000),
 }
 
 
@@ -64,16 +66,22 @@ def throughput(name: str) -> "Scenario":
 
 async def latency(bench: Bench) -> list[Figures]:
     """How long an order takes when there is little to do, and when there is something to do."""
-    found = []
-    for rate in RATES:
-        runs = [await _latency_at(bench, rate) for _ in range(bench.pace.repeats)]
-        runs.sort(key=lambda run: run.report.latency_milliseconds["p50"])
-        found.append(figures(f"latency_{rate:.0f}", runs))
-    return found
+    return [figures(f"latency_{rate:.0f}", await _latencies(bench, rate, System)) for rate in RATES]
 
 
-async def _latency_at(bench: Bench, rate: float) -> Run:
-    async with system(bench.servers) as it:
+async def plain(bench: Bench) -> list[Figures]:
+    """What all this is compared with: how much, and how quick when there is little to do."""
+    runs = await _latencies(bench, RATES[0], PlainSystem)
+    return [*await throughput("plain")(bench), figures(f"latency_{RATES[0]:.0f}_plain", runs)]
+
+
+async def _latencies(bench: Bench, rate: float, kind: type[System]) -> list[Run]:
+    runs = [await _latency_at(bench, rate, kind) for _ in range(bench.pace.repeats)]
+    return sorted(runs, key=lambda run: run.report.latency_milliseconds["p50"])
+
+
+async def _latency_at(bench: Bench, rate: float, kind: type[System]) -> Run:
+    async with kind.fresh(bench.servers) as it:
         await it.start()
         await warm_up(it, 50.0, bench.pace.warm_up_seconds)
         return await _plenty_of_everything(it, planned(it, rate, bench.pace.latency_seconds))
@@ -84,7 +92,7 @@ async def overload(bench: Bench) -> list[Figures]:
     rate = OVERLOAD * await bench.known_saturation()
     runs = []
     for _ in range(bench.pace.repeats):
-        async with system(bench.servers) as it:
+        async with System.fresh(bench.servers) as it:
             await it.start()
             await warm_up(it, 500.0, bench.pace.warm_up_seconds)
             plan = planned(it, rate, bench.pace.overload_seconds, patience_seconds=PATIENCE_SECONDS)
@@ -101,9 +109,9 @@ async def recovery(bench: Bench) -> list[Figures]:
 
 
 async def _recover(bench: Bench) -> Run:
-    async with system(bench.servers) as it:
+    async with System.fresh(bench.servers) as it:
         plan = Plan(it.broker_url, bench.pace.queued_orders, 0.0, 1, 0.0, PATIENCE_SECONDS)
-        await fill(it.urls, plan.workload, plenty)
+        await it.fill(plan.workload, plenty)
         async with customers(plan) as generator:
             generator.go()
             await generator.all_sent()
@@ -121,7 +129,7 @@ async def _recover(bench: Bench) -> Run:
 
 async def quiet(bench: Bench) -> list[Figures]:
     """Nothing to do: what waiting costs."""
-    async with system(bench.servers) as it:
+    async with System.fresh(bench.servers) as it:
         await it.start()
         await warm_up(it, 50.0, bench.pace.warm_up_seconds)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -132,7 +140,7 @@ async def quiet(bench: Bench) -> list[Figures]:
 
 
 async def _plenty_of_everything(it: System, plan: Plan) -> Run:
-    await fill(it.urls, plan.workload, plenty)
+    await it.fill(plan.workload, plenty)
     await it.execute("postgres", "CHECKPOINT")
     run = await measure(it, plan)
     expect_all_placed(run.report)
@@ -146,6 +154,7 @@ Scenario: TypeAlias = Callable[[Bench], Awaitable[list[Figures]]]
 SCENARIOS: Mapping[str, Scenario] = {
     "saturation": throughput("saturation"),
     "latency": latency,
+    "plain": plain,
     "hot": throughput("hot"),
     "scarce": throughput("scarce"),
     "aged": throughput("aged"),

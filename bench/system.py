@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -22,6 +23,8 @@ from bench.daemons import SERVICES, Daemon, command, inherited
 from bench.meter import Meter
 from bench.processes import peak_rss_megabytes
 from bench.servers import Servers
+from bench.stock import Supply, fill
+from bench.workload import Workload
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.topology import topology_of
@@ -37,6 +40,8 @@ class NotClean(Exception):
 class System:
     """`of_each` daemons of every service, three databases and a virtual host."""
 
+    daemon: type[Daemon] = Daemon
+
     def __init__(self, servers: Servers, folder: Path, of_each: int) -> None:
         self.servers = servers
         self.name = f"bench_{uuid4().hex[:10]}"
@@ -50,10 +55,23 @@ class System:
             "LOG_FORMAT": "json",
         }
         self.daemons = [
-            Daemon(service, self.environment, folder / f"{service}-{number}.log")
+            self.daemon(service, self.environment, folder / f"{service}-{number}.log")
             for service in SERVICES
             for number in range(of_each)
         ]
+
+    @classmethod
+    @asynccontextmanager
+    async def fresh(cls, servers: Servers, *, of_each: int = 1) -> AsyncIterator[Self]:
+        """Made, but neither filled nor started; removed afterwards."""
+        folder = Path(tempfile.mkdtemp(dir=remains().folder))
+        made = cls(servers, folder, of_each)
+        try:
+            await made.make()
+            yield made
+        finally:
+            await made.remove()
+            shutil.rmtree(folder)
 
     async def make(self) -> None:
         await self.servers.management.create_vhost(self.name)
@@ -66,6 +84,10 @@ class System:
         await asyncio.gather(*(command(self.environment, service, "migrate") for service in SERVICES))
         async with await aio_pika.connect(self.broker_url) as broker:
             await declare(broker, topology_of(list(services(self.urls).values())))
+
+    async def fill(self, workload: Workload, supply: Supply) -> None:
+        """Bring what these orders want, as far as it is supplied."""
+        await fill(self.urls, workload, supply)
 
     async def start(self) -> None:
         """Start all daemons, after a checkpoint, so that none falls into a short run."""
@@ -118,19 +140,6 @@ class System:
         return {service: max(peak for name, peak in peaks if name == service) for service in SERVICES} | {
             "broker": peak_rss_megabytes(self.servers.broker_pid)
         }
-
-
-@asynccontextmanager
-async def system(servers: Servers, *, of_each: int = 1) -> AsyncIterator[System]:
-    """Made, but neither filled nor started; removed afterwards."""
-    folder = Path(tempfile.mkdtemp(dir=remains().folder))
-    made = System(servers, folder, of_each)
-    try:
-        await made.make()
-        yield made
-    finally:
-        await made.remove()
-        shutil.rmtree(folder)
 
 
 def services(urls: dict[str, str]) -> dict[str, Service]:

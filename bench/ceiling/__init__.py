@@ -12,17 +12,17 @@ from bench.ceiling.replay import Span, replay
 from bench.daemons import SERVICES
 from bench.generator.plan import Plan
 from bench.servers import Servers
-from bench.stock import fill, plenty
-from bench.system import System, services, system
+from bench.stock import plenty
+from bench.system import System, services
 
 STARTING_SECONDS = 3.0
 
 
 async def ceiling(servers: Servers, orders: int) -> dict[str, Any]:
     """Orders a second, if there were no broker and nothing to decide: in batches of 500, a connection a database."""
-    async with system(servers) as it:
+    async with System.fresh(servers) as it:
         plan = Plan(it.broker_url, orders, 0.0, 1, 0.0, 0.0)
-        await fill(it.urls, plan.workload, plenty)
+        await it.fill(plan.workload, plenty)
         copies = await _copy(it)
         recorded = await record(services(it.urls), it.urls, plan.workload)
         await it.execute("postgres", "CHECKPOINT")
