@@ -15,7 +15,8 @@ from messages.contracts.delivery import (
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.transport.faults import Collision
-from messages.transport.service import Alarm, Handled, Incoming, Note, Transaction
+from messages.transport.incoming import Incoming
+from messages.transport.service import Alarm, Handled, Note, Transaction
 
 RESERVE = "reserve"
 SETTLE = "settle"

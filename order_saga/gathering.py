@@ -11,7 +11,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.participation import Answer, Assigned, Reserved
-from messages.transport.service import Incoming
+from messages.transport.incoming import Incoming
 from order_saga.participants import PARTICIPANTS
 
 REMEMBERED = 10_000

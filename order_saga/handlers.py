@@ -8,8 +8,9 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
+from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handled, Incoming, Said, Transaction
+from messages.transport.service import Alarm, Care, Handled, Said, Transaction
 from order_saga import queries, saga, story, words
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Saga, Terms

@@ -4,8 +4,9 @@ import re
 from functools import partial
 from pathlib import Path
 
+from messages.transport.incoming import Malformed
 from messages.transport.memory import Memory
-from messages.transport.service import Malformed, Said, Service
+from messages.transport.service import Said, Service
 from messages.transport.topology import queue_name
 from order_saga import words
 from order_saga.deadlines import jobs

@@ -14,7 +14,8 @@ from messages.contracts.store import (
     StockReceived,
 )
 from messages.transport.faults import Collision
-from messages.transport.service import Alarm, Handled, Incoming, Note, Transaction
+from messages.transport.incoming import Incoming
+from messages.transport.service import Alarm, Handled, Note, Transaction
 from store_worker import queries
 
 RESERVE = "reserve"

@@ -12,8 +12,9 @@ from bench.workload import Ask, Workload, sku, store_id, zone
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.transport.addresses import OUTCOMES
+from messages.transport.incoming import Incoming
 from messages.transport.outbox import forget, keep, pack
-from messages.transport.service import Care, Incoming, Said, Service
+from messages.transport.service import Care, Said, Service
 from messages.transport.timeline import tell
 from messages.transport.writing import write
 

@@ -17,7 +17,7 @@ from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import Reader
-from messages.transport.service import Incoming
+from messages.transport.incoming import Incoming
 
 SAMPLE = Path(__file__).parent / "orders.jsonl"
 READER = Reader((OrderRequested, CancelOrder))

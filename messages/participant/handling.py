@@ -17,8 +17,9 @@ from messages.participant.participant import Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
 from messages.transport.addresses import ORCHESTRATOR
+from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handle, Handled, Incoming, Note, Said, Transaction, Write
+from messages.transport.service import Alarm, Care, Handle, Handled, Note, Said, Transaction, Write
 
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> what follows from those that say that units come or go."""

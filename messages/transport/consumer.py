@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import structlog
 
 from messages.transport.backoff import Backoff
-from messages.transport.document import Origin, Reader, documents_in
+from messages.transport.document import Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
+from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.intake import Intake
 from messages.transport.parked import HANDLER_FAILED
-from messages.transport.service import Care, Gathering, Incoming, Malformed, unhandled
+from messages.transport.service import Care, Gathering
 from messages.transport.taken import Taken, alone
 from messages.transport.transactor import Transactor
 

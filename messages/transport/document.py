@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from random import getrandbits
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID, uuid5
 
 from asyncpg.pgproto.pgproto import UUID as QuickUUID  # noqa: N811  a uuid.UUID, read and written ten times as fast
@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.incoming import NOWHERE, Incoming, Malformed, Origin
 from messages.transport.parked import FORBIDDEN
 from messages.transport.senders import Outside
-from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.service import Said
 from messages.transport.strict_json import DOCUMENT_BYTES, Unreadable, beginning, parse, refuse_extremes, too_large
 
 DASHES = slice(8, 24, 5)
@@ -25,16 +26,6 @@ RANDOM_BITS = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF
 VERSION_4 = 0x00000000_0000_4000_8000_000000000000
 # The same unreadable bytes get the same id each time, so that they are parked once.
 UNREADABLE = UUID("5f0c9d0e-6f0a-4f6e-9a5c-2f7c6f0f3b11")
-
-
-class Origin(NamedTuple):
-    """Where a document came from."""
-
-    queue: str = ""
-    from_outside: Outside = Outside.NO
-
-
-NOWHERE = Origin()
 
 
 class Reader:

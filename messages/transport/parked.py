@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from messages.transport.service import Malformed, Transaction
+from messages.transport.incoming import Malformed
+from messages.transport.service import Transaction
 from messages.transport.writing import rows_changed
 
 HANDLER_FAILED = "handler_failed"

@@ -3,11 +3,12 @@
 import structlog
 
 from messages.transport import parked
-from messages.transport.document import Origin, Reader
+from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
+from messages.transport.incoming import Incoming, Malformed, Origin
 from messages.transport.parked import Parked
 from messages.transport.senders import Outside
-from messages.transport.service import Care, Handled, Incoming, Malformed, Service, Transaction
+from messages.transport.service import Care, Handled, Service, Transaction
 from messages.transport.transactions import locking, savepoint
 from messages.transport.writing import write
 

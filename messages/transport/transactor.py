@@ -8,11 +8,12 @@ import structlog
 
 from messages.transport import outbox, parked, timeline
 from messages.transport.faults import Collision
+from messages.transport.incoming import Incoming, Malformed
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
-from messages.transport.service import Care, Handled, Incoming, Malformed, Said, Service, Transaction
+from messages.transport.service import Care, Handled, Said, Service, Transaction
 from messages.transport.transactions import locking, uncancelled
 from messages.transport.writing import write
 

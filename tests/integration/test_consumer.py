@@ -13,9 +13,10 @@ from messages.transport import consumer, intake, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
 from messages.transport.in_process import queues
+from messages.transport.incoming import Incoming, Malformed
 from messages.transport.intake import Intake
 from messages.transport.memory import Memory
-from messages.transport.service import Care, Incoming, Malformed, Said, Transaction
+from messages.transport.service import Care, Said, Transaction
 from messages.transport.taken import Taken
 from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (

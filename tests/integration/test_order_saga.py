@@ -21,9 +21,10 @@ from messages.contracts.order import CancelOrder, Line, OrderNotPlaced, OrderPla
 from messages.contracts.participation import OutcomeRequested, Release
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
 from messages.transport.faults import Collision
+from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
 from messages.transport.postgres import Database
-from messages.transport.service import Care, Handled, Incoming, Transaction
+from messages.transport.service import Care, Handled, Transaction
 from messages.transport.transactions import locking
 from messages.transport.writing import write
 from order_saga import deadlines, queries

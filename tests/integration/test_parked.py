@@ -15,8 +15,9 @@ from messages.transport.broker import MANY_DOCUMENTS, Envelope
 from messages.transport.command_line import parked as parked_commands
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.incoming import Malformed
 from messages.transport.senders import Death
-from messages.transport.service import Malformed, Said
+from messages.transport.service import Said
 from messages.transport.topology import Topology
 from tests.integration.network import Network
 from tests.integration.toy.service import Forwarded, Toy, ToySettings, bought

@@ -17,9 +17,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport.document import Reader
+from messages.transport.incoming import Incoming
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
-from messages.transport.service import Incoming
 from tests.conftest import NewVhost
 from tests.integration.network import Network
 from tests.integration.toy.service import FAIL, TELL_ELSEWHERE, Counted, Toy, Wish, bought, paid

@@ -14,11 +14,12 @@ from messages.transport import outbox, publisher
 from messages.transport.broker import Envelope
 from messages.transport.document import Reader
 from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
-from messages.transport.service import Handled, Incoming, Transaction
+from messages.transport.service import Handled, Transaction
 from messages.transport.topology import Binding, Queue, Topology
 from messages.transport.transactor import Transactor
 from messages.transport.writing import write

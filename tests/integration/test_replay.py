@@ -8,7 +8,8 @@ import asyncpg
 from messages.transport import parked
 from messages.transport.addresses import Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
-from messages.transport.service import Malformed, Transaction
+from messages.transport.incoming import Malformed
+from messages.transport.service import Transaction
 from messages.transport.topology import Binding, Exchange, Topology
 from tests.integration.toy.service import (
     BREAK_A_RULE,

@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
 from messages.transport.faults import Collision
+from messages.transport.incoming import Incoming
 from messages.transport.postgres import Database
-from messages.transport.service import Care, Handled, Incoming, Service, Transaction
+from messages.transport.service import Care, Handled, Service, Transaction
 from messages.transport.transactions import locking
 from messages.transport.writing import write
 

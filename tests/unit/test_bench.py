@@ -11,7 +11,7 @@ from bench.table import table
 from bench.workload import Workload
 from messages.contracts.order import OrderRequested
 from messages.transport.document import Reader
-from messages.transport.service import Incoming
+from messages.transport.incoming import Incoming
 
 LINE = {
     "scenario": "saturation",

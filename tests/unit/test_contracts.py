@@ -20,7 +20,8 @@ from messages.contracts.participation import Answer, Assigned, Command
 from messages.contracts.store import PacketsAssigned
 from messages.transport.addresses import Address
 from messages.transport.document import Reader, write
-from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.incoming import Incoming, Malformed
+from messages.transport.service import Said
 
 EXAMPLES = Path(__file__).parent / "examples"
 METADATA = ("type", "message_id", "causation_id", "traceparent")

@@ -8,7 +8,7 @@ from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleas
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder
 from messages.contracts.store import PacketsAssigned, PacketsReserved
-from messages.transport.service import Incoming
+from messages.transport.incoming import Incoming
 from order_saga import gathering
 from order_saga.gathering import Gathering
 

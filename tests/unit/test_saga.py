@@ -41,7 +41,7 @@ from messages.contracts.store import (
     Want,
 )
 from messages.transport.addresses import Address
-from messages.transport.service import Malformed
+from messages.transport.incoming import Malformed
 from messages.transport.settings import WrongSetting
 from order_saga.content import canonical, remembered
 from order_saga.handlers import HANDLERS

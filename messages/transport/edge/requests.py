@@ -16,7 +16,8 @@ from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
 from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.document import Reader
-from messages.transport.service import Incoming, Malformed, Said
+from messages.transport.incoming import Incoming, Malformed
+from messages.transport.service import Said
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
 
 OUTCOMES_AHEAD = 1_000

@@ -14,20 +14,9 @@ from pydantic_settings import SettingsConfigDict
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
+from messages.transport.incoming import Incoming, Malformed
 from messages.transport.memory import Memory
-from messages.transport.service import (
-    Alarm,
-    Care,
-    Gathering,
-    Handled,
-    Incoming,
-    Job,
-    Malformed,
-    Note,
-    Said,
-    Service,
-    Transaction,
-)
+from messages.transport.service import Alarm, Care, Gathering, Handled, Job, Note, Said, Service, Transaction
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"

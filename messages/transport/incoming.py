@@ -1,0 +1,64 @@
+"""A document as it was heard: one that can be handled, or one that can only be parked."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from messages.contracts.message import Message
+from messages.transport.senders import Outside
+
+
+class Origin(NamedTuple):
+    """Where a document came from."""
+
+    queue: str = ""
+    from_outside: Outside = Outside.NO
+
+
+NOWHERE = Origin()
+
+
+class Incoming(NamedTuple):
+    """One document as it was heard: the message, and the metadata that travelled beside it."""
+
+    message: Message
+    message_id: UUID
+    traceparent: str
+    body: bytes = b""
+    """As it came, to be parked if it cannot be handled."""
+    queue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A document that could not be read, or not be handled, with what could be made out of it. It is parked."""
+
+    body: bytes
+    message_id: UUID
+    """The document's own where it is readable, otherwise derived from the bytes: the same each time."""
+    reason: str
+    detail: str
+    wire_type: str | None = None
+    order_id: UUID | None = None
+    queue: str = ""
+    our_fault: bool = False
+    """It could be read, and we gave it up: its sender is not told that it was wrong."""
+    from_outside: bool = False
+    """A client said it."""
+
+
+def unhandled(
+    document: Incoming, reason: str, detail: str, *, our_fault: bool = False, from_outside: bool
+) -> Malformed:
+    """One that could be read, and is parked all the same."""
+    return Malformed(
+        body=document.body,
+        message_id=document.message_id,
+        reason=reason,
+        detail=detail,
+        wire_type=document.message.wire_type(),
+        order_id=document.message.order_id,
+        queue=document.queue,
+        our_fault=our_fault,
+        from_outside=from_outside,
+    )
