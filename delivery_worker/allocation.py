@@ -10,7 +10,7 @@ AGENT = "agent"
 
 
 class Found(NamedTuple):
-    """Agents of a zone that are locked now; `visible`: how many were idle, up to those wanted."""
+    """Agents of a zone that were found, in a transaction locked; `visible`: how many were idle, up to those wanted."""
 
     zone: str
     agent_ids: Sequence[str]

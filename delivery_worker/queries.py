@@ -30,19 +30,19 @@ class Left(NamedTuple):
     state: str | None
 
 
-async def lock_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) -> list[Found]:
-    """Lock what is wanted, longest idle first. `waiting`: wait for agents that others have locked."""
+async def find_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) -> list[Found]:
+    """Who is wanted, longest idle first; in a transaction, locked. `waiting`: wait for whom others have locked."""
     rows = await tx.fetch(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT want.*, locked.agent_ids
+            SELECT want.*, chosen.agent_ids
             FROM unnest($1::text[], $2::bigint[]) AS want (zone, quantity)
             CROSS JOIN LATERAL (
                 SELECT array_agg(agent_id) AS agent_ids FROM (
                     SELECT agent_id FROM agent WHERE agent.zone = want.zone AND {IDLE}
                     ORDER BY zone, idle_since, agent_id LIMIT want.quantity {unit_lock(tx, waiting=waiting)}
                 ) AS candidate
-            ) AS locked
+            ) AS chosen
         )
         SELECT zone, coalesce(agent_ids, '{{}}'),
             CASE WHEN cardinality(agent_ids) = quantity THEN quantity ELSE (

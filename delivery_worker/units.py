@@ -19,7 +19,7 @@ class Agents:
         return wants_of(reserve)
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
-        found = await queries.lock_idle(tx, needs, waiting=waiting)
+        found = await queries.find_idle(tx, needs, waiting=waiting)
         return {(each.zone, AGENT): pool_of(each, waiting=waiting) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:

@@ -8,7 +8,10 @@ from messages.participant.allocation import Pool, Want
 
 
 class Found(NamedTuple):
-    """Packets of one sku in one store that are locked now; `visible`: how many were free, up to those wanted."""
+    """Packets of one sku in one store that were found, in a transaction locked.
+
+    `visible`: how many were free, up to those wanted.
+    """
 
     store_id: str
     sku: str

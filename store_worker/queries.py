@@ -22,12 +22,12 @@ class Withdrawn(NamedTuple):
     state: str | None
 
 
-async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: float, *, waiting: bool) -> list[Found]:
-    """Lock what is wanted, nearest best-before first. `waiting`: wait for packets that others have locked."""
+async def find_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: float, *, waiting: bool) -> list[Found]:
+    """What is wanted, nearest best-before first; in a transaction, locked. `waiting`: wait for what others hold."""
     rows = await tx.fetch(
         f"""
         WITH found AS MATERIALIZED (
-            SELECT want.*, locked.packet_ids
+            SELECT want.*, chosen.packet_ids
             FROM unnest($1::text[], $2::text[], $3::bigint[]) AS want (store_id, sku, quantity)
             CROSS JOIN LATERAL (
                 SELECT array_agg(packet_id) AS packet_ids FROM (
@@ -35,7 +35,7 @@ async def lock_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
                     WHERE packet.store_id = want.store_id AND packet.sku = want.sku AND {FREE} AND {FRESH}
                     ORDER BY store_id, sku, best_before, packet_id LIMIT want.quantity {unit_lock(tx, waiting=waiting)}
                 ) AS candidate
-            ) AS locked
+            ) AS chosen
         )
         SELECT store_id, sku,
             packet_ids IS NOT NULL OR EXISTS (

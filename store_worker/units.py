@@ -22,7 +22,7 @@ class Packets:
         return wants_of(reserve)
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
-        found = await queries.lock_on_shelf(tx, needs, self.best_before_margin_seconds, waiting=waiting)
+        found = await queries.find_on_shelf(tx, needs, self.best_before_margin_seconds, waiting=waiting)
         return {(each.store_id, each.sku): pool_of(each, waiting=waiting) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:

@@ -1,4 +1,4 @@
-"""Who gets which of the units that a transaction has locked: all or nothing, first come first served."""
+"""Who gets which of the units that were found: all or nothing, first come first served."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Want(NamedTuple):
 
 @dataclass(slots=True)
 class Pool:
-    """Units of one shelf that this transaction has locked, those to be given away first in front."""
+    """Units of one shelf that were found, in a transaction locked, those to be given away first in front."""
 
     unit_ids: Sequence[str]
     reason: str

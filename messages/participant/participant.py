@@ -37,7 +37,10 @@ class Units(Protocol):
         """What a Reserve asks for."""
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
-        """Lock free units of every shelf, at most as many as needed, best first. `waiting`: wait for locked ones."""
+        """Free units of every shelf, at most as many as needed, best first; in a transaction, locked.
+
+        `waiting`: wait for those that others have locked.
+        """
 
     def move(self, moves: Moves) -> Iterable[Write]:
         """Write who has what. A unit that is taken must be free, and where it was found."""

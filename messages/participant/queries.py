@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
 
 async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, Reservation]]:
-    """The clock, and the reservations that exist. Their rows have been locked by an earlier statement."""
+    """The clock, and the reservations that exist. From LOCKING on, an earlier statement has locked their rows."""
     rows = await tx.fetch(
         f"""
         SELECT clock_timestamp(), {READ},

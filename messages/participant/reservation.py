@@ -80,7 +80,7 @@ class Heard(NamedTuple):
 
     message: Message
     clock: datetime
-    """The database's, read while the reservation's row was locked."""
+    """The database's: read after the row was locked, or as remembered; then the write looks at a lease once more."""
     terms: Terms
     offer: Callable[[Reserve], Offer]
     """The units for a Reserve that nothing speaks against; asked for only then."""

@@ -16,7 +16,10 @@ class Aborted(Exception):
 
 
 class Collision(Exception):
-    """Another transaction created a row of this batch in the meantime. Handle the batch again: it will be seen."""
+    """Somebody was first: a row of this batch was created, changed or locked in the meantime, or its lease has run out.
+
+    Nothing is written. Handle the batch again.
+    """
 
 
 def is_infrastructure(error: BaseException) -> bool:
