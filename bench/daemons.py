@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
+from messages.transport.edge.connection import VARIABLES
+from messages.transport.settings import Settings
 from tests.servers.server import free_port
 
 SERVICES = ("order_saga", "store_worker", "delivery_worker")
@@ -97,12 +99,8 @@ async def command(environment: Mapping[str, str], *arguments: str) -> str:
     return printed.decode()
 
 
-def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the caller's shell says about other systems must not reach the daemons."""
-    prefixes: Sequence[str] = [f"{service.upper()}_" for service in SERVICES]
-    shared = {"BROKER_URL", "TOPOLOGY", "LOG_LEVEL", "LOG_FORMAT", "MANAGEMENT_URL"}
-    return {k: v for k, v in environment.items() if k not in shared and not k.startswith(tuple(prefixes))}
-
-
 def inherited() -> dict[str, str]:
-    return without_settings(os.environ)
+    """The caller's environment. What it says about other systems must not reach the daemons."""
+    prefixes = tuple(f"{service.upper()}_" for service in SERVICES)
+    shared = {name.upper() for name in Settings.SHARED} | set(VARIABLES)
+    return {name: value for name, value in os.environ.items() if name not in shared and not name.startswith(prefixes)}

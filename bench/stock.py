@@ -91,7 +91,7 @@ async def _fill_fleet(url: str, seed: int, wanted: Counter[int]) -> None:
     connection = await asyncpg.connect(url)
     try:
         for start in range(0, len(shifts), ROWS):
-            await fleet.begin(connection, shifts[start : start + ROWS])
+            await fleet.put_online(connection, shifts[start : start + ROWS])
         await connection.execute("VACUUM ANALYZE agent")
     finally:
         await connection.close()

@@ -38,7 +38,9 @@ def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
 @agents_group.command("add")
 @click.argument("zone", required=False)
 @click.argument("agent_ids", metavar="AGENT...", nargs=-1)
-@click.option("--file", type=click.File("rb"), help="AgentCameOnline documents, one JSON object a line; - for stdin.")
+@click.option(
+    "--file", type=click.File("rb"), help="AgentCameOnline and AgentWentOffline, one JSON object a line; - for stdin."
+)
 def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
     """Have agents begin to work in ZONE, or those that a file names.
 
@@ -54,7 +56,7 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
     else:
         raise click.UsageError("say ZONE and AGENT, or --file")
     publish("delivery_worker", "agents add", requests)
-    click.echo(f"{len(requests)} AgentCameOnline published")
+    click.echo(f"{len(requests)} published")
 
 
 def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:

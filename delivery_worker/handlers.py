@@ -41,16 +41,16 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
-        await queries.begin(tx, with_zone)
+        await queries.put_online(tx, with_zone)
     leaving = [shift for shift in shifts if not shift.online]
     if leaving:
-        await _end(tx, leaving, handled)
+        await _put_offline(tx, leaving, handled)
     return handled
 
 
-async def _end(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
+async def _put_offline(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
     holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving])
-    for agent in await queries.end(tx, leaving):
+    for agent in await queries.put_offline(tx, leaving):
         if agent.order_id not in holders:
             raise Collision(f"{agent.agent_id} was sent while he was leaving")
         detail = f"{agent.agent_id} went offline while {agent.state}"

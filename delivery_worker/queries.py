@@ -91,7 +91,7 @@ def send_to_the_end(agent_ids: Sequence[str]) -> Write:
     return Write(sql, (",".join(agent_ids),), len(agent_ids))
 
 
-async def begin(tx: Transaction, shifts: Sequence[Shift]) -> None:
+async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
     """Put agents online, each in his zone, unless newer is known; a busy one changes zones when he is idle again."""
     await tx.execute(
         f"""
@@ -118,7 +118,7 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
     return await lock_reservations(tx, holders, agent_ids)
 
 
-async def end(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
+async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
     """Put agents offline, unless newer is known, also those that nobody has heard of.
 
     Those that an order has now stay its own as long as it has them, and are returned.

@@ -14,12 +14,14 @@ from messages.participant.reservation import Reservation
 from messages.transport.memory import Memory
 from messages.transport.service import Service
 
+NAME = "delivery_worker"
+
 
 def service(settings: Settings) -> Service:
     delivery = participant(settings)
     memory = Memory[Reservation](TABLE)
     return Service(
-        name="delivery_worker",
+        name=NAME,
         handlers=HANDLERS,
         handle=handle_for(delivery, memory, handle_fleet),
         intake=RESERVE,
@@ -27,11 +29,7 @@ def service(settings: Settings) -> Service:
         locks="reservation",
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
-        jobs=sweeper.jobs(
-            delivery,
-            sweep_interval_seconds=settings.sweep_interval_seconds,
-            prune_interval_seconds=settings.prune_interval_seconds,
-        ),
+        jobs=sweeper.jobs(delivery, settings),
     )
 
 

@@ -22,9 +22,9 @@ def jobs(settings: Settings) -> list[Job]:
     """Deciding waits for nothing; what is said again waits until it cannot add to an overload."""
     seconds = settings.repeat_interval_seconds
     return [
-        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms()),
-        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.terms()), only_when_quiet=True),
-        replace(_job("release_again", seconds, Due.UNCLEAN, settings.terms()), only_when_quiet=True),
+        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms),
+        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.terms), only_when_quiet=True),
+        replace(_job("release_again", seconds, Due.UNCLEAN, settings.terms), only_when_quiet=True),
         Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings), in_no_hurry=True),
     ]
 
@@ -38,7 +38,7 @@ async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:
     now, sagas = await queries.lock_due(which, tx, BATCH)
     handled = Handled(more=len(sagas) == BATCH)
     if now is not None:
-        await _expire(tx, sagas, now, terms, handled)
+        await _decide(tx, sagas, now, terms, handled)
     return handled
 
 
@@ -48,11 +48,11 @@ async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
     return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
 
 
-async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: Terms, handled: Handled) -> None:
+async def _decide(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: Terms, handled: Handled) -> None:
     """Halve what fails until the culprit is alone: one bad row must not keep the others waiting."""
     try:
         async with savepoint(tx):
-            decisions = [saga.expire(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
+            decisions = [saga.fall_due(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
             await write(tx, queries.write(_changes(sagas, decisions)))
     except Exception as error:
         if is_infrastructure(error):
@@ -61,8 +61,8 @@ async def _expire(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: 
             await _put_off(tx, sagas[0], error, terms, handled)
             return
         middle = len(sagas) // 2
-        await _expire(tx, sagas[:middle], now, terms, handled)
-        await _expire(tx, sagas[middle:], now, terms, handled)
+        await _decide(tx, sagas[:middle], now, terms, handled)
+        await _decide(tx, sagas[middle:], now, terms, handled)
         return
     handled.outcomes += words.first_outcomes(_changes(sagas, decisions))
     for before, decision in zip(sagas, decisions, strict=True):

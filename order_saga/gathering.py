@@ -32,20 +32,19 @@ QUESTIONS: dict[type[Message], type[Answer]] = {
 class Gathering:
     """Counts the answers to each open question. Old entries are dropped: to have forgotten one costs a short wait."""
 
-    def __init__(self, participants: int = len(PARTICIPANTS)) -> None:
-        self._participants = participants
+    def __init__(self) -> None:
         self._answered: dict[Question, int] = {}
 
     def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
         """Whether one of these orders lacks an answer that is probably under way, and nothing is held up by waiting."""
         if any(type(heard.message) not in QUESTIONS for heard in documents):
             return False
-        return any(number < self._participants for _, number in self._counted(documents))
+        return any(number < len(PARTICIPANTS) for _, number in self._counted(documents))
 
     def close(self, documents: Sequence[Incoming]) -> None:
         """These are being handled now, complete or not: for what is missing nobody waits again."""
         for question, number in list(self._counted(documents)):
-            if number >= self._participants:
+            if number >= len(PARTICIPANTS):
                 self._answered.pop(question, None)
             else:
                 self._answered[question] = number

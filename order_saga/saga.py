@@ -60,7 +60,7 @@ def advance(saga: Saga, heard: Heard, now: datetime, terms: Terms) -> Decision:
     raise TypeError(f"{type(heard.message).__name__} is not for the order saga")
 
 
-def expire(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
+def fall_due(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
     """Decide on an order that is due: too late, or ask again who is silent. `jitter` is a number in 0..1."""
     if saga.phase in (Phase.PLACED, Phase.CLOSED):
         return Decision(saga)

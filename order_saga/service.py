@@ -28,7 +28,7 @@ def service(settings: Settings) -> Service:
     return Service(
         name=NAME,
         handlers=HANDLERS,
-        handle=partial(handle, settings.terms(), memory),
+        handle=partial(handle, settings.terms, memory),
         intake=INTAKE,
         first=FIRST,
         memory=memory,

@@ -38,6 +38,7 @@ class Settings(TransportSettings):
     """How long after an order is done it is still known what it was about."""
     forget_interval_seconds: Interval = 60.0
 
+    @property
     def terms(self) -> Terms:
         return Terms(
             budget=timedelta(seconds=self.budget_seconds),

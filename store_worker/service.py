@@ -16,6 +16,7 @@ from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_goods
 from store_worker.settings import Settings
 from store_worker.units import Packets
 
+NAME = "store_worker"
 RETIRE_BATCH = 1_000
 
 
@@ -23,7 +24,7 @@ def service(settings: Settings) -> Service:
     store = participant(settings)
     memory = Memory[Reservation](TABLE)
     return Service(
-        name="store_worker",
+        name=NAME,
         handlers=HANDLERS,
         handle=handle_for(store, memory, handle_goods),
         intake=RESERVE,
@@ -32,11 +33,7 @@ def service(settings: Settings) -> Service:
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=(
-            *sweeper.jobs(
-                store,
-                sweep_interval_seconds=settings.sweep_interval_seconds,
-                prune_interval_seconds=settings.prune_interval_seconds,
-            ),
+            *sweeper.jobs(store, settings),
             Job("retire", settings.retire_interval_seconds, partial(retire, settings.best_before_margin_seconds)),
         ),
     )

@@ -66,14 +66,14 @@ class PlainSystem(System):
         await self._bring("delivery_worker", f"A{workload.seed}", fleet.items())
 
     async def audit(self) -> None:
-        """Every order that was requested has one packet and one agent. Raises NotClean."""
+        """As many packets and as many agents are assigned as orders are placed. Raises NotClean."""
         if complaints := [line for daemon in self.daemons for line in daemon.complaints()]:
             raise NotClean(f"{len(complaints)} lines of complaints, the last: {complaints[-1][:1000]}")
-        requested = await self._count("order_saga", "SELECT count(*) FROM saga WHERE assigned = 2")
+        placed = await self._count("order_saga", "SELECT count(*) FROM saga WHERE assigned = 2")
         for worker in ("store_worker", "delivery_worker"):
             given = await self._count(worker, "SELECT count(*) FROM unit WHERE assigned")
-            if given != requested:
-                raise NotClean(f"{requested} orders were placed, and the {worker} gave {given} units")
+            if given != placed:
+                raise NotClean(f"{placed} orders are placed, and the {worker} gave {given} units")
 
     async def _bring(self, service: str, prefix: str, wanted: Iterable[tuple[str, int]]) -> None:
         units = [(f"{prefix}-{place}-{number}", place) for place, count in wanted for number in range(count)]

@@ -69,9 +69,9 @@ async def _open_shop(system: System, catalogue: Catalogue) -> None:
     """Fill stores and fleet, the way anybody would: with messages."""
     await _say(system, catalogue.requests())
     await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
-    await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.riders)
+    await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.agents_online)
     click.echo("Order saga, store worker and delivery worker in this process, with a database each.")
-    click.echo(f"{catalogue.packets} packets in {catalogue.stores} stores, and {catalogue.riders} agents online.\n")
+    click.echo(f"{catalogue.packets} packets in {catalogue.stores} stores, {catalogue.agents_online} agents online.\n")
 
 
 async def _deliver(system: System, conversation: Conversation) -> None:

@@ -45,7 +45,7 @@ class Catalogue(Contract):
         return len({lot.store for lot in self.lots})
 
     @property
-    def riders(self) -> int:
+    def agents_online(self) -> int:
         return sum(self.agents.values())
 
     def requests(self) -> Iterator[Request]:

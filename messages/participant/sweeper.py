@@ -10,6 +10,7 @@ from messages.participant.handling import writes
 from messages.participant.participant import Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, Reservation, State
+from messages.participant.settings import ParticipantSettings
 from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
@@ -27,10 +28,10 @@ OUTCOME_UNKNOWN = "outcome_unknown"
 Due = tuple[datetime, Reservation]
 
 
-def jobs(participant: Participant, *, sweep_interval_seconds: float, prune_interval_seconds: float) -> list[Job]:
+def jobs(participant: Participant, settings: ParticipantSettings) -> list[Job]:
     return [
-        Job("sweep", sweep_interval_seconds, partial(sweep, participant), due=queries.IS_ANY_DUE),
-        Job("prune", prune_interval_seconds, partial(prune, participant), in_no_hurry=True),
+        Job("sweep", settings.sweep_interval_seconds, partial(sweep, participant), due=queries.IS_ANY_DUE),
+        Job("prune", settings.prune_interval_seconds, partial(prune, participant), in_no_hurry=True),
     ]
 
 

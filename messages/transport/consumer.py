@@ -30,7 +30,7 @@ class Draining(Exception):
 
 
 @dataclass(slots=True)
-class Heard:
+class Part:
     """The documents of a batch: those that can be handled, and those that can only be parked."""
 
     readable: list[Incoming] = field(default_factory=list)
@@ -88,24 +88,24 @@ class Consumer:
         parts = list(self._hear(batch))
         if self._gathering is not None and not alone(batch) and len(parts) == 1 and parts[0].documents <= GATHERED:
             await self._gather(self._gathering, batch, parts[0])
-        for heard in parts:
-            await self._settle(heard)
+        for part in parts:
+            await self._settle(part)
         await self._intake.acknowledge(batch)
         self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
 
-    async def _gather(self, gathering: Gathering, batch: list[Taken], heard: Heard) -> None:
+    async def _gather(self, gathering: Gathering, batch: list[Taken], part: Part) -> None:
         """Wait a moment for what belongs to these few documents, and take it with them."""
         clock = asyncio.get_running_loop().time
         until = clock() + GATHER_SECONDS
-        while not self._stopping.is_set() and gathering.is_incomplete(heard.readable) and (left := until - clock()) > 0:
+        while not self._stopping.is_set() and gathering.is_incomplete(part.readable) and (left := until - clock()) > 0:
             more = await self._intake.more(left, batch)
             batch += more
-            for part in self._hear(more):
-                heard.readable += part.readable
-                heard.malformed += part.malformed
-        gathering.close(heard.readable)
+            for late in self._hear(more):
+                part.readable += late.readable
+                part.malformed += late.malformed
+        gathering.close(part.readable)
 
-    def _hear(self, batch: Sequence[Taken]) -> Iterator[Heard]:
+    def _hear(self, batch: Sequence[Taken]) -> Iterator[Part]:
         """In one part, unless a single envelope holds more than a transaction should."""
         bodies: list[bytes] = []
         origins: list[Origin] = []
@@ -117,37 +117,37 @@ class Consumer:
         for start in range(0, len(documents), self._intake.documents):
             yield _sorted(documents[start : start + self._intake.documents])
 
-    async def _settle(self, heard: Heard, care: Care = Care.REMEMBERING) -> None:
+    async def _settle(self, part: Part, care: Care = Care.REMEMBERING) -> None:
         """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
-                handled = await self._transactor.handle(heard.readable, heard.malformed, care)
+                handled = await self._transactor.handle(part.readable, part.malformed, care)
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
                 # What can only be parked has no other way to go: then it is the parking that fails.
-                if heard.readable and not is_infrastructure(error):
-                    await self._isolate(heard, error, care)
+                if part.readable and not is_infrastructure(error):
+                    await self._isolate(part, error, care)
                     return
                 await self._wait_out(error, backoff)
-                care = max(care, Care(min(care + 1, Care.LOCKING)))
+                care = care.more()
         if handled.look_again:
-            await self._settle(Heard(handled.look_again), Care.WAITING)
+            await self._settle(Part(handled.look_again), Care.WAITING)
 
-    async def _isolate(self, heard: Heard, error: Exception, care: Care) -> None:
-        if len(heard.readable) == 1 and not heard.malformed:
-            culprit = heard.readable[0]
+    async def _isolate(self, part: Part, error: Exception, care: Care) -> None:
+        if len(part.readable) == 1 and not part.malformed:
+            culprit = part.readable[0]
             log.error(
                 "handler failed", order_id=culprit.message.order_id, message_id=culprit.message_id, exc_info=error
             )
-            await self._settle(Heard([], [_given_up(culprit, error)]))
+            await self._settle(Part([], [_given_up(culprit, error)]))
             return
-        if heard.malformed:
-            await self._settle(Heard([], heard.malformed))
-        middle = (len(heard.readable) + 1) // 2
-        for half in (heard.readable[:middle], heard.readable[middle:]):
+        if part.malformed:
+            await self._settle(Part([], part.malformed))
+        middle = (len(part.readable) + 1) // 2
+        for half in (part.readable[:middle], part.readable[middle:]):
             if half:
-                await self._settle(Heard(half), care)
+                await self._settle(Part(half), care)
 
     async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
         """Nobody's fault in this batch: hold it and try again, for ever, but not beyond a SIGTERM."""
@@ -163,14 +163,14 @@ class Consumer:
         raise Draining
 
 
-def _sorted(documents: Iterable[Incoming | Malformed]) -> Heard:
-    heard = Heard()
+def _sorted(documents: Iterable[Incoming | Malformed]) -> Part:
+    part = Part()
     for document in documents:
         if isinstance(document, Incoming):
-            heard.readable.append(document)
+            part.readable.append(document)
         else:
-            heard.malformed.append(document)
-    return heard
+            part.malformed.append(document)
+    return part
 
 
 def _given_up(culprit: Incoming, error: Exception) -> Malformed:

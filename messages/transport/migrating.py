@@ -37,7 +37,7 @@ class FailedMigration(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """`messages.transport/0001_create_outbox.sql`."""
+    """`messages.transport/0001_create_outbox_parked_and_timeline.sql`, say."""
 
     name: str
     sql: str

@@ -12,7 +12,7 @@ from messages.transport.writing import rows_changed
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"
 FORBIDDEN = "forbidden"
-"""A client has said what only our own services say."""
+"""A client has said what only our own services say, or anything by a detour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,11 @@ class Publisher:
             before = {row_id for row_id, _ in waiting}
             waiting = [pair for pair, confirmed in zip(waiting, results, strict=True) if not confirmed]
             self._confirm(before - {row_id for row_id, _ in waiting})
-            if tries is not None and self._broker.connected and not (tries := tries - 1):
-                self._give_up(waiting)
-                return
+            if tries is not None and self._broker.connected:
+                tries -= 1
+                if not tries:
+                    self._give_up(waiting)
+                    return
             if waiting:
                 _report(waiting, backoff.tries)
                 await asyncio.sleep(backoff.next_seconds())

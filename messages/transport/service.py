@@ -32,6 +32,10 @@ class Care(IntEnum):
     WAITING = 3
     """In which one also waits for units that others have locked."""
 
+    def more(self) -> "Care":
+        """One level higher; but to wait is no answer to a collision."""
+        return self if self >= Care.LOCKING else Care(self + 1)
+
 
 class Said(NamedTuple):
     """A message on its way out. `cause` gives causation and trace; a job without cause gives `traceparent`."""

@@ -1,6 +1,6 @@
 """Every exchange, queue and binding, derived from what the services handle. The definitions file is made from it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -70,7 +70,7 @@ def topology_of(services: Sequence[Service]) -> Topology:
     return Topology(EXCHANGES, tuple(queues), tuple(dict.fromkeys(bindings)))
 
 
-def listener(name: str, keys: Iterable[str] = ("#",), *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> Topology:
+def listener(name: str, *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> Topology:
     """A client's own queue of outcomes. The broker removes it when nobody has read it for a while.
 
     It holds no exchange: a client may not declare those of the services, and what it says through one of its own making
@@ -78,7 +78,7 @@ def listener(name: str, keys: Iterable[str] = ("#",), *, expires_seconds: int = 
     """
     queue = f"{OUTCOMES}.{name}"
     arguments: Arguments = {"x-queue-type": "classic", "x-expires": expires_seconds * 1000}
-    return Topology((), (Queue(queue, arguments),), tuple(Binding(OUTCOMES, key, queue) for key in keys))
+    return Topology((), (Queue(queue, arguments),), (Binding(OUTCOMES, "#", queue),))
 
 
 def queue_name(service_name: str, queue: str) -> str:

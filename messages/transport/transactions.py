@@ -20,7 +20,8 @@ LAST_WORD_SECONDS = 1.0
 """How long a connection on its way out of a transaction may take."""
 
 BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
-"""Whoever has begun a transaction waits his turn; whoever tries without soon tries again with one."""
+"""In a transaction one waits for locks without limit. Outside, the connection's lock_timeout soon gives up, and the
+batch is tried again in one."""
 
 
 def locking(table: str | None, order_ids: Collection[UUID]) -> str:

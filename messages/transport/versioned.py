@@ -63,8 +63,7 @@ class Table:
             if any(differs):
                 rows.append(after)
                 differences.add(differs)
-        somewhere = map(any, zip(*differences, strict=True))
-        changed = [field for field, differs in zip(self._positions, somewhere, strict=bool(rows)) if differs]
+        changed = [field for field, *differs in zip(self._positions, *differences, strict=True) if any(differs)]
         written = [field for field in changed if field in self._columns]
         return [self._write(_update, (KEY, VERSION, *written), rows)] if written else []
 

@@ -16,6 +16,9 @@ PRUNED_AFTER = timedelta(days=1)
 HEARD_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: it asks if it is not told, and cannot be told to ask later."""
 
+SHOWN = 5
+"""Names in one sentence."""
+
 Wrong: TypeAlias = Iterator[tuple[str, str]]
 
 
@@ -144,10 +147,10 @@ def _may_be_pruned(order: Order, moment: Moment) -> bool:
     return over is not None and over + PRUNED_AFTER < moment.now
 
 
-def _names(unit_ids: Iterable[str], shown: int = 5) -> str:
+def _names(unit_ids: Iterable[str]) -> str:
     names = sorted(unit_ids)
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return (", ".join(names[:shown]) or "nothing") + more
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "nothing") + more
 
 
 def _amounts(kinds: Mapping[str, int]) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
+from bench.daemons import inherited
 from tests.end_to_end.client import Client
 from tests.end_to_end.daemons import ROOT, SERVICES, Daemon
 from tests.end_to_end.market import Market
@@ -55,7 +55,7 @@ class Cell:
         self.markets: list[Market] = []
         self.folder = folder
         self._environment = {
-            **_without_settings(os.environ),
+            **inherited(),
             **{f"{service.upper()}_DATABASE_URL": url for service, url in self.databases.items()},
             "BROKER_URL": self.broker_url,
             "LOG_FORMAT": "json",
@@ -188,12 +188,3 @@ async def cell(
             yield made
     finally:
         await made.remove()
-
-
-def _without_settings(environment: "os._Environ[str]") -> dict[str, str]:
-    """Nothing that whoever runs the tests has set for daemons of their own."""
-    return {name: value for name, value in environment.items() if not name.startswith(_prefixes())}
-
-
-def _prefixes() -> tuple[str, ...]:
-    return tuple(f"{service.upper()}_" for service in SERVICES)

@@ -393,7 +393,7 @@ async def test_goods_and_agents_come_as_they_are_named(shell: Shell) -> None:
     )
 
     assert (goods.code, goods.out) == (0, "2 StockReceived published\n"), goods
-    assert (agents.code, agents.out) == (0, "2 AgentCameOnline published\n"), agents
+    assert (agents.code, agents.out) == (0, "2 published\n"), agents
     await shell.until("store_worker", free(place, 1002))
     await shell.until("delivery_worker", free(place, 2))
 

@@ -37,7 +37,7 @@ from tests.conftest import NewDatabase
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
-TERMS = SETTINGS.terms()
+TERMS = SETTINGS.terms
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 A_PACKET = ("P-1",)

@@ -17,7 +17,7 @@ from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.consumer import RabbitSubscription
+from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
 from tests.integration.carriers import ASKED, TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until

@@ -180,8 +180,8 @@ class Steps:
                 label = "asks" if state.state is State.ASSIGNED else "lease over"
                 yield self._of_worker(party, label, state, due.fall_due(state, MUCH_LATER, WORKERS_TERMS))
         elif state is not None:
-            yield self._of_saga(party, "repeat", state, sagas.expire(state, EARLY + TERMS.repeat_base, 0.5, TERMS))
-            yield self._of_saga(party, "deadline", state, sagas.expire(state, LATE, 0.5, TERMS))
+            yield self._of_saga(party, "repeat", state, sagas.fall_due(state, EARLY + TERMS.repeat_base, 0.5, TERMS))
+            yield self._of_saga(party, "deadline", state, sagas.fall_due(state, LATE, 0.5, TERMS))
 
     def _of_saga(self, party: Party, what: Message | str, before: Saga | None, decision: Decision) -> Step:
         label = what if isinstance(what, str) else type(what).__name__

@@ -26,7 +26,7 @@ def test_agents_are_added_as_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
 
     result = CliRunner().invoke(commands.agents_group, ["add", "north", "A-1", "A-2"])
 
-    assert (result.exit_code, result.output) == (0, "2 AgentCameOnline published\n")
+    assert (result.exit_code, result.output) == (0, "2 published\n")
     assert len(times(said)) == 2
     assert all(at is not None and before <= at <= datetime.now(UTC) for at in times(said))
 

@@ -16,7 +16,7 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival
-from messages.transport.rabbitmq.deliveries import CONSUMER, Deliveries
+from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import FastLane
 from messages.transport.senders import Death, Outside
@@ -43,7 +43,7 @@ class Line:
         self.underlay = SimpleNamespace(number=MINE, is_closed=False)
         self.channel = FastChannel(cast("Any", None), cast("Any", self.underlay), self.lane)
         self.harmless = 0
-        self.deliveries = Deliveries(self.channel, self.arrived, self._tell, self._find_harmless)
+        self.arrivals = Arrivals(self.channel, self.arrived, self._tell, self._find_harmless)
 
     def _tell(self) -> None:
         self.told += 1
@@ -154,7 +154,7 @@ async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(rede
     (arrival,) = line.arrived
     assert (arrival.failures, arrival.tag, arrival.content_type) == (failed, 9, None)
     assert line.harmless == (failed <= FAILURES_BEFORE_ALONE)
-    assert arrival.epoch is line.deliveries
+    assert arrival.epoch is line.arrivals
 
 
 async def test_each_arrival_is_told_by_the_exchange_that_it_came_through() -> None:
@@ -188,7 +188,7 @@ async def test_what_arrives_after_the_stop_goes_nowhere() -> None:
     line = Line()
     deliver, header, body = delivery(b"cut off")
     line.receive(deliver + header)
-    line.deliveries.stop()
+    line.arrivals.stop()
     line.receive(body + b"".join(delivery(b"too late")))
     assert (line.bodies, line.told) == ([], 0)
     assert await line.left() == b""
@@ -224,11 +224,11 @@ async def test_a_frame_that_the_end_cuts_short_is_seen_by_aiormq() -> None:
 async def test_nothing_is_sent_on_a_channel_that_the_broker_closes() -> None:
     """It would cost the connection."""
     line = Line()
-    line.deliveries.acknowledge(1)
+    line.arrivals.acknowledge(1)
     assert line.written == [marshal(Basic.Ack(1, multiple=True), MINE)]
     close = marshal(Channel.Close(404, "NOT_FOUND", 60, 40), MINE)
     line.receive(close)
-    line.deliveries.acknowledge(2)
+    line.arrivals.acknowledge(2)
     assert len(line.written) == 1
     assert not line.channel.open
     assert await line.left() == close
@@ -238,7 +238,7 @@ async def test_what_is_acknowledged_already_is_not_acknowledged_again() -> None:
     """It would cost the channel."""
     line = Line()
     for tag in (2, 1, 2, 3):
-        line.deliveries.acknowledge(tag)
+        line.arrivals.acknowledge(tag)
     assert line.written == [marshal(Basic.Ack(tag, multiple=True), MINE) for tag in (2, 3)]
 
 
@@ -252,7 +252,7 @@ async def test_a_channel_that_is_over_leaves_the_lane(end: FrameTypes) -> None:
     assert line.lane._passengers == {}
     assert line.bodies == [b"before"]
     assert await line.left() == close + HEARTBEAT
-    line.deliveries.acknowledge(1)
+    line.arrivals.acknowledge(1)
     assert line.written == []
 
 
@@ -267,12 +267,12 @@ async def test_until_the_broker_agrees_to_its_end_a_channel_keeps_its_frames_fro
 async def test_nothing_is_sent_on_a_channel_that_is_closed() -> None:
     line = Line()
     line.underlay.is_closed = True
-    line.deliveries.acknowledge(1)
+    line.arrivals.acknowledge(1)
     assert line.written == []
 
 
 async def test_nothing_is_sent_on_a_connection_that_is_closing() -> None:
     line = Line()
     line.closing = True
-    line.deliveries.acknowledge(1)
+    line.arrivals.acknowledge(1)
     assert line.written == []

@@ -47,7 +47,7 @@ from order_saga.content import canonical, remembered
 from order_saga.handlers import HANDLERS
 from order_saga.participants import PARTICIPANTS, Granted, Participant
 from order_saga.participants import placed as placed_by_two
-from order_saga.saga import advance, expire, start
+from order_saga.saga import advance, fall_due, start
 from order_saga.service import answer_malformed, service
 from order_saga.settings import Settings
 from order_saga.state import Decision, Phase, Saga, Terms
@@ -413,7 +413,7 @@ def test_a_question_from_somebody_unknown_raises_an_alarm() -> None:
 
 @pytest.mark.parametrize("phase", UNDECIDED)
 def test_an_undecided_order_is_not_placed_when_its_deadline_has_passed(phase: Phase) -> None:
-    decision = expire(all_phases()[phase], DEADLINE, 0.5, TERMS)
+    decision = fall_due(all_phases()[phase], DEADLINE, 0.5, TERMS)
     assert decision.said[0][0] == OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
     assert [*decision.said[1:]] == RELEASES
 
@@ -421,25 +421,25 @@ def test_an_undecided_order_is_not_placed_when_its_deadline_has_passed(phase: Ph
 @pytest.mark.parametrize("phase", [Phase.PLACED, Phase.CLOSED])
 def test_what_is_finished_is_left_alone(phase: Phase) -> None:
     saga = all_phases()[phase]
-    assert expire(saga, NOW + timedelta(days=1), 0.5, TERMS) == Decision(saga)
+    assert fall_due(saga, NOW + timedelta(days=1), 0.5, TERMS) == Decision(saga)
 
 
 def test_only_who_is_silent_is_asked_again_and_for_what_the_phase_wants() -> None:
     later = NOW + timedelta(seconds=2)
     reserving, assigning, releasing = after(PACKETS_RESERVED), after(*HAPPY[:3]), after(AGENT_REFUSED, AGENT_RELEASED)
-    (reserve, to), *_ = expire(reserving, later, 0.5, TERMS).said
+    (reserve, to), *_ = fall_due(reserving, later, 0.5, TERMS).said
     assert isinstance(reserve, ReserveAgent)
     assert to == DELIVERY_INTAKE
-    assert expire(assigning, later, 0.5, TERMS).said == (
+    assert fall_due(assigning, later, 0.5, TERMS).said == (
         (AssignAgent(order_id=ORDER, not_after=DEADLINE), DELIVERY_SETTLE),
     )
-    assert expire(releasing, later, 0.5, TERMS).said == (RELEASES[0],)
+    assert fall_due(releasing, later, 0.5, TERMS).said == (RELEASES[0],)
 
 
 def test_what_is_asked_again_is_what_was_asked_first() -> None:
     first = start(Heard(requested()), NOW, TERMS)
     assert first.saga is not None
-    again = expire(first.saga, NOW + timedelta(seconds=2), 0.5, TERMS)
+    again = fall_due(first.saga, NOW + timedelta(seconds=2), 0.5, TERMS)
     repeated = [(set(m.wants), m.store_id) for m, _ in again.said if isinstance(m, ReservePackets)]
     assert repeated == [(set(m.wants), m.store_id) for m, _ in first.said if isinstance(m, ReservePackets)]
     assert again.said[1] == first.said[1]
@@ -447,7 +447,7 @@ def test_what_is_asked_again_is_what_was_asked_first() -> None:
 
 def test_nobody_is_asked_to_reserve_for_an_order_of_which_nothing_is_known() -> None:
     with pytest.raises(ValueError, match="forgotten"):
-        expire(begun()._replace(request=None), NOW + timedelta(seconds=2), 0.5, TERMS)
+        fall_due(begun()._replace(request=None), NOW + timedelta(seconds=2), 0.5, TERMS)
 
 
 def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline() -> None:
@@ -455,24 +455,24 @@ def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline(
     now = NOW + timedelta(minutes=1)
     waits = []
     for _ in range(40):
-        decision = expire(saga, now, 1.0, TERMS)
+        decision = fall_due(saga, now, 1.0, TERMS)
         assert decision.saga is not None
         saga = decision.saga
         waits.append((saga.due_at - now).total_seconds())
         now = saga.due_at
     assert waits[:4] == [2, 4, 8, 8]
     assert set(waits[2:]) == {8}
-    jittered = expire(after(AGENT_REFUSED), now, 0.25, TERMS).saga
+    jittered = fall_due(after(AGENT_REFUSED), now, 0.25, TERMS).saga
     assert jittered is not None
     assert jittered.due_at - now == timedelta(seconds=0.5)
-    late = expire(after(PACKETS_RESERVED), DEADLINE - timedelta(milliseconds=1), 1.0, TERMS).saga
+    late = fall_due(after(PACKETS_RESERVED), DEADLINE - timedelta(milliseconds=1), 1.0, TERMS).saga
     assert late is not None
     assert late.due_at == DEADLINE
 
 
 def test_the_wait_stays_at_the_cap_after_however_many_repeats() -> None:
     later = NOW + timedelta(days=30)
-    decision = expire(after(AGENT_REFUSED)._replace(repeats=100_000), later, 1.0, TERMS)
+    decision = fall_due(after(AGENT_REFUSED)._replace(repeats=100_000), later, 1.0, TERMS)
     assert decision.saga is not None
     assert decision.saga.due_at == later + TERMS.repeat_cap
 
@@ -489,7 +489,7 @@ def test_what_was_asked_only_just_now_is_not_asked_again_yet() -> None:
     then = NOW + timedelta(milliseconds=900)
     assigning = tell(begun(), PACKETS_RESERVED, AGENT_RESERVED, now=then).saga
     assert assigning is not None
-    decision = expire(assigning, NOW + timedelta(seconds=1), 0.5, TERMS)
+    decision = fall_due(assigning, NOW + timedelta(seconds=1), 0.5, TERMS)
     assert (decision.said, decision.saga) == ((), assigning._replace(due_at=then + TERMS.repeat_base))
 
 
@@ -497,7 +497,7 @@ def test_an_alarm_is_raised_after_so_many_repeats_and_release_goes_on() -> None:
     saga = after(AGENT_REFUSED)
     alarms = []
     for _ in range(5):
-        decision = expire(saga, NOW + timedelta(hours=1), 0.5, TERMS)
+        decision = fall_due(saga, NOW + timedelta(hours=1), 0.5, TERMS)
         assert decision.saga is not None
         assert [message for message, _ in decision.said] == [message for message, _ in RELEASES]
         saga = decision.saga
@@ -506,7 +506,7 @@ def test_an_alarm_is_raised_after_so_many_repeats_and_release_goes_on() -> None:
 
 
 def test_repeats_are_counted_anew_in_each_phase() -> None:
-    asked_again = expire(begun(), NOW + timedelta(seconds=2), 0.5, TERMS).saga
+    asked_again = fall_due(begun(), NOW + timedelta(seconds=2), 0.5, TERMS).saga
     assert asked_again is not None
     assert asked_again.repeats == 1
     assigning = tell(asked_again, *HAPPY[:2]).saga
@@ -671,7 +671,7 @@ def settings(**changes: Any) -> Settings:
 def test_a_lease_that_may_end_before_the_order_is_decided_is_refused_in_one_line(lease_seconds: int) -> None:
     with pytest.raises(WrongSetting, match=r"^ORDER_SAGA_LEASE_SECONDS: \d+ is too short; it must be at least 20, .*$"):
         settings(budget_seconds=15, lease_seconds=lease_seconds)
-    assert settings(budget_seconds=15, lease_seconds=20).terms().lease_seconds == 20
+    assert settings(budget_seconds=15, lease_seconds=20).terms.lease_seconds == 20
 
 
 def test_that_no_order_may_ever_begin_is_refused() -> None:

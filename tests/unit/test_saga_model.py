@@ -85,13 +85,13 @@ def lets_a_late_assignment_revive_the_order(patch: Patch) -> None:
 
 
 def lets_the_deadline_undo_what_is_placed(patch: Patch) -> None:
-    def expire(saga: Saga, now: Any, jitter: float, terms: Any) -> Decision:
+    def fall_due(saga: Saga, now: Any, jitter: float, terms: Any) -> Decision:
         if saga.phase is Phase.PLACED:
             return steps.give_up(saga, None, "deadline_passed", now, terms)
         return honest(saga, now, jitter, terms)
 
-    honest = sagas.expire
-    patch.setattr(sagas, "expire", expire)
+    honest = sagas.fall_due
+    patch.setattr(sagas, "fall_due", fall_due)
 
 
 def lets_a_cancel_undo_what_is_placed(patch: Patch) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from messages.transport.broker import Envelope
 from messages.transport.rabbitmq.connection import Link, unasked_cancellation_is_a_failure
-from messages.transport.rabbitmq.consumer import RabbitSubscription
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.publisher import RabbitPublisher
+from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import Topology
 

@@ -11,6 +11,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldValue
 
 from messages.transport.broker import Arrival
+from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     CALL_SECONDS,
@@ -21,14 +22,13 @@ from messages.transport.rabbitmq.connection import (
     unasked_cancellation_is_a_failure,
     why,
 )
-from messages.transport.rabbitmq.deliveries import CONSUMER, Deliveries
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
 log = structlog.get_logger(__name__)
 
 
 class RabbitSubscription:
-    """Keeps the contract of Subscription. The epoch of an arrival is the deliveries of one channel."""
+    """Keeps the contract of Subscription. The epoch of an arrival is the arrivals of one channel."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class RabbitSubscription:
         self._prefetch = prefetch
         self._arguments: dict[str, FieldValue] = {"x-priority": precedence}
         self._on_arrival = on_arrival
-        self._epoch: Deliveries | None = None
+        self._epoch: Arrivals | None = None
         self._lose: Callable[[str], None] = _nothing_to_lose
         self._paused = False
         self._stopped = False
@@ -105,9 +105,9 @@ class RabbitSubscription:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
-    async def _consume_anew(self, deliveries: Deliveries, lose: Callable[[str], None]) -> None:
+    async def _consume_anew(self, arrivals: Arrivals, lose: Callable[[str], None]) -> None:
         """With another prefetch, say, which counts for consumers to come only."""
-        underlay = deliveries.channel.underlay
+        underlay = arrivals.channel.underlay
         try:
             async with self._changing:
                 with unasked_cancellation_is_a_failure():
@@ -131,10 +131,10 @@ class RabbitSubscription:
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
         """Yields what will tell why it is over."""
         channel = await self._open_channel()
-        deliveries = Deliveries(channel, self.arrived, self._on_arrival, self._widen)
+        arrivals = Arrivals(channel, self.arrived, self._on_arrival, self._widen)
         try:
             lost = self._watch(channel.underlay)
-            await self._consume(deliveries)
+            await self._consume(arrivals)
             self.served = True
             yield lost
         finally:
@@ -144,7 +144,7 @@ class RabbitSubscription:
             if self._widening is not None:
                 self._widening.cancel()
                 self._widening = None
-            deliveries.stop()
+            arrivals.stop()
             self.arrived.clear()
             await close_quietly(channel.channel)
 
@@ -162,11 +162,11 @@ class RabbitSubscription:
         self._lose = lose
         return lost
 
-    async def _consume(self, deliveries: Deliveries) -> None:
-        underlay = deliveries.channel.underlay
+    async def _consume(self, arrivals: Arrivals) -> None:
+        underlay = arrivals.channel.underlay
         async with self._changing:
             with unasked_cancellation_is_a_failure():
-                self._epoch = deliveries  # from here on, `stop` finds a consumer to cancel: calls go out in order
+                self._epoch = arrivals  # from here on, `stop` finds a consumer to cancel: calls go out in order
                 await self._ask_for_arrivals(underlay)
 
     async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:

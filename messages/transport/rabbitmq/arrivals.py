@@ -22,7 +22,7 @@ CONSUMER = "consumer"
 """A tag is unique in its channel, and each channel has one consumer."""
 
 
-class Deliveries:
+class Arrivals:
     """Appends what arrives to the buffer of its subscription until it is told to stop. The epoch of those arrivals."""
 
     def __init__(
