@@ -38,7 +38,7 @@ class Message(Contract):
     FROM_OUTSIDE: ClassVar[bool] = False
     """Published by clients one document a message, on the `requests` exchange."""
     ABOUT_AN_ORDER: ClassVar[bool] = False
-    """Others may mention one."""
+    """Each message of this type is about exactly one order; others may name one in passing."""
     TO_OUTSIDE: ClassVar[bool] = False
     """Published for clients one document a message, on the `outcomes` exchange."""
 

@@ -143,7 +143,11 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
-    """As rows: what was absent had none. Only of fit units: that they have become so again changes no version."""
+    """(row before, row after), None where there was no row.
+
+    Only of reservations whose units are fit: that a unit becomes fit again changes no version, so that it was unfit
+    must not be remembered.
+    """
     return None if change.before.state is State.ABSENT else change.before, change.after
 
 

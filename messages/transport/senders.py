@@ -37,8 +37,8 @@ class Death(NamedTuple):
 def outside(exchange: str, death: Death | None = None) -> Outside:
     """Of what came through `exchange`; `death`: a queue has given it up before.
 
-    The broker tells the exchange that it was first said to, whatever other exchanges that is bound to. Only a queue
-    that gives it up says it anew, in its own name: so what was given up counts as ours only from queues of our own.
+    A message names the exchange to which it was first published, through however many others it passed. Only
+    dead-lettering publishes it anew: then `exchange` is that of the dead letters, and `death` tells the one before.
     """
     if death is None:
         return _OUTSIDE.get(exchange, _UNKNOWN)

@@ -13,7 +13,7 @@ from messages.transport.faults import Collision
 from messages.transport.service import Transaction, Write
 
 Part: TypeAlias = tuple[str, int, bool, bool]
-"""What of a write decides how the statement reads."""
+"""The shape of a write: its SQL, how many arguments it has, whether it expects a number of rows, and a latest time."""
 
 PLACEHOLDER = re.compile(r"\$(\d+)")
 

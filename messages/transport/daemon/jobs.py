@@ -24,7 +24,7 @@ QUESTION_SECONDS = 5.0
 REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 LONGEST_REST = 49.0
-"""For so many times as long he rests at most, if orders wait for the same processors and disk all the while."""
+"""While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
