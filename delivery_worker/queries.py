@@ -12,6 +12,8 @@ from messages.participant.queries import lock_reservations, unit_lock
 from messages.transport.service import Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
+STILL_IDLE = "num_nonnulls(agent.order_id) = 0 AND agent.online"
+"""The same, of agents who are known by name: to be looked up by it, and not in the index of who is idle."""
 
 UNKNOWN_ZONE = ""
 """Of an agent of whom is only known that he is gone. No order can want it."""
@@ -63,7 +65,7 @@ def take(agent_ids: Sequence[str], order_ids: Sequence[UUID], zones: Sequence[st
     sql = f"""
         UPDATE agent SET order_id = taking.order_id
         FROM unnest(string_to_array($1, ','), $2::uuid[], $3::text[]) AS taking (agent_id, order_id, zone)
-        WHERE agent.agent_id = taking.agent_id AND agent.zone = taking.zone AND {IDLE}
+        WHERE agent.agent_id = taking.agent_id AND agent.zone = taking.zone AND {STILL_IDLE}
         RETURNING 1
     """  # noqa: S608  words of our own
     return Write(sql, (",".join(agent_ids), order_ids, zones), len(agent_ids))
