@@ -29,6 +29,9 @@ class Settings(TransportSettings):
     repeat_base_seconds: Seconds = 2.0
     """What is unanswered is first said again after this, then after random times below twice as much, and so on."""
     repeat_cap_seconds: Seconds = 30.0
+    release_cap_seconds: Seconds = 600.0
+    """The same of a Release, which no customer waits for: of what is said to somebody who is down for hours, each copy
+    has to be handled before he can take new orders."""
     alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
     due_interval_seconds: Interval = 0.5
     """How often deadlines are looked at."""
@@ -45,6 +48,7 @@ class Settings(TransportSettings):
             lease_seconds=self.lease_seconds,
             repeat_base=timedelta(seconds=self.repeat_base_seconds),
             repeat_cap=timedelta(seconds=self.repeat_cap_seconds),
+            release_cap=timedelta(seconds=self.release_cap_seconds),
             alarm_after_repeats=self.alarm_after_repeats,
         )
 

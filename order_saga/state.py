@@ -83,6 +83,7 @@ class Terms:
     lease_seconds: int
     repeat_base: timedelta
     repeat_cap: timedelta
+    release_cap: timedelta
     alarm_after_repeats: int
     participants: Mapping[str, Participant] = field(default_factory=lambda: PARTICIPANTS)
     placed: Callable[[UUID, Granted], OrderPlaced] = placed

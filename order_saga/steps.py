@@ -111,7 +111,7 @@ def release_again(saga: Saga, name: str, terms: Terms, effect: str) -> Decision:
 
 def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
     repeats = saga.repeats + 1
-    wait = jitter * _longest_wait(repeats, terms)
+    wait = jitter * _longest_wait(saga.phase, repeats, terms)
     names = silent(saga)
     alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
     return Decision(
@@ -141,8 +141,9 @@ def _await(saga: Saga) -> Decision:
     return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga))}")
 
 
-def _longest_wait(repeats: int, terms: Terms) -> timedelta:
-    return min(terms.repeat_cap, terms.repeat_base * 2.0 ** min(repeats, ABOVE_ANY_CAP))
+def _longest_wait(phase: Phase, repeats: int, terms: Terms) -> timedelta:
+    cap = terms.release_cap if phase is Phase.RELEASING else terms.repeat_cap
+    return min(cap, terms.repeat_base * 2.0 ** min(repeats, ABOVE_ANY_CAP))
 
 
 def not_after_deadline(saga: Saga, at: datetime) -> datetime:

@@ -36,7 +36,7 @@ LATE = EARLY + timedelta(seconds=20)
 MUCH_LATER = EARLY + timedelta(days=1)
 
 # A lease shorter than the budget is refused as a setting; here it lets leases run out while the order is undecided.
-TERMS = Terms(timedelta(seconds=15), 5, timedelta(seconds=1), timedelta(seconds=8), 1_000)
+TERMS = Terms(timedelta(seconds=15), 5, timedelta(seconds=1), timedelta(seconds=8), timedelta(seconds=60), 1_000)
 WORKERS_TERMS = reservation.Terms(timedelta(seconds=60), timedelta(days=1))
 
 ROLES = ("saga", STORE, DELIVERY)

@@ -60,6 +60,7 @@ TERMS = Terms(
     lease_seconds=30,
     repeat_base=timedelta(seconds=1),
     repeat_cap=timedelta(seconds=8),
+    release_cap=timedelta(seconds=60),
     alarm_after_repeats=3,
 )
 DEADLINE = NOW + TERMS.budget
@@ -451,6 +452,7 @@ def test_nobody_is_asked_to_reserve_for_an_order_of_which_nothing_is_known() -> 
 
 
 def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline() -> None:
+    """The cap of a Release: nobody waits for it, and whoever was down for long must handle each copy."""
     saga = after(AGENT_REFUSED)
     now = NOW + timedelta(minutes=1)
     waits = []
@@ -460,8 +462,8 @@ def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline(
         saga = decision.saga
         waits.append((saga.due_at - now).total_seconds())
         now = saga.due_at
-    assert waits[:4] == [2, 4, 8, 8]
-    assert set(waits[2:]) == {8}
+    assert waits[:6] == [2, 4, 8, 16, 32, 60]
+    assert set(waits[5:]) == {60}
     jittered = fall_due(after(AGENT_REFUSED), now, 0.25, TERMS).saga
     assert jittered is not None
     assert jittered.due_at - now == timedelta(seconds=0.5)
@@ -470,11 +472,19 @@ def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline(
     assert late.due_at == DEADLINE
 
 
+def test_what_a_customer_waits_for_is_repeated_more_often_than_a_release() -> None:
+    patient = replace(TERMS, budget=timedelta(minutes=10))
+    waiting = begun()._replace(deadline=NOW + patient.budget, repeats=20)
+    repeated = fall_due(waiting, NOW + timedelta(minutes=1), 1.0, patient).saga
+    assert repeated is not None
+    assert repeated.due_at == NOW + timedelta(minutes=1) + TERMS.repeat_cap
+
+
 def test_the_wait_stays_at_the_cap_after_however_many_repeats() -> None:
     later = NOW + timedelta(days=30)
     decision = fall_due(after(AGENT_REFUSED)._replace(repeats=100_000), later, 1.0, TERMS)
     assert decision.saga is not None
-    assert decision.saga.due_at == later + TERMS.repeat_cap
+    assert decision.saga.due_at == later + TERMS.release_cap
 
 
 def test_a_release_is_first_repeated_after_the_base_of_the_backoff() -> None:
@@ -582,6 +592,7 @@ WITH_PAYMENT = Terms(
     lease_seconds=TERMS.lease_seconds,
     repeat_base=TERMS.repeat_base,
     repeat_cap=TERMS.repeat_cap,
+    release_cap=TERMS.release_cap,
     alarm_after_repeats=TERMS.alarm_after_repeats,
     participants={**PARTICIPANTS, "payment": PAYMENT},
     placed=placed_by_three,
