@@ -184,6 +184,14 @@ async def test_of_a_clients_dead_letter_no_more_is_kept_either_than_tells_that_i
     ]
 
 
+async def test_an_outcome_is_kept_whole_however_large_it_is() -> None:
+    line = Line()
+    body = b"x" * 2 * DOCUMENT_BYTES
+    for frame in message(Basic.Deliver(CONSUMER, 1, exchange="outcomes", routing_key="order_placed"), body, 1, MINE):
+        line.receive(frame)
+    assert line.bodies == [body]
+
+
 async def test_what_arrives_after_the_stop_goes_nowhere() -> None:
     line = Line()
     deliver, header, body = delivery(b"cut off")
