@@ -35,7 +35,7 @@ class Parked:
 
 
 async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
-    """Once per message id: the same document again counts up `times` and renews the reason."""
+    """Once per message id: the same document again counts up `times`, and what came last is kept."""
     once = {document.message_id: document for document in documents}
     await tx.execute(
         """
@@ -45,9 +45,9 @@ async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
             AS bad (message_id, type, order_id, queue, reason, detail, body, from_outside)
         ORDER BY message_id
         ON CONFLICT (message_id) DO UPDATE SET
-            times = parked.times + 1, reason = excluded.reason, detail = excluded.detail,
-            body = excluded.body, queue = excluded.queue, from_outside = excluded.from_outside,
-            replay_requested_at = NULL
+            times = parked.times + 1, type = excluded.type, order_id = excluded.order_id, queue = excluded.queue,
+            reason = excluded.reason, detail = excluded.detail, body = excluded.body,
+            from_outside = excluded.from_outside, replay_requested_at = NULL
         """,
         list(once),
         [document.wire_type and _printable(document.wire_type) for document in once.values()],

@@ -45,6 +45,15 @@ async def test_a_message_id_is_parked_once_with_the_latest_reason(station: Stati
     assert (row.message_id, row.reason, row.times) == (message_id, "handler_failed", 2)
 
 
+async def test_what_came_last_under_a_message_id_is_kept_as_a_whole(station: Station) -> None:
+    message_id, order_id = uuid4(), uuid4()
+    await parked.park(station.connection, [malformed(message_id, wire_type="PacketsAssigned/9.0")])
+    last = Malformed(b"1", message_id, "invalid", "", "OrderRequested/1.0", order_id, "q", from_outside=True)
+    await parked.park(station.connection, [last])
+    (row,) = await parked.parked(station.connection)
+    assert (row.type, row.order_id, row.body, row.from_outside) == ("OrderRequested/1.0", order_id, b"1", True)
+
+
 async def test_a_message_id_twice_in_one_batch_is_parked_once(station: Station) -> None:
     message_id = uuid4()
     await parked.park(station.connection, [malformed(message_id), malformed(), malformed(message_id)])
