@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -15,6 +16,8 @@ from messages.transport.service import Transaction
 from messages.transport.transactions import BEGIN, commit, give_up, roll_back
 
 log = structlog.get_logger(__name__)
+# Who needs a connection and gets none says so himself; the pool would add a stack to that several times a second.
+logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
 class Database:
@@ -105,6 +108,9 @@ class Database:
         self._wanted += 1
         try:
             return await pool.acquire(timeout=5.0)
+        except Exception:
+            self.reachable = False  # whatever the server says to whoever asks for a connection
+            raise
         finally:
             self._wanted -= 1
 

@@ -30,6 +30,13 @@ class Replay:
         handled = Handled()
         if isinstance(document, Malformed):
             await parked.keep_parked(tx, row.id, document.reason, document.detail)
+            log.warning(
+                "replay failed",
+                parked_id=row.id,
+                message_id=row.message_id,
+                order_id=row.order_id,
+                reason=document.reason,
+            )
         else:
             handled = await self._try(tx, row, document)
         handled.more = True

@@ -95,6 +95,10 @@ class Awaiting:
         late = [turn for turn, each in self._open.items() if self._ends_at(each) <= now]
         return [self._end(turn, None, now) for turn in late]
 
+    def unanswered(self, now: float) -> list[Answer]:
+        """What has been said, and nothing was heard of it so far."""
+        return [Answer(each.asked, None, now - each.since) for each in self._open.values()]
+
     def _begin(self, asked: Asked, now: float, *, another_went_before: bool) -> None:
         backoff = Backoff(base_seconds=self.repeat_seconds, cap_seconds=REPEAT_CAP_SECONDS)
         self._open[_turn(asked)] = _Open(asked, now, now, backoff, another_went_before)

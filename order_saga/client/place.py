@@ -20,14 +20,22 @@ class Terms:
 
 
 async def place(broker: Broker, listener: Listener, lines: Lines, terms: Terms, tell: Callable[[Answer], None]) -> None:
-    """Return when something was heard, or will not be heard any more, of every request. `tell` is called for each."""
+    """Return when something was heard, or will not be heard any more, of every request. `tell` is called for each.
+
+    Who is cancelled tells of what is under way, or nobody would ever know its order ids.
+    """
     awaiting = Awaiting(terms.timeout_seconds)
     lines.start(listener.something)
-    while awaiting or not lines.exhausted:
-        listener.something.clear()
-        await _say(broker, lines, awaiting, terms)
-        await _something(listener.something, awaiting.next_at())
-        await _hear(listener, awaiting, tell)
+    try:
+        while awaiting or not lines.exhausted:
+            listener.something.clear()
+            await _say(broker, lines, awaiting, terms)
+            await _something(listener.something, awaiting.next_at())
+            await _hear(listener, awaiting, tell)
+    except asyncio.CancelledError:
+        for answer in awaiting.unanswered(time.monotonic()):
+            tell(answer)
+        raise
 
 
 async def _say(broker: Broker, lines: Lines, awaiting: Awaiting, terms: Terms) -> None:

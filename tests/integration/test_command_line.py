@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import uuid
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import aio_pika
 import asyncpg
 import pytest
 
@@ -26,6 +28,7 @@ from messages.transport.broker import Broker
 from messages.transport.edge.connection import say
 from messages.transport.edge.requests import write
 from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.integration.small_system import Urls, all_services, databases, running, until
 from tests.servers.management import Management
@@ -204,6 +207,44 @@ async def test_a_broker_that_is_not_there_is_one_line(shell: Shell) -> None:
         assert (result.code, result.out) == (3, "")
         assert result.err.startswith("Error: BROKER_URL: the broker cannot be reached, or refuses the user")
         assert result.err.count("\n") == 1
+
+
+async def test_whoever_is_interrupted_tells_what_is_under_way(shell: Shell, management_url: str, amqp_url: str) -> None:
+    async with vhost(management_url) as name:
+        url = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+        async with await aio_pika.connect(url) as connection:
+            await declare(connection, topology_of(all_services()))
+            asking = subprocess.Popen(  # noqa: ASYNC220  no more than starting it takes
+                [sys.executable, "-m", "order_saga", "place", "-"], env={**shell.environment, "BROKER_URL": url},
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                assert asking.stdin is not None
+                asking.stdin.write(text([order("north", order_id=(order_id := str(uuid.uuid4())))]).encode())
+                asking.stdin.flush()
+                await until_it_waits(connection, "order_saga.orders")
+                asking.send_signal(signal.SIGINT)
+                out, err = await asyncio.to_thread(asking.communicate, timeout=20)
+            finally:
+                asking.kill()
+
+    assert (asking.returncode, out.decode().split()[:2]) == (130, ["unanswered", order_id])
+    assert err.decode().startswith("1 unanswered in ")
+
+
+async def until_it_waits(connection: aio_pika.abc.AbstractConnection, queue: str) -> None:
+    channel = await connection.channel()
+    async with asyncio.timeout(20):
+        while not (await channel.declare_queue(queue, passive=True)).declaration_result.message_count:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_a_virtual_host_that_is_not_there_is_one_line(shell: Shell, amqp_url: str) -> None:
+    url = urlsplit(amqp_url)._replace(path="/nowhere").geturl()
+    result = await shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=url)
+
+    assert (result.code, result.out) == (3, "")
+    assert result.err == "Error: BROKER_URL: its virtual host is not there, or this user may not enter it\n"
 
 
 async def test_a_system_that_was_never_started_is_one_line(shell: Shell, management_url: str, amqp_url: str) -> None:

@@ -285,6 +285,27 @@ async def test_a_lost_server_is_noticed_and_used_again_when_it_is_back(station: 
         await database.close()
 
 
+async def test_a_server_that_answers_and_lets_nobody_in_is_not_reached(station: Station) -> None:
+    database = Database(station.url)
+    await database.open()
+    await write(database)
+    name = urlsplit(station.url).path[1:]
+    elsewhere = await asyncpg.connect(urlsplit(station.url)._replace(path="/postgres").geturl())
+    try:
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await elsewhere.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        for _ in range(2):
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+                await write(database)
+        assert not database.reachable
+    finally:
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await elsewhere.close()
+    await write(database)
+    assert database.reachable
+    await database.close()
+
+
 async def test_what_a_terminated_backend_had_done_is_gone_and_the_error_is_nobodys_fault(
     station: Station, database: Database
 ) -> None:

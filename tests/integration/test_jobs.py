@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.daemon import jobs
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
@@ -77,6 +78,33 @@ async def test_a_failing_job_keeps_neither_itself_nor_others_from_the_next_run(
     assert running.counted("job_runs", job="bad", result="failed") >= 2
     assert running.counted("job_runs", job="bad", result="done") == 0
     assert running.counted("job_runs", job="good", result="failed") == 0
+
+
+async def test_the_same_failure_is_told_once_and_again_after_a_success_or_another_one(
+    station: Station, workshop: Workshop
+) -> None:
+    faults = iter(["first"] * 5 + ["second"] * 5 + [""] + ["second"] * 5)
+
+    async def work(_tx: Transaction) -> None:
+        if fault := next(faults, ""):
+            raise ValueError(fault)
+
+    station.toy.jobs = [workshop.job("bad", work)]
+    with capture_logs() as logs:
+        async with station.running():
+            await workshop.until_run(station, "bad", 17)
+    assert [line["error"] for line in logs if line["event"] == "job failed"] == ["first", "second", "second"]
+
+
+async def test_the_same_failure_is_told_again_after_a_while(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "COMPLAINT_SECONDS", 0.0)
+    station.toy.jobs = [workshop.job("bad", fail)]
+    with capture_logs() as logs:
+        async with station.running():
+            await workshop.until_run(station, "bad", 4)
+    assert sum(line["event"] == "job failed" for line in logs) >= 3
 
 
 async def test_a_run_that_failed_leaves_nothing(station: Station, workshop: Workshop) -> None:

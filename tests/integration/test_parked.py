@@ -235,6 +235,20 @@ async def test_replays_are_requested_by_id_or_for_all(station: Station) -> None:
     assert await ask(station, "replay", "--all") == ["3 to be replayed by the running service"]
 
 
+@pytest.mark.parametrize(
+    ("command", "done"), [("replay", "to be replayed by the running service"), ("discard", "discarded")]
+)
+async def test_an_id_under_which_nothing_is_parked_is_no_success_beside_others(
+    station: Station, command: str, done: str
+) -> None:
+    (known,) = await park(station, "one")
+    result = await asyncio.to_thread(tell, station, command, str(known), "99999999")
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [f"1 {done}", "Error: 1 of these ids are not parked"],
+    )
+
+
 async def test_discarded_is_gone(station: Station) -> None:
     ids = await park(station, "one", "two")
     assert await ask(station, "discard", str(ids[0])) == ["1 discarded"]

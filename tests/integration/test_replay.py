@@ -4,6 +4,7 @@ import asyncio
 from uuid import uuid4
 
 import asyncpg
+from structlog.testing import capture_logs
 
 from messages.transport import parked
 from messages.transport.addresses import Address
@@ -66,13 +67,15 @@ async def test_what_a_client_must_not_say_is_not_said_by_a_replay_either(station
     forged = document(Forwarded(order_id=uuid4(), text="forged"))
     await station.publish("bought", forged)
     station.toy.handlers[Forwarded] = "paid"
-    async with station.running():
-        await station.until_count("parked", 1)
-        await parked.request_replay(station.connection, None)
-        await nothing_is_requested(station)
+    with capture_logs() as logs:
+        async with station.running():
+            await station.until_count("parked", 1)
+            await parked.request_replay(station.connection, None)
+            await nothing_is_requested(station)
     (row,) = await parked.parked(station.connection)
     assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)
     assert await station.count("heard") == 0
+    assert [line["reason"] for line in logs if line["event"] == "replay failed"] == ["forbidden"]
 
 
 async def test_what_came_by_a_detour_is_not_handled_and_not_replayed(station: Station) -> None:

@@ -207,6 +207,16 @@ def test_what_is_never_answered_is_given_up() -> None:
     assert not awaiting
 
 
+def test_what_is_under_way_can_be_told_at_any_time() -> None:
+    awaiting = Awaiting(timeout_seconds=10)
+    first, second, other = an_order(), a_cancel(), an_order(order_id=str(uuid4()))
+    for number, request in enumerate([first, first, second, other]):
+        awaiting.add(request, now=number)
+    awaiting.hear(told(PLACED.model_copy(update={"order_id": other.order_id})), now=4)
+
+    assert awaiting.unanswered(5) == [Answer(first, None, 5), Answer(second, None, 3)]
+
+
 def test_outcomes_of_others_answer_nothing() -> None:
     awaiting = Awaiting(timeout_seconds=10)
     awaiting.add(an_order(order_id=str(uuid4())), now=0)

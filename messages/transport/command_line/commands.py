@@ -66,7 +66,7 @@ def command_line(program: Program) -> click.Group:
 
     @group.command()
     def run() -> None:
-        """Run the daemon until SIGTERM or SIGINT; it drains, and exits with 0 within ten seconds."""
+        """Run the daemon until SIGTERM or SIGINT; it drains, for DRAIN_SECONDS at most, and exits with 0."""
         settings = program.read_settings()
         configure_logs(program.name, settings.log_level, settings.log_format)
         _event_loop(_run(program.service(settings), settings))

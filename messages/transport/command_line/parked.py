@@ -62,8 +62,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
     if bool(parked_ids) == everything:
         raise click.UsageError("name ids, or say --all")
     number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
-    _need(number, parked_ids)
-    click.echo(f"{number} to be replayed by the running service")
+    _tell(number, "to be replayed by the running service", parked_ids)
 
 
 @parked_group.command("discard")
@@ -78,8 +77,7 @@ def discard_parked(
     if bool(parked_ids) == (reason is not None) or (before and reason is None):
         raise click.UsageError("name ids, or a --reason, and then perhaps --before")
     number = _ask(read_settings, lambda tx: _discard(tx, parked_ids, reason, before))
-    _need(number, parked_ids)
-    click.echo(f"{number} discarded")
+    _tell(number, "discarded", parked_ids)
 
 
 async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:
@@ -109,9 +107,13 @@ async def _ask_database(settings: Settings, question: Callable[[Transaction], Aw
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
 
-def _need(number: int, parked_ids: Sequence[int]) -> None:
+def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:
+    """Raises what makes the command exit with 1, if some of the ids that were named are not parked."""
     if parked_ids and not number:
         raise _unknown(parked_ids)
+    click.echo(f"{number} {done}")
+    if missing := max(0, len(set(parked_ids)) - number):
+        raise click.ClickException(f"{missing} of these ids are not parked")
 
 
 def _unknown(parked_ids: Sequence[int]) -> click.ClickException:

@@ -25,7 +25,11 @@ REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 LONGEST_REST = 49.0
 """While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
+DUE = ""
+"""In place of a job's name: the question what is due."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
+COMPLAINT_SECONDS = 30.0
+"""So often the same is complained of again: what fails each second in an outage must not drown the rest of the log."""
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
@@ -43,6 +47,7 @@ class Jobs:
         self._is_quiet = is_quiet
         self._succeeded_at = {job.name: time.monotonic() for job in jobs}
         self._next_at: dict[str, float] = {}
+        self._complaints: dict[str, tuple[str, float]] = {}
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -91,8 +96,11 @@ class Jobs:
         try:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
-            log.warning("not known what is due", error=str(error) or type(error).__name__)
+            if self._is_news(DUE, error):
+                log.warning("not known what is due", error=str(error) or type(error).__name__)
             due = needed
+        else:
+            self._complaints.pop(DUE, None)
         for job in ripe:
             if job not in due:
                 self._succeeded(job)
@@ -137,12 +145,22 @@ class Jobs:
 
     def _succeeded(self, job: Job) -> None:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
+        self._complaints.pop(job.name, None)
         self._succeeded_at[job.name] = time.monotonic()
 
     def _failed(self, job: Job, error: Exception) -> None:
         self._transactor.metrics.jobs.labels(job.name, "failed").inc()
-        level = log.warning if is_infrastructure(error) else log.exception
-        level("job failed", job=job.name, error=str(error) or type(error).__name__)
+        if self._is_news(job.name, error):
+            level = log.warning if is_infrastructure(error) else log.exception
+            level("job failed", job=job.name, error=str(error) or type(error).__name__)
+
+    def _is_news(self, about: str, error: Exception) -> bool:
+        now, said = time.monotonic(), f"{type(error).__name__}: {error}"
+        before, at = self._complaints.get(about, ("", -math.inf))
+        if said == before and now - at < COMPLAINT_SECONDS:
+            return False
+        self._complaints[about] = said, now
+        return True
 
     def _plan(self, jobs: Iterable[Job]) -> None:
         """The next run of each; those that come at the same time stay together."""

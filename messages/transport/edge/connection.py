@@ -77,7 +77,9 @@ async def say(broker: Broker, requests: Sequence[Request]) -> None:
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         problem = f"{len(unsaid)} of {len(requests)} documents are not confirmed"
-        raise Unreachable(f"{_variable()}: {problem}: is a queue bound to `{REQUESTS}` there?") from None
+        raise Unreachable(
+            f"{_variable()}: {problem}: is a queue bound to `{REQUESTS}` there, and has RabbitMQ no alarm?"
+        ) from None
 
 
 async def _until_served(broker: Broker) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.exceptions import InvalidFrameError
 from yarl import URL
 
 from messages.transport.backoff import Backoff
@@ -133,6 +134,8 @@ def why_not_connected(error: Exception) -> str:
             return f"TLS: {each}"
     if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
         return f"a file that the URL names: {error}"
+    if isinstance(error, InvalidFrameError):  # a close, where the opening of the virtual host was to be confirmed
+        return "its virtual host is not there, or this user may not enter it"
     return f"the broker cannot be reached, or refuses the user ({type(error).__name__})"
 
 
