@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from messages.transport.broker import Broker
@@ -50,10 +51,9 @@ async def _say(broker: Broker, lines: Lines, awaiting: Awaiting, terms: Terms) -
 async def _something(something: asyncio.Event, until: float | None) -> None:
     """Wait for an arrival or a line, or until something is due."""
     timeout = None if until is None else max(0.0, until - time.monotonic())
-    try:
-        await asyncio.wait_for(something.wait(), timeout)
-    except TimeoutError:
-        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout):  # wait_for swallows a cancellation that comes with the event
+            await something.wait()
 
 
 async def _hear(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:

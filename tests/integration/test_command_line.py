@@ -35,6 +35,12 @@ from tests.servers.management import Management
 
 LATER = datetime.now(UTC) + timedelta(days=3)
 ROOT = Path(__file__).parents[2]
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("order_saga", run_name="__main__")
+"""
+"""Also where the tests run in the background, and their shell has SIGINT ignored by all that it starts."""
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -215,7 +221,7 @@ async def test_whoever_is_interrupted_tells_what_is_under_way(shell: Shell, mana
         async with await aio_pika.connect(url) as connection:
             await declare(connection, topology_of(all_services()))
             asking = subprocess.Popen(  # noqa: ASYNC220  no more than starting it takes
-                [sys.executable, "-m", "order_saga", "place", "-"], env={**shell.environment, "BROKER_URL": url},
+                [sys.executable, "-c", INTERRUPTIBLE, "place", "-"], env={**shell.environment, "BROKER_URL": url},
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
             try:
