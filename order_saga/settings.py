@@ -32,7 +32,8 @@ class Settings(TransportSettings):
     release_cap_seconds: Seconds = 600.0
     """The same of a Release, which no customer waits for: of what is said to somebody who is down for hours, each copy
     has to be handled before he can take new orders."""
-    alarm_after_repeats: Annotated[int, Field(ge=1)] = 8
+    alarm_after_repeats: Annotated[int, Field(ge=1)] = 6
+    """About a minute, with these times."""
     due_interval_seconds: Interval = 0.5
     """How often deadlines are looked at."""
     repeat_interval_seconds: Interval = 2.0
