@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport.daemon import jobs
+from messages.transport.daemon import complaints, jobs
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from tests.integration.toy.service import COUNTED, Counted, bought, paid
 from tests.integration.toy.station import Station
@@ -99,7 +99,7 @@ async def test_the_same_failure_is_told_once_and_again_after_a_success_or_anothe
 async def test_the_same_failure_is_told_again_after_a_while(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "COMPLAINT_SECONDS", 0.0)
+    monkeypatch.setattr(complaints, "AGAIN_AFTER_SECONDS", 0.0)
     station.toy.jobs = [workshop.job("bad", fail)]
     with capture_logs() as logs:
         async with station.running():

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
+from messages.transport.daemon.complaints import Complaints
 from messages.transport.faults import is_infrastructure
 from messages.transport.pacing import set_within
 from messages.transport.service import Handled, Job
@@ -19,17 +20,14 @@ FIRST_RUN_SECONDS = 2.0
 NOT_QUIET_SECONDS = 0.1
 TOLERANCE = 0.2
 """Intervals vary by ±20 % at random, and a job may run up to 20 % early to share a wake-up with another."""
+WHAT_IS_DUE = "what is due"
 QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
 REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 LONGEST_REST = 49.0
 """While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
-DUE = ""
-"""In place of a job's name: the question what is due."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
-COMPLAINT_SECONDS = 30.0
-"""So often the same is complained of again: what fails each second in an outage must not drown the rest of the log."""
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
 
@@ -47,7 +45,7 @@ class Jobs:
         self._is_quiet = is_quiet
         self._succeeded_at = {job.name: time.monotonic() for job in jobs}
         self._next_at: dict[str, float] = {}
-        self._complaints: dict[str, tuple[str, float]] = {}
+        self._complaints = Complaints()
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -96,11 +94,11 @@ class Jobs:
         try:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
-            if self._is_news(DUE, error):
+            if self._complaints.is_news(WHAT_IS_DUE, error):
                 log.warning("not known what is due", error=str(error) or type(error).__name__)
             due = needed
         else:
-            self._complaints.pop(DUE, None)
+            self._complaints.end(WHAT_IS_DUE)
         for job in ripe:
             if job not in due:
                 self._succeeded(job)
@@ -145,22 +143,14 @@ class Jobs:
 
     def _succeeded(self, job: Job) -> None:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
-        self._complaints.pop(job.name, None)
+        self._complaints.end(job.name)
         self._succeeded_at[job.name] = time.monotonic()
 
     def _failed(self, job: Job, error: Exception) -> None:
         self._transactor.metrics.jobs.labels(job.name, "failed").inc()
-        if self._is_news(job.name, error):
+        if self._complaints.is_news(job.name, error):
             level = log.warning if is_infrastructure(error) else log.exception
             level("job failed", job=job.name, error=str(error) or type(error).__name__)
-
-    def _is_news(self, about: str, error: Exception) -> bool:
-        now, said = time.monotonic(), f"{type(error).__name__}: {error}"
-        before, at = self._complaints.get(about, ("", -math.inf))
-        if said == before and now - at < COMPLAINT_SECONDS:
-            return False
-        self._complaints[about] = said, now
-        return True
 
     def _plan(self, jobs: Iterable[Job]) -> None:
         """The next run of each; those that come at the same time stay together."""
