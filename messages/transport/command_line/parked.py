@@ -112,8 +112,8 @@ def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:
     if parked_ids and not number:
         raise _unknown(parked_ids)
     click.echo(f"{number} {done}")
-    if missing := max(0, len(set(parked_ids)) - number):
-        raise click.ClickException(f"{missing} of these ids are not parked")
+    if number < (named := len(set(parked_ids))):
+        raise click.ClickException(f"{named - number} of these ids are not parked")
 
 
 def _unknown(parked_ids: Sequence[int]) -> click.ClickException:

@@ -76,7 +76,8 @@ class Arrivals:
     def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
         from_outside = outside(self._exchange, died)
         if from_outside and self._exchange != OUTCOMES and len(body) > DOCUMENT_BYTES:
-            # It will be parked as too large. What many clients may send at once, nobody could keep in memory.
+            # It will be parked as too large. What many clients may send at once, nobody could keep in memory. Outcomes
+            # come from outside to the client that listens, and may be larger; but no client can have said them.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
         self._arrived.append(Arrival(body, kind, failed, self._tag, self, from_outside, died))
 
