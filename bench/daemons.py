@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import sys
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
-from messages.transport.edge.connection import VARIABLES
-from messages.transport.settings import Settings
 from tests.servers.server import free_port
 
 SERVICES = ("order_saga", "store_worker", "delivery_worker")
@@ -35,8 +32,8 @@ class Daemon:
     port: int = 0
 
     @property
-    def module(self) -> tuple[str, ...]:
-        """What Python runs, and its arguments."""
+    def arguments(self) -> tuple[str, ...]:
+        """What follows `python -m`."""
         return self.service, "run"
 
     @property
@@ -50,7 +47,7 @@ class Daemon:
         environment = {**self.environment, f"{self.service.upper()}_HTTP_PORT": str(self.port)}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *WITH_US, sys.executable, "-m", *self.module,
+                *WITH_US, sys.executable, "-m", *self.arguments,
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -97,10 +94,3 @@ async def command(environment: Mapping[str, str], *arguments: str) -> str:
     if process.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {printed.decode()[-4000:]}")
     return printed.decode()
-
-
-def inherited() -> dict[str, str]:
-    """The caller's environment. What it says about other systems must not reach the daemons."""
-    prefixes = tuple(f"{service.upper()}_" for service in SERVICES)
-    shared = {name.upper() for name in Settings.SHARED} | set(VARIABLES)
-    return {name: value for name, value in os.environ.items() if name not in shared and not name.startswith(prefixes)}

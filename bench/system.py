@@ -19,7 +19,7 @@ import order_saga.service
 import order_saga.settings
 import store_worker.service
 import store_worker.settings
-from bench.daemons import SERVICES, Daemon, command, inherited
+from bench.daemons import SERVICES, Daemon, command
 from bench.meter import Meter
 from bench.processes import peak_rss_megabytes
 from bench.servers import Servers
@@ -28,6 +28,7 @@ from bench.workload import Workload
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.topology import topology_of
+from tests.servers.environment import inherited
 from tests.servers.remains import remains
 
 AUDIT_GRACE_SECONDS = 5
@@ -40,7 +41,7 @@ class NotClean(Exception):
 class System:
     """`of_each` daemons of every service, three databases and a virtual host."""
 
-    daemon: type[Daemon] = Daemon
+    daemon_type: type[Daemon] = Daemon
 
     def __init__(self, servers: Servers, folder: Path, of_each: int) -> None:
         self.servers = servers
@@ -48,14 +49,14 @@ class System:
         self.databases = {service: f"{self.name}_{service}" for service in SERVICES}
         self.urls = {service: _at(servers.postgres_url, name) for service, name in self.databases.items()}
         self.broker_url = _at(servers.broker_url, self.name)
-        self.environment = inherited() | {
+        self.environment = inherited(SERVICES) | {
             **{f"{service.upper()}_DATABASE_URL": url for service, url in self.urls.items()},
             "BROKER_URL": self.broker_url,
             "TOPOLOGY": "expect",
             "LOG_FORMAT": "json",
         }
         self.daemons = [
-            self.daemon(service, self.environment, folder / f"{service}-{number}.log")
+            self.daemon_type(service, self.environment, folder / f"{service}-{number}.log")
             for service in SERVICES
             for number in range(of_each)
         ]

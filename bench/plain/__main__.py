@@ -14,7 +14,7 @@ import asyncpg
 import uvloop
 from aio_pika.abc import AbstractIncomingMessage
 
-from bench.plain.steps import Handle, Process, delivery_worker, order_saga, store_worker
+from bench.plain.steps import READY, Handle, Process, delivery_worker, order_saga, store_worker
 
 PREFETCH = 100
 CONNECTIONS = 8
@@ -36,7 +36,7 @@ async def main(service: str, environment: Mapping[str, str]) -> None:
         process = Process(pool, channel.default_exchange, await channel.get_exchange("outcomes", ensure=False))
         for queue, handle in SERVICES[service](process).items():
             await (await channel.get_queue(queue, ensure=False)).consume(_handler(handle))
-        print("ready", flush=True)
+        print(READY, flush=True)
         await stopped.wait()
 
 

@@ -14,6 +14,9 @@ Handle: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 Handlers: TypeAlias = Mapping[str, Handle]
 """By queue."""
 
+READY = "ready"
+"""What a service says once it consumes."""
+
 REQUEST = "INSERT INTO saga (order_id) VALUES ($1)"
 ANSWER = """
     UPDATE saga SET packet = coalesce($2, packet), agent = coalesce($3, agent), assigned = assigned + $4

@@ -7,7 +7,7 @@ import asyncpg
 from aio_pika import ExchangeType
 
 from bench.daemons import Daemon
-from bench.plain.steps import shelf
+from bench.plain.steps import READY, shelf
 from bench.stock import Supply
 from bench.system import NotClean, System
 from bench.workload import Workload, sku, store_id, zone
@@ -28,21 +28,21 @@ QUEUES = ("orders", "answers", "store", "delivery")
 
 
 class PlainDaemon(Daemon):
-    """Says that it is ready in its log, which is empty otherwise."""
+    """Says in its log that it is ready, and otherwise nothing but what goes wrong."""
 
     @property
-    def module(self) -> tuple[str, ...]:
+    def arguments(self) -> tuple[str, ...]:
         return "bench.plain", self.service
 
     def _is_ready(self) -> bool:
-        return "ready" in self.log.read_text()
+        return READY in self.log.read_text().splitlines()
 
     def complaints(self) -> list[str]:
-        return [line for line in self.log.read_text().splitlines() if line != "ready"]
+        return [line for line in self.log.read_text().splitlines() if line != READY]
 
 
 class PlainSystem(System):
-    daemon = PlainDaemon
+    daemon_type = PlainDaemon
 
     async def make(self) -> None:
         await self.servers.management.create_vhost(self.name)

@@ -13,11 +13,11 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
-from bench.daemons import inherited
 from tests.end_to_end.client import Client
 from tests.end_to_end.daemons import ROOT, SERVICES, Daemon
 from tests.end_to_end.market import Market
 from tests.end_to_end.waiting import until
+from tests.servers.environment import inherited
 from tests.servers.management import Management
 
 QUEUES = (
@@ -55,7 +55,7 @@ class Cell:
         self.markets: list[Market] = []
         self.folder = folder
         self._environment = {
-            **inherited(),
+            **inherited(SERVICES),
             **{f"{service.upper()}_DATABASE_URL": url for service, url in self.databases.items()},
             "BROKER_URL": self.broker_url,
             "LOG_FORMAT": "json",
