@@ -472,6 +472,18 @@ def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline(
     assert late.due_at == DEADLINE
 
 
+def test_a_person_is_told_of_a_silent_participant_after_about_a_minute() -> None:
+    terms = Settings(database_url="postgresql://elsewhere/").terms
+    saga = after(AGENT_REFUSED)._replace(asked_at=NOW, due_at=NOW + terms.repeat_base)
+    alarms: Sequence[tuple[str, str]] = ()
+    while not alarms:
+        now = saga.due_at
+        decision = fall_due(saga, now, 0.5, terms)
+        assert decision.saga is not None
+        saga, alarms = decision.saga, decision.alarms
+    assert timedelta(seconds=30) < now - NOW < timedelta(seconds=120)
+
+
 def test_what_a_customer_waits_for_is_repeated_more_often_than_a_release() -> None:
     patient = replace(TERMS, budget=timedelta(minutes=10))
     waiting = begun()._replace(deadline=NOW + patient.budget, repeats=20)
