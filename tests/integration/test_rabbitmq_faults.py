@@ -17,6 +17,7 @@ from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.connection import Link
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
@@ -176,6 +177,19 @@ async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     await until(lambda: broker.connected)
     assert await reader.take(1)
     await broker.close()
+
+
+async def test_a_connection_whose_closing_nobody_answers_is_closed(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aio-pika closes what it takes for open once more while Python collects it, where there may be no loop."""
+    monkeypatch.setattr(rabbitmq_connection, "CLOSE_SECONDS", 0.2)
+    link = Link(network.url, "test")
+    link.start()
+    connection = await link.connection()
+    network.freeze()
+    await link.close()
+    assert connection.is_closed
 
 
 async def test_a_connection_is_not_taken_for_dead_while_only_messages_come(

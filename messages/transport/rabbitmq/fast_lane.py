@@ -8,8 +8,9 @@ import asyncio
 from typing import Any, Protocol, cast
 
 import aio_pika
+from aiormq.abc import ExceptionType
 from aiormq.connection import TransportFactory
-from aiormq.exceptions import AMQPConnectionError
+from aiormq.exceptions import AMQPConnectionError, ConnectionClosed
 from yarl import URL
 
 from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
@@ -120,6 +121,13 @@ class FastConnection(aio_pika.Connection):
         """Once it is connected."""
         assert self._transports.lane is not None
         return self._transports.lane
+
+    async def close(self, exc: ExceptionType | None = ConnectionClosed) -> None:
+        """Closed is closed, also where the broker is not there to answer."""
+        try:
+            await super().close(exc)
+        finally:  # aio-pika would take it for open, and close it once more when Python collects it
+            await super().close(exc)
 
 
 class _Transports(TransportFactory):
