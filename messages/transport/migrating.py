@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +27,16 @@ HOLDERS = """
 """Who has held a table for so long. Of other users' transactions it is not known for how long."""
 
 
-class ChangedMigration(Exception):
+class UnfitDatabase(Exception):
+    """Nothing may be applied to it, and no daemon may work with it."""
+
+
+class ChangedMigration(UnfitDatabase):
     """A migration that was applied reads differently now. Add a new file instead of changing an old one."""
+
+
+class ForeignDatabase(UnfitDatabase):
+    """It is another service's: two in one would share an outbox, and what each has heard."""
 
 
 class FailedMigration(Exception):
@@ -67,7 +75,7 @@ async def migrate(
 ) -> list[str]:
     """Apply what is missing, and return its names. Safe to run in many processes at once, and beside daemons at work.
 
-    `tell` hears in a line what is waited for. Raises FailedMigration, or ChangedMigration before anything is applied.
+    `tell` hears in a line what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
     try:
@@ -85,16 +93,25 @@ async def migrate(
 
 
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
-    """What is still to be applied. Raises ChangedMigration where an applied file was edited afterwards."""
+    """What is still to be applied. Raises ChangedMigration or ForeignDatabase, by what has been applied already."""
     applied: dict[str, str] = {}
     if await connection.fetchval("SELECT to_regclass('schema_migrations')"):
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")
         applied = {row["name"]: row["checksum"] for row in rows}
     known = migrations_in(folders)
+    _refuse_a_foreign_one(applied, known)
     for migration in known:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise ChangedMigration(f"{migration.name} was changed after it had been applied")
     return [migration for migration in known if migration.name not in applied]
+
+
+def _refuse_a_foreign_one(applied: Iterable[str], known: Sequence[Migration]) -> None:
+    """What a later release of the same packages has applied is no reason: it can be rolled back."""
+    ours = {migration.name.rpartition("/")[0] for migration in known}
+    for name in sorted(applied):
+        if name.rpartition("/")[0] not in ours:
+            raise ForeignDatabase(f"another service's database: {name} was applied to it")
 
 
 async def _apply(connection: Transaction, migration: Migration, tell: Callable[[str], object]) -> None:

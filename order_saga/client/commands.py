@@ -50,8 +50,9 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     the type are added to it. Each is published again and again until something is heard of it.
 
     Exits with 0 if every order was placed (or cancelled, as asked), 1 if one was not, 2 if the input is wrong, 3 if
-    the broker cannot be reached or nothing was heard of a request in time, 130 after Ctrl-C: what is under way is
-    told as unanswered, and may still be placed. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    the broker cannot be reached, nothing was heard of a request in time or the disk is full, 130 after Ctrl-C: what
+    is under way is told as unanswered, and may still be placed. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user
+    of one's own.
     """
     total = _proofread(file) if file.seekable() else None
     told = Telling(Progress(total, sys.stderr), as_json=as_json)

@@ -156,6 +156,12 @@ async def test_a_changed_migration_is_named(own_database: Checked) -> None:
     assert "0001_create_purchase.sql was changed" in problem
 
 
+async def test_the_database_of_another_service_is_named_with_its_setting(own_database: Checked) -> None:
+    await own_database.station.rows("INSERT INTO schema_migrations VALUES ('store_worker/0001_create_packet.sql', '')")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: another service's database: store_worker/0001_create_packet.sql")
+
+
 @pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
 async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float, wrong: bool) -> None:
     database = own_database.station.url.rpartition("/")[2]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("order_saga", run_name="__main__")
 """
 """Also where the tests run in the background, and their shell has SIGINT ignored by all that it starts."""
+FULL = Path("/dev/full")
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
 
 
@@ -146,6 +148,16 @@ async def test_orders_from_a_pipe_are_placed(shell: Shell) -> None:
     assert [line.split()[0] for line in placed.out.splitlines()] == ["placed"] * 3
     assert "2 packets place-" in placed.out
     assert placed.err.startswith("3 placed in ")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"a disk that is full is {FULL}, which is not here")
+async def test_a_disk_that_takes_no_outcome_is_one_line(shell: Shell) -> None:
+    placing = await asyncio.create_subprocess_shell(
+        f"{shlex.quote(sys.executable)} -m order_saga place - >{FULL}",
+        env=shell.environment, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, told = await placing.communicate(text([order("nowhere", 1)]).encode())
+    assert (placing.returncode, told) == (3, b"Error: not all could be told: No space left on device\n")
 
 
 async def test_every_request_of_a_file_has_its_outcome(shell: Shell, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from messages.transport.migrating import (
     OWN_MIGRATIONS,
     ChangedMigration,
     FailedMigration,
+    ForeignDatabase,
     migrate,
     migrations_in,
     pending,
@@ -102,6 +103,25 @@ async def test_a_file_that_was_changed_after_it_was_applied_is_refused(connectio
     with pytest.raises(ChangedMigration):
         await pending(connection, [folder])
     assert await connection.fetchval("SELECT count(*) FROM shelf") == 2
+
+
+async def test_the_database_of_another_service_is_refused(connection: Transaction, folder: Path) -> None:
+    await migrate(connection, [folder])
+    foreign = folder.parents[1] / "drugstore" / "migrations"
+    foreign.mkdir(parents=True)
+    (foreign / "0001_create_drawer.sql").write_text("CREATE TABLE drawer (id integer)")
+    for question in (migrate, pending):
+        with pytest.raises(ForeignDatabase, match=r"another service's database: shop/0001_create_shelf\.sql"):
+            await question(connection, [foreign])
+    assert await connection.fetchval("SELECT to_regclass('drawer')") is None
+
+
+async def test_who_is_rolled_back_lives_with_what_a_later_release_applied(
+    connection: Transaction, folder: Path
+) -> None:
+    await migrate(connection, [folder])
+    (folder / "0002_fill_shelf.sql").unlink()
+    assert await migrate(connection, [folder]) == []
 
 
 async def test_a_file_that_fails_leaves_nothing_of_itself_and_can_be_mended(

@@ -247,7 +247,8 @@ async def test_a_daemon_whose_migration_was_changed_says_so_in_one_line(own_stat
     async with daemon(own_station, client) as process:
         assert await asyncio.wait_for(process.wait(), 10) == 1
         line = await last_line(process)
-    assert line == "Error: tests.integration.toy/0001_create_purchase.sql was changed after it had been applied"
+    changed = "tests.integration.toy/0001_create_purchase.sql was changed after it had been applied"
+    assert line == f"Error: TOY_DATABASE_URL: {changed}"
 
 
 async def test_a_port_that_is_taken_is_one_line_that_names_the_setting(station: Station, client: Client) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 from yarl import URL
 
 from messages.transport.command_line.failures import told
-from messages.transport.migrating import ChangedMigration, pending
+from messages.transport.migrating import UnfitDatabase, pending
 from messages.transport.rabbitmq.connection import why_not_connected
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
@@ -39,9 +39,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
-    except ChangedMigration as error:
-        return [str(error)]
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (UnfitDatabase, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
 
 

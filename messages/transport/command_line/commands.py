@@ -16,11 +16,11 @@ import structlog
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
-from messages.transport.command_line.failures import Unreachable, WrongUsage, told
+from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage, told
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
-from messages.transport.migrating import ChangedMigration, FailedMigration, migrate
+from messages.transport.migrating import FailedMigration, UnfitDatabase, migrate
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -28,6 +28,7 @@ from messages.transport.topology import topology_of
 
 HIGHEST_PRECEDENCE = 1_000_000
 """So many that two daemons hardly ever draw the same; if they do, they share."""
+HELP = {"help_option_names": ["-h", "--help"]}
 GARBAGE_THRESHOLD = 50_000
 """Objects made and not yet freed: several times what a batch holds."""
 
@@ -58,7 +59,7 @@ class Program:
 def command_line(program: Program) -> click.Group:
     """The commands that all services have; a service adds its own to the group."""
 
-    @click.group(name=program.name.replace("_", "-"), context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(program.name.replace("_", "-"), cls=CommandLine, context_settings=HELP)
     @click.version_option(package_name="order-saga")
     @click.pass_context
     def group(context: click.Context) -> None:
@@ -110,8 +111,8 @@ async def _run(service: Service, settings: Settings) -> None:
         await Process(service, settings, _broker(service, settings)).run(stop)
     except WrongSetting as error:
         raise WrongUsage(str(error)) from None
-    except ChangedMigration as error:
-        raise click.ClickException(str(error)) from None
+    except UnfitDatabase as error:
+        raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
 
 
 def _spare_the_collector() -> None:
@@ -137,8 +138,8 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
             return await migrate(connection, service.migrations, partial(click.echo, err=True))
         finally:
             await connection.close()
-    except ChangedMigration as error:
-        raise click.ClickException(str(error)) from None
+    except UnfitDatabase as error:
+        raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except (FailedMigration, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
