@@ -26,7 +26,7 @@ def fail(password):
     raise ValueError("no luck")
 
 try:
-    fail("hunter2")
+    fail(sys.stdin.read())
 except ValueError as error:
     log.exception("handler failed", order_id=uuid.UUID(int=7))
     log.error("handler failed", exc_info=error)
@@ -34,7 +34,9 @@ except ValueError as error:
 
 
 def lines(*arguments: str) -> list[str]:
-    ran = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True)
+    """Of a script that is told the secret: what stands in the script itself, a trace may show."""
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    ran = subprocess.run(command, input=SECRET, capture_output=True, text=True, check=True)
     assert ran.stdout == ""
     return ran.stderr.splitlines()
 
