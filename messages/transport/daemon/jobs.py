@@ -11,7 +11,7 @@ import structlog
 from messages.transport.daemon.complaints import Complaints
 from messages.transport.faults import is_infrastructure
 from messages.transport.pacing import set_within
-from messages.transport.service import Handled, Job
+from messages.transport.service import Job
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,8 @@ REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 LONGEST_REST = 49.0
 """While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
+LONGEST_WORKED_SECONDS = 2.0
+"""A batch that took longer was held up by something, a stopped process, say, and nobody is spared by resting on."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
@@ -95,10 +97,8 @@ class Jobs:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
             if self._complaints.is_news(WHAT_IS_DUE, error):
-                log.warning("not known what is due", error=str(error) or type(error).__name__)
+                log.warning("cannot ask which jobs are due", error=str(error) or type(error).__name__)
             due = needed
-        else:
-            self._complaints.end(WHAT_IS_DUE)
         for job in ripe:
             if job not in due:
                 self._succeeded(job)
@@ -112,6 +112,7 @@ class Jobs:
             return [True] * len(jobs)
         async with self._transactor.database.session() as tx:
             (row,) = await tx.fetch(f"SELECT {', '.join(questions)}", timeout=QUESTION_SECONDS)
+        self._complaints.end(WHAT_IS_DUE)
         answers = iter(row)
         return [job.due is None or next(answers) for job in jobs]
 
@@ -119,8 +120,9 @@ class Jobs:
         more = True
         try:
             while more and not self._stopping:
+                await self._transactor.publisher.wait_for_room()
                 began = time.monotonic()
-                more = (await self._work(job)).more
+                more = (await self._transactor.run(job.run)).more
                 self._succeeded(job)
                 if more and job.in_no_hurry:
                     await self._rest(time.monotonic() - began)
@@ -132,14 +134,11 @@ class Jobs:
 
     async def _rest(self, seconds_worked: float) -> None:
         """As long as is proper in any case, and then until nothing waits: a backlog is worked off in the gaps."""
+        seconds_worked = min(seconds_worked, LONGEST_WORKED_SECONDS)
         await asyncio.sleep(REST * seconds_worked)
         until = time.monotonic() + (LONGEST_REST - REST) * seconds_worked
         while not self._is_quiet() and not self._stopping and time.monotonic() < until:  # noqa: ASYNC110  a buffer tells nobody
             await asyncio.sleep(NOT_QUIET_SECONDS)
-
-    async def _work(self, job: Job) -> Handled:
-        await self._transactor.publisher.wait_for_room()
-        return await self._transactor.run(job.run)
 
     def _succeeded(self, job: Job) -> None:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
