@@ -69,7 +69,7 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
-                await self._transactor.publisher.wait_for_room()
+                await self._wait_for_room()
                 if self._stopping.is_set():
                     return
                 batch = await self._intake.take()
@@ -82,6 +82,13 @@ class Consumer:
                 if not is_infrastructure(error):
                     raise
                 await self._wait_out(error, backoff)
+
+    async def _wait_for_room(self) -> None:
+        """What comes is left to others, if this takes long: perhaps only this process cannot say anything."""
+        publisher = self._transactor.publisher
+        if not publisher.has_room:
+            self._intake.expect_progress()
+            await publisher.wait_for_room()
 
     async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()

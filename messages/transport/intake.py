@@ -60,6 +60,10 @@ class Intake:
         """What comes is left to others."""
         return self._standby.on
 
+    def expect_progress(self) -> None:
+        """Leave what comes to others, if nothing is taken and acknowledged for long."""
+        self._standby.expect_progress()
+
     def waiting(self) -> Iterable[tuple[str, int]]:
         return ((each.queue, len(each.arrived)) for each in self._subscriptions)
 
@@ -137,11 +141,11 @@ class Intake:
         wait_seconds = self._wait_seconds()
         if intake.arrived and not wait_seconds:
             return True
+        self._arrived.clear()  # before consuming again, which takes a while in which something may arrive
         await self._standby.progress()
         if intake.arrived:
             await self._arrival(wait_seconds)
         else:
-            self._arrived.clear()
             await self._arrived.wait()
         return not self.quiet or (bool(intake.arrived) and not self._wait_seconds())
 

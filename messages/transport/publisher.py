@@ -8,10 +8,13 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
 from messages.transport.outbox import Row, envelopes
+from messages.transport.pacing import set_within
 
 log = structlog.get_logger(__name__)
 
 TRIES_BEFORE_AN_ERROR = 3
+LOOK_SECONDS = 1.0
+"""Nobody says that the broker is back."""
 TRIES_IN_PUBLIC = 6
 """Half a minute. Whoever listens and has not heard an outcome by then asks again; the others hear it each time."""
 
@@ -50,11 +53,17 @@ class Publisher:
                 task = asyncio.create_task(self._publish(lane))
                 self._unconfirmed.update((row.id, task) for row in lane)
 
+    @property
+    def has_room(self) -> bool:
+        """Few enough rows are on their way: a broker that confirms nothing gets no more work done.
+
+        Where the broker is away, what is public counts as well: it is not given up then, and takes memory.
+        """
+        return (self.unconfirmed if self._broker.connected else len(self._unconfirmed)) < self._limit
+
     async def wait_for_room(self) -> None:
-        """Wait until few enough rows are on their way: a broker that confirms nothing gets no more work done."""
-        while self.unconfirmed >= self._limit:
-            self._progress.clear()
-            await self._progress.wait()
+        while not self.has_room:
+            await set_within(self._progress, LOOK_SECONDS)
 
     def take_confirmed(self) -> list[int]:
         """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""

@@ -1,4 +1,4 @@
-"""Leaves what comes to other daemons of the kind, for as long as the batch in hand does not come to an end."""
+"""Leaves what comes to other daemons of the kind, for as long as what is in hand does not come to an end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ HELD_SECONDS = 2.0
 
 
 class Standby:
-    """Whoever reaches the broker and not his database would be given everything, and could do nothing of it."""
+    """Whoever hears from the broker would be given everything, and without a database, or a voice, could do nothing."""
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self._subscriptions = subscriptions
@@ -49,7 +49,7 @@ class Standby:
 
     def _begin(self) -> None:
         self._alarm = None
-        log.warning("consuming paused, until the batch in hand is finished", held_seconds=HELD_SECONDS)
+        log.warning("consuming paused, until what is in hand is finished", held_seconds=HELD_SECONDS)
         self._pausing = asyncio.create_task(self._pause())
 
     async def _pause(self) -> None:

@@ -88,7 +88,7 @@ async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other
     first = await who_works(cell, market, list(behind))
     await behind[first].unplug()
     await place_ten(cell, market)
-    await first.until_told("consuming paused, until the batch in hand is finished")
+    await first.until_told("consuming paused, until what is in hand is finished")
     await behind[first].plug_in()
     await first.until_told("consuming again")
     await place_ten(cell, market)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from messages.transport import outbox, publisher
+from messages.transport import outbox, publisher, standby
 from messages.transport.broker import Envelope
 from messages.transport.document import Reader
 from messages.transport.in_process.broker import InProcessBroker
@@ -195,7 +195,7 @@ async def test_one_queue_that_is_missing_holds_up_nobody_else(station: Station) 
 
 async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Station, moody: Moody) -> None:
     moody.down = True
-    async with station.running(moody, unconfirmed_rows=3, batch_documents=1):
+    async with station.running(moody, unconfirmed_rows=5, batch_documents=1):  # of two rows each
         await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(10)))
         await station.until_heard(3)
         calls = len(moody.calls)
@@ -204,6 +204,37 @@ async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Stat
         moody.down = False
         await station.until_heard(10)
         await station.until_told(10)
+
+
+async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broker_is_away(
+    station: Station, moody: Moody
+) -> None:
+    moody.down = True
+    async with station.running(moody, unconfirmed_rows=3, batch_documents=1):
+        await station.say(*(bought(str(number)) for number in range(10)))
+        await station.until_heard(3)
+        calls = len(moody.calls)
+        await until(lambda: _true(len(moody.calls) > calls + 4))
+        assert await station.count("heard") == 3
+        moody.down = False
+        await station.until_told(10)
+
+
+async def test_who_cannot_say_anything_leaves_what_comes_to_others(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby, "HELD_SECONDS", 0.05)
+    moody.down = True
+    async with station.running(moody, unconfirmed_rows=1) as mute:
+        await station.say(bought("a", TELL_ELSEWHERE))
+        await until(lambda: _true(mute.process._intake.standing_by))
+        async with station.running():
+            await station.say(*(bought(str(number)) for number in range(10)))
+            await station.until_heard(11)
+        moody.down = False
+        await station.say(bought("b"))
+        await station.until_told(12)
+        assert not mute.process._intake.standing_by
 
 
 async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_rest_to_a_relay(

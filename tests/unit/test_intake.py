@@ -503,6 +503,23 @@ async def test_nobody_stands_by_who_waits_for_something_to_come(place: Place) ->
     assert not intake.standing_by
 
 
+@pytest.mark.usefixtures("soon")
+async def test_what_comes_while_everything_begins_to_come_again_is_not_slept_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = await place.open()
+    intake.expect_progress()
+    await until(lambda: all(each._paused for each in place.broker._subscriptions))
+    await place.say(ANSWERS, "a1")
+    _, orders = place.broker._subscriptions
+
+    async def resume() -> None:
+        await asyncio.sleep(0.01)  # RabbitMQ takes a round trip for each queue
+
+    monkeypatch.setattr(orders, "resume", resume)
+    assert bodies(await asyncio.wait_for(intake.take(), 5)) == ["a1"]
+
+
 async def test_a_stopped_intake_takes_no_more(place: Place) -> None:
     intake = await place.open()
     await intake.stop()
