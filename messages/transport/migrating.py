@@ -14,6 +14,7 @@ OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 7_305_812_026
 LOCK_SECONDS = 1.0
 """How long a migration may wait for a table: every batch waits behind it, and a daemon stands by after two seconds."""
+KEEP_EVERY_TEXT = ("UTF8", "SQL_ASCII")
 TRIES = 60
 PAUSE_SECONDS = 4.0
 
@@ -33,6 +34,10 @@ class UnfitDatabase(Exception):
 
 class ChangedMigration(UnfitDatabase):
     """A migration that was applied reads differently now. Add a new file instead of changing an old one."""
+
+
+class WrongEncoding(UnfitDatabase):
+    """It could not even keep, as parked, every document that cannot be read."""
 
 
 class ForeignDatabase(UnfitDatabase):
@@ -93,7 +98,9 @@ async def migrate(
 
 
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
-    """What is still to be applied. Raises ChangedMigration or ForeignDatabase, by what has been applied already."""
+    """What is still to be applied. Raises UnfitDatabase: WrongEncoding, or by what has been applied already."""
+    if (encoding := await connection.fetchval("SHOW server_encoding")) not in KEEP_EVERY_TEXT:
+        raise WrongEncoding(f"the database's encoding is {encoding}, which does not keep every text; it must be UTF8")
     applied: dict[str, str] = {}
     if await connection.fetchval("SELECT to_regclass('schema_migrations')"):
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,6 +15,7 @@ from messages.transport.migrating import (
     ChangedMigration,
     FailedMigration,
     ForeignDatabase,
+    WrongEncoding,
     migrate,
     migrations_in,
     pending,
@@ -114,6 +117,19 @@ async def test_the_database_of_another_service_is_refused(connection: Transactio
         with pytest.raises(ForeignDatabase, match=r"another service's database: shop/0001_create_shelf\.sql"):
             await question(connection, [foreign])
     assert await connection.fetchval("SELECT to_regclass('drawer')") is None
+
+
+async def test_a_database_that_cannot_keep_every_text_is_refused(postgres_url: str, folder: Path) -> None:
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    connection = await asyncpg.connect(urlsplit(postgres_url)._replace(path=f"/{name}").geturl())
+    for question in (migrate, pending):
+        with pytest.raises(WrongEncoding, match="the database's encoding is LATIN1"):
+            await question(connection, [folder])
+    await connection.close()
+    await admin.execute(f"DROP DATABASE {name}")
+    await admin.close()
 
 
 async def test_who_is_rolled_back_lives_with_what_a_later_release_applied(
