@@ -77,11 +77,13 @@ def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[t
 
 def _record(before: Saga, decision: Decision, handled: Handled) -> None:
     handled.said.extend(Said(message, to, traceparent=before.traceparent) for message, to in decision.said)
-    handled.alarms.extend(Alarm(name, before.order_id, detail) for name, detail in decision.alarms)
+    trace = before.traceparent
+    handled.alarms.extend(Alarm(name, before.order_id, told, traceparent=trace) for name, told in decision.alarms)
     if decision.said:
         handled.story.extend(story.notes(before.order_id, "Due", decision))
 
 
 async def _put_off(tx: Transaction, culprit: Saga, error: Exception, terms: Terms, handled: Handled) -> None:
     await queries.postpone(tx, culprit.order_id, terms.repeat_cap)
-    handled.alarms.append(Alarm("due_saga_failed", culprit.order_id, f"{type(error).__name__}: {error}"))
+    detail = f"{type(error).__name__}: {error}"
+    handled.alarms.append(Alarm("due_saga_failed", culprit.order_id, detail, traceparent=culprit.traceparent))

@@ -53,7 +53,7 @@ def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
     order_id = _order_id(heard)
     handled.said += [Said(message, to, heard) for message, to in decision.said]
     handled.story += story.notes(order_id, type(heard.message).__name__, decision, heard.message_id)
-    handled.alarms += [Alarm(name, order_id, detail) for name, detail in decision.alarms]
+    handled.alarms += [Alarm(name, order_id, detail, heard) for name, detail in decision.alarms]
 
 
 def _order_id(heard: Incoming) -> UUID:

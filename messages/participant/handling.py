@@ -126,7 +126,7 @@ class Batch:
             self.handled.story.append(Note(order_id, event, decision.told, document.message_id))
         if decision.alarm is not None:
             detail = f"{self.participant.name}: {type(document.message).__name__} while {decision.reservation.state}"
-            self.handled.alarms.append(Alarm(decision.alarm, order_id, detail))
+            self.handled.alarms.append(Alarm(decision.alarm, order_id, detail, document))
 
 
 def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:

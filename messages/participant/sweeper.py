@@ -99,7 +99,7 @@ async def _leave_out(tx: Transaction, bad: Reservation) -> Handled:
         if is_infrastructure(error):
             raise
         detail = str(error)
-    return Handled(alarms=[Alarm(CANNOT_SWEEP, bad.order_id, detail)])
+    return Handled(alarms=[Alarm(CANNOT_SWEEP, bad.order_id, detail, traceparent=bad.traceparent)])
 
 
 def _report(participant: Participant, decision: Decision, handled: Handled) -> None:
@@ -111,6 +111,6 @@ def _report(participant: Participant, decision: Decision, handled: Handled) -> N
     event = "expired" if reservation.state is State.EXPIRED else "unconfirmed"
     handled.story.append(Note(reservation.order_id, event, decision.told))
     if reservation.inquiries > INQUIRIES_BEFORE_ALARM:
-        handled.alarms.append(
-            Alarm(OUTCOME_UNKNOWN, reservation.order_id, f"{participant.name} has asked {reservation.inquiries} times")
-        )
+        detail = f"{participant.name} has asked {reservation.inquiries} times"
+        alarm = Alarm(OUTCOME_UNKNOWN, reservation.order_id, detail, traceparent=reservation.traceparent)
+        handled.alarms.append(alarm)

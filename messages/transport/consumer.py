@@ -144,9 +144,7 @@ class Consumer:
     async def _isolate(self, part: Part, error: Exception, care: Care) -> None:
         if len(part.readable) == 1 and not part.malformed:
             culprit = part.readable[0]
-            log.error(
-                "handler failed", order_id=culprit.message.order_id, message_id=culprit.message_id, exc_info=error
-            )
+            log.error("handler failed", **culprit.about, exc_info=error)
             await self._settle(Part([], [_given_up(culprit, error)]))
             return
         if part.malformed:

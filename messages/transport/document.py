@@ -177,14 +177,15 @@ def _malformed(body: bytes, origin: Origin, fields: Mapping[str, Any], reason: s
             return None
 
     wire_type = fields.get("type")
-    own_id = readable("message_id")
+    message_id = readable("message_id") or uuid5(UNREADABLE, body.hex())
     return Malformed(
         body=body,
-        message_id=own_id or uuid5(UNREADABLE, body.hex()),
+        message_id=message_id,
         reason=reason,
         detail=_printable(detail),
         wire_type=_printable(wire_type[:80]) if isinstance(wire_type, str) else None,
         order_id=readable("order_id"),
         queue=origin.queue,
         from_outside=bool(origin.from_outside),
+        traceparent=_traceparent(fields, message_id),
     )

@@ -1,7 +1,7 @@
 """A document as it was heard: one that can be handled, or one that can only be parked."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -28,6 +28,11 @@ class Incoming(NamedTuple):
     """As it came, to be parked if it cannot be handled."""
     queue: str = ""
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every log line about it says."""
+        return about(self.message.order_id, self.message_id, self.traceparent)
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
@@ -45,6 +50,18 @@ class Malformed:
     """It could be read, and we gave it up: its sender is not told that it was wrong."""
     from_outside: bool = False
     """A client said it."""
+    traceparent: str | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every log line about it says."""
+        return about(self.order_id, self.message_id, self.traceparent)
+
+
+def about(order_id: UUID | None, message_id: UUID | None, traceparent: str | None) -> dict[str, Any]:
+    """The fields of a log line. `trace_id`, W3C's, is the same for all that follows from one request."""
+    trace_id = traceparent[3:35] if traceparent else None
+    return {"order_id": order_id, "message_id": message_id, "trace_id": trace_id}
 
 
 def unhandled(
@@ -61,4 +78,5 @@ def unhandled(
         queue=document.queue,
         our_fault=our_fault,
         from_outside=from_outside,
+        traceparent=document.traceparent,
     )

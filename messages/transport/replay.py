@@ -29,7 +29,8 @@ class Replay:
         document = self._reader.read(row.body, _origin(row))
         handled = Handled()
         if isinstance(document, Malformed):
-            await _keep_parked(tx, row, document.reason, document.detail)
+            await parked.keep_parked(tx, row.id, document.reason, document.detail)
+            log.warning("replay failed", parked_id=row.id, **document.about, reason=document.reason)
         else:
             handled = await self._try(tx, row, document)
         handled.more = True
@@ -42,9 +43,10 @@ class Replay:
         except Exception as error:
             if is_infrastructure(error):
                 raise
-            await _keep_parked(tx, row, parked.HANDLER_FAILED, f"{type(error).__name__}: {error}", error)
+            await parked.keep_parked(tx, row.id, parked.HANDLER_FAILED, f"{type(error).__name__}: {error}")
+            log.exception("replay failed", parked_id=row.id, **document.about, reason=parked.HANDLER_FAILED)
             return Handled()
-        log.info("replayed", parked_id=row.id, message_id=row.message_id, order_id=row.order_id)
+        log.info("replayed", parked_id=row.id, **document.about)
         return handled
 
     async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
@@ -56,12 +58,6 @@ class Replay:
         handled.writes = []
         await parked.discard(tx, [row.id])
         return handled
-
-
-async def _keep_parked(tx: Transaction, row: Parked, reason: str, detail: str, error: Exception | None = None) -> None:
-    await parked.keep_parked(tx, row.id, reason, detail)
-    about = {"parked_id": row.id, "message_id": row.message_id, "order_id": row.order_id}
-    log.warning("replay failed", **about, reason=reason, exc_info=error)
 
 
 def _origin(row: Parked) -> Origin:

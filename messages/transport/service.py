@@ -12,7 +12,7 @@ from asyncpg import Connection
 
 from messages.contracts.message import Message
 from messages.transport.addresses import Address
-from messages.transport.incoming import Incoming, Malformed
+from messages.transport.incoming import Incoming, Malformed, about
 
 if TYPE_CHECKING:
     from messages.transport.memory import Memory
@@ -68,11 +68,22 @@ class Write(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that a person should look at. Logged and counted once the transaction is committed."""
+    """Something that a person should look at. Logged and counted once the transaction is committed.
+
+    `cause` gives the message and the trace that the log line names; a job without cause gives `traceparent`.
+    """
 
     name: str
     order_id: UUID | None = None
     detail: str = ""
+    cause: Incoming | None = None
+    traceparent: str | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        if self.cause is None:
+            return about(self.order_id, None, self.traceparent)
+        return about(self.order_id, self.cause.message_id, self.cause.traceparent)
 
 
 @dataclass(slots=True)

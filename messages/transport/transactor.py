@@ -130,7 +130,7 @@ class Transactor:
         try:
             return self._service.answer_malformed(document)
         except Exception:
-            log.exception("parked without an answer", message_id=document.message_id, order_id=document.order_id)
+            log.exception("parked without an answer", **document.about)
             return []
 
     async def _write(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
@@ -148,18 +148,12 @@ class Transactor:
         self.metrics.outcomes.count(handled.outcomes)
         for alarm in handled.alarms:
             self.metrics.alarms.labels(alarm.name).inc()
-            log.error("alarm", alarm=alarm.name, order_id=alarm.order_id, detail=alarm.detail)
+            log.error("alarm", alarm=alarm.name, **alarm.about, detail=alarm.detail)
 
     def _count_heard(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> None:
         self.metrics.batch_documents.observe(len(documents) + len(malformed))
         self.metrics.heard.count(document.message for document in documents)
         for document in malformed:
             self.metrics.parked.labels(document.reason).inc()
-            log.warning(
-                "parked",
-                message_id=document.message_id,
-                order_id=document.order_id,
-                type=document.wire_type,
-                reason=document.reason,
-                detail=document.detail,
-            )
+            told = {"type": document.wire_type, "reason": document.reason, "detail": document.detail}
+            log.warning("parked", **document.about, **told)

@@ -1,6 +1,7 @@
 """The loop of a service: one transaction a batch, acknowledged after it; who is at fault decides what is done."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
@@ -9,7 +10,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import consumer, intake, postgres, transactor
+from messages.transport import consumer, intake, parked, postgres, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
 from messages.transport.in_process import queues
@@ -250,6 +251,31 @@ async def test_a_document_that_cannot_be_handled_is_parked_alone_and_the_rest_ha
     assert b'"text":"poison"' in row["body"]
     assert sorted(station.texts()) == sorted(await station.heard())
     assert await station.left_in("toy.bought") == []
+
+
+async def test_what_somebody_has_to_look_at_is_logged_with_its_order_its_message_and_its_trace(
+    station: Station,
+) -> None:
+    trace, order_id = uuid4().hex, uuid4()
+    message_ids = {event: str(uuid4()) for event in ("handler failed", "alarm", "parked")}
+    wishes: dict[str, object] = {"handler failed": FAIL, "alarm": SHOUT, "parked": 1}
+    for event, wish in wishes.items():
+        names = {
+            "message_id": message_ids[event],
+            "order_id": str(order_id),
+            "traceparent": f"00-{trace}-{'1' * 16}-01",
+        }
+        await station.publish("bought", json.dumps({"type": "Bought/1.0", "text": "a", "wish": wish} | names).encode())
+    with capture_logs() as logs:
+        async with station.running():
+            await station.until_count("parked", 2)
+            await parked.request_replay(station.connection, None)
+            await station.until_count("parked WHERE times > 1", 2)
+            await station.until_heard(1)
+    told = {(line["event"], str(line["message_id"])) for line in logs if "message_id" in line}
+    assert set(message_ids.items()) < told
+    assert {("replay failed", message_ids[event]) for event in ("handler failed", "parked")} < told
+    assert {(line["order_id"], line["trace_id"]) for line in logs if "message_id" in line} == {(order_id, trace)}
 
 
 async def test_several_bad_documents_of_a_batch_are_each_parked(station: Station) -> None:

@@ -160,4 +160,4 @@ async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handle
     if message.wish == TELL_ELSEWHERE:
         handled.said.append(Said(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))
     if message.wish == SHOUT:
-        handled.alarms.append(Alarm("shouted", message.order_id, message.text))
+        handled.alarms.append(Alarm("shouted", message.order_id, message.text, document))
