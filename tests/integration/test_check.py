@@ -21,7 +21,7 @@ from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
 from tests.integration.network import Network
 from tests.integration.toy.service import Toy, ToySettings
-from tests.integration.toy.station import Station
+from tests.integration.toy.station import Station, until
 from tests.servers.management import Management
 from tests.servers.server import free_port
 
@@ -301,7 +301,7 @@ def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: 
     has = None if members is None else names[:members]
     management = SimpleNamespace(
         queues=lambda: {
-            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), members=has)
+            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), policy={}, members=has)
             for queue in expected.queues
         },
         bindings=lambda: {(each.exchange, each.key, each.queue) for each in expected.bindings},
@@ -338,6 +338,26 @@ def test_what_a_policy_gives_counts_like_what_was_declared() -> None:
     told = {"effective_policy_definition": {"delivery-limit": 100, "overflow": "reject-publish"}}
     assert _policy_arguments(told) == {"x-delivery-limit": 100, "x-overflow": "reject-publish"}
     assert _policy_arguments({"effective_policy_definition": None}) == {}
+
+
+@pytest.mark.parametrize("topology", ["expect", "declare"])
+@pytest.mark.parametrize("kind", ["policies", "operator-policies"])
+async def test_a_policy_that_lets_messages_be_lost_is_named(own_vhost: Checked, kind: str, topology: str) -> None:
+    definition = {"delivery-limit": 1, "max-length": 2, "message-ttl": 100}
+    await own_vhost.manage(
+        "PUT",
+        f"{kind}/{own_vhost.vhost}/bad",
+        {"pattern": "^toy.bought$", "apply-to": "queues", "definition": definition},
+    )
+
+    async def told() -> bool:
+        return await own_vhost.problems(topology=topology) == [
+            "queue toy.bought: a policy sets delivery-limit to 1; it must be 100",
+            "queue toy.bought: a policy sets max-length to 2; it must be 1000000",
+            "queue toy.bought: a policy sets message-ttl to 100; it must not be set",
+        ]
+
+    await until(told)  # the management plugin tells of it some time later
 
 
 async def test_a_topology_that_differs_cannot_be_declared(own_vhost: Checked) -> None:

@@ -1,9 +1,10 @@
 """`check`: proves that settings, database and broker fit together, before the service runs on them or while it does."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPException
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -16,10 +17,17 @@ from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
 from messages.transport.settings import Settings
-from messages.transport.topology import Topology, topology_of
+from messages.transport.topology import Queue, Topology, topology_of
 
 CONNECT_SECONDS = 10.0
 SKEW_SECONDS = 1.0
+DECIDE_WHAT_IS_LOST = frozenset(
+    f"x-{name}"
+    for name in (
+        *("overflow", "max-length", "max-length-bytes", "message-ttl", "expires", "delivery-limit"),
+        *("dead-letter-exchange", "dead-letter-routing-key", "dead-letter-strategy"),
+    )
+)
 REPLICAS = 3
 """Of a queue, in a cluster that has as many nodes: what one node loses, the others still have."""
 
@@ -73,7 +81,9 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
             return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error)}"]
         if settings.topology == "declare":
-            return await _declared_problems(connection, expected)
+            problems = await _declared_problems(connection, expected)
+            if problems or settings.management_url is None:
+                return problems
     if settings.management_url is None:
         return [f"{settings.prefix()}MANAGEMENT_URL: must be set where TOPOLOGY is expect, or queues cannot be proven"]
     management = Management(settings.management_url.get_secret_value(), settings.broker_url.get_secret_value())
@@ -101,13 +111,23 @@ def _expected_problems(management: Management, expected: Topology) -> Iterable[s
             continue
         if not actual.durable:
             yield f"queue {queue.name} is not durable"
+        given = actual.policy | actual.arguments
         for name, value in queue.arguments.items():
-            if actual.arguments.get(name) != value:
-                yield f"queue {queue.name}: {name} is {actual.arguments.get(name)!r} and must be {value!r}"
+            if given.get(name) != value:
+                yield f"queue {queue.name}: {name} is {given.get(name)!r} and must be {value!r}"
+        yield from _policy_problems(queue, actual.policy)
         yield from _replica_problems(queue.name, actual, nodes)
     for binding in expected.bindings:
         if (binding.exchange, binding.key, binding.queue) not in bindings:
             yield f"{binding.exchange}/{binding.key} does not reach queue {binding.queue}: the binding is missing"
+
+
+def _policy_problems(queue: Queue, policy: Mapping[str, Any]) -> Iterable[str]:
+    """Of two limits the lower one counts, and of two overflows the policy's: arguments do not keep a policy off."""
+    for name in sorted(DECIDE_WHAT_IS_LOST & policy.keys()):
+        if policy[name] != queue.arguments.get(name):
+            wanted = f"be {queue.arguments[name]!r}" if name in queue.arguments else "not be set"
+            yield f"queue {queue.name}: a policy sets {name.removeprefix('x-')} to {policy[name]!r}; it must {wanted}"
 
 
 def _replica_problems(name: str, actual: ActualQueue, nodes: Collection[str] | None) -> Iterable[str]:

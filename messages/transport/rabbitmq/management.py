@@ -17,7 +17,9 @@ HTTP_SECONDS = 5.0
 class ActualQueue:
     durable: bool
     arguments: dict[str, Any]
-    """What policies give counts like what the queue was declared with."""
+    """What it was declared with."""
+    policy: dict[str, Any]
+    """What the user's and the operator's policies add, by the names of arguments: `x-delivery-limit`."""
     members: Collection[str] | None = None
     """The nodes that keep a replica of it; None: it is not said, as of a classic queue."""
 
@@ -35,7 +37,7 @@ class Management:
     def queues(self) -> dict[str, ActualQueue]:
         return {
             queue["name"]: ActualQueue(
-                queue["durable"], _policy_arguments(queue) | queue["arguments"], queue.get("members")
+                queue["durable"], queue["arguments"], _policy_arguments(queue), queue.get("members")
             )
             for queue in self._get(f"queues/{self._vhost}")
         }
