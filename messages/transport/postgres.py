@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, cast
 
 import asyncpg
@@ -14,6 +15,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.faults import is_infrastructure, is_unreachable
 from messages.transport.service import Transaction
 from messages.transport.transactions import BEGIN, commit, give_up, roll_back
+from messages.transport.vigil import Vigil
 
 log = structlog.get_logger(__name__)
 # Who needs a connection and gets none says so himself; the pool would add a stack to that several times a second.
@@ -76,6 +78,7 @@ class Database:
         assert pool is not None, "the database is not open"
         try:
             connection = await self._take_at_hand(pool) or await self._acquire(pool)
+            vigil = Vigil(self._url, connection, partial(self._leave, pool, connection))
             try:
                 yield cast("Transaction", connection)
             except BaseException as error:
@@ -87,6 +90,8 @@ class Database:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     await self._start_anew(pool)
                 raise
+            finally:
+                vigil.end()
             await self._put_back(pool, connection)
         except Exception as error:
             self.reachable = self.reachable and not is_unreachable(error)
@@ -124,6 +129,13 @@ class Database:
         """Use no connection again that is open now: the server can only be read, so the primary may be another one."""
         await pool.expire_connections()
         await self._release_at_hand(pool)
+
+    async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
+        """The server answers on others: whoever waits on this one tries again, on none that is open now."""
+        log.warning("connection given up", error="the server answers others, and says nothing on this one")
+        await pool.expire_connections()
+        for connection in (silent, *self._at_hand):
+            give_up(connection)
 
     async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
         await self._release_at_hand(pool)

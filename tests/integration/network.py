@@ -24,6 +24,7 @@ class Network:
         self._forwarding: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._forsaken: list[asyncio.Event] = []
 
     @property
     def url(self) -> str:
@@ -52,7 +53,8 @@ class Network:
         if self._listener is not None:
             self._listener.close()
         self.flicker()
-        self._flows.set()
+        for flows in (self._flows, *self._forsaken):
+            flows.set()
         await asyncio.gather(*self._forwarding)
 
     def flicker(self) -> None:
@@ -64,6 +66,13 @@ class Network:
     def freeze(self) -> None:
         """Carry nothing more, and tell nobody."""
         self._flows.clear()
+
+    def forsake(self) -> None:
+        """Carry nothing more for those who are connected, and tell them nothing; who connects anew is served."""
+        self._forsaken.append(self._flows)
+        self.freeze()
+        self._flows = asyncio.Event()
+        self.thaw()
 
     def thaw(self) -> None:
         self._flows.set()
@@ -104,9 +113,10 @@ class Network:
         sink: asyncio.StreamWriter,
         pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
     ) -> None:
+        flows = self._flows
         try:
             while data := await source.read(65_536):
-                await self._flows.wait()
+                await flows.wait()
                 sink.write(data)
                 await sink.drain()
         except OSError:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -10,12 +12,14 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from messages.transport import vigil
 from messages.transport.faults import Aborted, Collision, is_infrastructure
 from messages.transport.postgres import Database
 from messages.transport.service import Transaction
 from messages.transport.transactions import locking, savepoint
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand, until
+from tests.servers.server import Server
 
 
 @pytest.fixture
@@ -356,6 +360,75 @@ async def test_after_a_failover_no_connection_to_the_standby_is_used_again(own_s
 async def _two_backends(database: Database) -> set[int]:
     async with database.session() as one, database.session() as other:
         return {await each.fetchval("SELECT pg_backend_pid()") for each in (one, other)}
+
+
+# -- a server that falls silent on a connection
+
+
+@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "in the pool"])
+async def test_who_is_left_without_an_answer_is_heard_elsewhere(
+    station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
+) -> None:
+    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.3)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await _two_backends(database)
+        if not at_hand:
+            assert database._pool is not None
+            await database._release_at_hand(database._pool)
+        network.forsake()
+        with pytest.raises(Exception, match=r".*") as left:
+            await asyncio.wait_for(write(database), 10)
+        assert is_infrastructure(left.value)
+        began = time.monotonic()
+        await write(database)
+        assert time.monotonic() - began < 0.3, "the other one that was open is silent as well"
+        assert await station.count("purchase") == 1
+        await database.close()
+
+
+async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(vigil, "ANSWER_SECONDS", 0.1)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await write(database)
+        network.freeze()
+        writing = asyncio.create_task(write(database))
+        await asyncio.sleep(1.0)
+        assert not writing.done()
+        network.thaw()
+        await writing
+        assert await station.count("purchase") == 2
+        await database.close()
+
+
+async def test_a_commit_that_waits_for_a_standby_is_waited_for(
+    own_postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
+    admin = await asyncpg.connect(own_postgres.url)
+    await admin.execute("CREATE TABLE purchase (order_id uuid, quantity integer)")
+    database = Database(own_postgres.url)
+    await database.open()
+    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
+    await admin.execute("SELECT pg_reload_conf()")
+    await until(partial(_commits_wait, admin))
+    writing = asyncio.create_task(write(database))
+    await asyncio.sleep(1.0)
+    assert not writing.done()
+    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await admin.execute("SELECT pg_reload_conf()")
+    await writing
+    assert await admin.fetchval("SELECT count(*) FROM purchase") == 1
+    await database.close()
+    await admin.close()
+
+
+async def _commits_wait(connection: Transaction) -> bool:
+    return bool(await connection.fetchval("SHOW synchronous_standby_names"))
 
 
 async def test_a_connection_stays_at_hand(database: Database) -> None:
