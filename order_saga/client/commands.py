@@ -76,8 +76,9 @@ async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
 
 def _proofread(file: BinaryIO) -> int:
     """How many requests there are. Raises WrongUsage before anything is published, if one of them is wrong."""
+    beginning = file.tell()  # of a stdin whose first lines the shell has kept for itself, the rest
     total = sum(1 for _ in read(file))
-    file.seek(0)
+    file.seek(beginning)
     return total
 
 

@@ -150,6 +150,20 @@ async def test_orders_from_a_pipe_are_placed(shell: Shell) -> None:
     assert placed.err.startswith("3 placed in ")
 
 
+async def test_of_a_file_of_which_the_shell_has_read_a_part_only_the_rest_is_placed(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shop = await a_shop(shell, packets=2, agents=2)
+    file = tmp_path / "orders.jsonl"
+    file.write_text(text([order(shop, order_id=str(uuid.uuid4())), order(shop, order_id=(mine := str(uuid.uuid4())))]))
+    placing = await asyncio.create_subprocess_shell(
+        f"{{ read -r theirs; {shlex.quote(sys.executable)} -m order_saga place --json -; }} <{shlex.quote(str(file))}",
+        env=shell.environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await placing.communicate()
+    assert [json.loads(line)["order_id"] for line in out.splitlines()] == [mine]
+
+
 @pytest.mark.skipif(not FULL.exists(), reason=f"a disk that is full is {FULL}, which is not here")
 async def test_a_disk_that_takes_no_outcome_is_one_line(shell: Shell) -> None:
     placing = await asyncio.create_subprocess_shell(
