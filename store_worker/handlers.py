@@ -32,6 +32,7 @@ HANDLERS: Mapping[type[Message], str] = {
 }
 
 PACKET_ID_REUSED = "packet_id_reused"
+WITHDRAWN_ELSEWHERE = "withdrawn_elsewhere"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
 
 
@@ -61,6 +62,9 @@ async def _withdraw(
 ) -> None:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
+    for packet_id, store_id, said in await queries.strays(tx, packet_ids, store_ids):
+        detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
+        handled.alarms.append(Alarm(WITHDRAWN_ELSEWHERE, detail=detail))
     for packet in await queries.withdraw(tx, packet_ids, store_ids):
         if packet.order_id is None:
             continue

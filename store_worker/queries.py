@@ -133,6 +133,20 @@ async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
     return await lock_reservations(tx, holders, packet_ids)
 
 
+async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[tuple[str, ...]]:
+    """Packets, not gone yet, to be withdrawn from a store that is not theirs: their id, their store, and that one."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT packet_id, packet.store_id, given.store_id
+        FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id) JOIN packet USING (packet_id)
+        WHERE packet.store_id <> given.store_id AND packet.gone IS NULL ORDER BY packet_id
+        """,
+        packet_ids,
+        store_ids,
+    )
+    return [tuple(row) for row in rows]
+
+
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
     """Take packets off the shelf for ever; those that an order holds as soon as it gives them back."""
     rows = await tx.fetch(

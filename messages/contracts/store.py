@@ -86,7 +86,7 @@ class StockReceived(Message):
 
 
 class PacketsWithdrawn(Message):
-    """These packets must not be sold: broken, recalled, lost."""
+    """These packets of the store's must not be sold: broken, recalled, lost. One of another store's stays on sale."""
 
     FROM_OUTSIDE: ClassVar[bool] = True
 

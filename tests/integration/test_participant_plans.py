@@ -12,7 +12,14 @@ import store_worker.service
 import store_worker.settings
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, AssignAgent, ReleaseAgent, ReserveAgent
 from messages.contracts.message import Message
-from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, StockReceived, Want
+from messages.contracts.store import (
+    AssignPackets,
+    PacketsWithdrawn,
+    ReleasePackets,
+    ReservePackets,
+    StockReceived,
+    Want,
+)
 from messages.transport.service import Service
 from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, in_seconds
@@ -29,6 +36,7 @@ def store_life(order_id: UUID) -> list[Message]:
         ReservePackets(order_id=order_id, store_id="s", wants=milk, lease_seconds=60, not_after=in_seconds(60)),
         AssignPackets(order_id=order_id, not_after=in_seconds(60)),
         ReleasePackets(order_id=order_id),
+        PacketsWithdrawn(store_id="s", packet_ids=(f"M-{order_id}",)),
     ]
 
 

@@ -70,8 +70,8 @@ def stock(sku: str, *packet_ids: str, best_before_days: float = 10) -> StockRece
     return StockReceived(store_id=STORE, sku=sku, best_before=best_before, packet_ids=packet_ids)
 
 
-def withdraw(*packet_ids: str) -> PacketsWithdrawn:
-    return PacketsWithdrawn(store_id=STORE, packet_ids=packet_ids)
+def withdraw(*packet_ids: str, store_id: str = STORE) -> PacketsWithdrawn:
+    return PacketsWithdrawn(store_id=store_id, packet_ids=packet_ids)
 
 
 def refused(order_id: UUID, reason: str) -> PacketsRefused:
@@ -403,6 +403,20 @@ async def test_a_packet_withdrawn_before_it_was_received_is_never_sold(store: Wo
     await store.hear(stock("milk", "M-1", "M-2"))
 
     assert await store.stock() == {"M-1": "retired", "M-2": "free"}
+
+
+async def test_packets_of_another_store_are_not_withdrawn_and_raise_an_alarm(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2", "M-3"))
+    await store.hear(reserve(order, milk=1), assign(order))
+    await store.hear(withdraw("M-3"))
+
+    await store.hear(withdraw("M-1", "M-2", "M-3", "M-4", store_id="berlin-2"), stock("milk", "M-4"))
+
+    assert store.alarms == ["withdrawn_elsewhere"] * 3
+    assert {alarm.detail for alarm in store.handled[-1].alarms} == {
+        f"{packet_id} was not withdrawn: it is of {STORE}, and not of berlin-2" for packet_id in ("M-1", "M-2", "M-4")
+    }
+    assert await store.stock() == {"M-1": "assigned", "M-2": "free", "M-3": "retired", "M-4": "free"}
 
 
 async def test_stock_is_received_once(store: Worker, order: UUID) -> None:
