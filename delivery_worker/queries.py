@@ -19,8 +19,13 @@ UNKNOWN_ZONE = ""
 """Of an agent of whom is only known that he is gone. No order can want it."""
 
 # A clock that is ahead may put its words in order; one that is wrong must not silence all others for long.
-SAID_AT = "least(coalesce(shift.at, clock_timestamp()), clock_timestamp() + interval '1 minute')"
-IS_NEWS = "agent.said_at IS NULL OR agent.said_at <= excluded.said_at OR agent.agent_id = ANY ($3::text[])"
+LATEST = "clock_timestamp() + interval '1 minute'"
+SAID_AT = f"least(coalesce(shift.at, clock_timestamp()), {LATEST})"
+# What was written with a time that is even later was written before the database's own clock was put back.
+IS_NEWS = f"""(
+    agent.said_at IS NULL OR agent.said_at <= excluded.said_at OR agent.said_at > {LATEST}
+    OR agent.agent_id = ANY ($3::text[])
+)"""
 """Of a word that is being written. $3: the agents of whom it is said without a time, which is always news."""
 
 
