@@ -7,13 +7,14 @@ from typing import BinaryIO
 
 import click
 
+from delivery_worker.fleet import Agent, agents
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
-from messages.contracts.views import Unit
-from messages.participant.shelves import ask, units
+from messages.participant.shelves import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.edge.say import publish
 from messages.transport.settings import Settings
 
+OFFLINE = "offline"
 NOWHERE = "-"
 """In place of a zone: all that is known of the agent is that he is offline."""
 
@@ -27,10 +28,13 @@ def agents_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
-    """List every agent, with zone and state, and the order he works for."""
-    found = ask(read_settings(), units)
+    """List every agent, with zone and state, and the order he works for.
+
+    Who goes offline while he has an order is `confirmed, offline`, say, until he has delivered it.
+    """
+    found = ask(read_settings(), agents)
     if not as_json:
-        click.echo(f"{'agent':<20} {'zone':<16} {'state':<10} order")
+        click.echo(f"{'agent':<20} {'zone':<16} {'state':<18} order")
     for agent in found:
         click.echo(json.dumps(_fields(agent)) if as_json else _line(agent))
 
@@ -65,10 +69,11 @@ def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
         yield write(AgentCameOnline, agent_id=agent_id, zone=zone, at=now)
 
 
-def _line(agent: Unit) -> str:
-    return f"{agent.unit_id:<20} {agent.place or NOWHERE:<16} {agent.state:<10} {agent.order_id or ''}".rstrip()
+def _line(agent: Agent) -> str:
+    state = agent.state if agent.online or agent.state == OFFLINE else f"{agent.state}, {OFFLINE}"
+    return f"{agent.agent_id:<20} {agent.zone or NOWHERE:<16} {state:<18} {agent.order_id or ''}".rstrip()
 
 
-def _fields(agent: Unit) -> dict[str, str | None]:
+def _fields(agent: Agent) -> dict[str, str | bool | None]:
     order_id = str(agent.order_id) if agent.order_id else None
-    return {"agent_id": agent.unit_id, "zone": agent.place or None, "state": agent.state, "order_id": order_id}
+    return agent._asdict() | {"zone": agent.zone or None, "order_id": order_id}

@@ -56,7 +56,7 @@ class Holding(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """`published.stock`: one packet or one agent."""
+    """`published.stock`: one packet or one agent. Delivery's also says who is `online`."""
 
     unit_id: str
     place: str

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from messages.contracts.views import Unit
 from messages.transport.command_line.reading import Published, reading
 from messages.transport.settings import Settings
 
@@ -42,10 +41,3 @@ async def shelves(reader: Published) -> list[Shelf]:
         """
     )
     return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
-
-
-async def units(reader: Published) -> list[Unit]:
-    rows = await reader.rows(
-        "SELECT unit_id, place, kind, state, order_id FROM published.stock ORDER BY place, unit_id"
-    )
-    return [Unit(**row) for row in rows]

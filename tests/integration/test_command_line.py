@@ -22,7 +22,7 @@ import aio_pika
 import asyncpg
 import pytest
 
-from messages.contracts.delivery import AgentCameOnline
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import CancelOrder
 from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
@@ -31,6 +31,7 @@ from messages.transport.edge.requests import write
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
+from tests.conftest import NewDatabase
 from tests.integration.small_system import Urls, all_services, databases, running, until
 from tests.servers.management import Management
 
@@ -436,7 +437,41 @@ async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
     working = mine.pop(told["agent_id"])
     assert (working["state"], working["order_id"]) == ("confirmed", told["order_id"])
     assert [each["state"] for each in mine.values()] == ["free"]
-    assert f"confirmed  {told['order_id']}" in people.out
+    assert (working["online"], [each["online"] for each in mine.values()]) == (True, [True])
+    assert f"{'confirmed':<18} {told['order_id']}\n" in people.out
+
+
+async def test_who_goes_offline_while_he_has_an_order_is_listed_with_both(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=1, agents=1)
+    (told,) = (await shell.type("order_saga", "place", "--json", "-", stdin=text([order(shop)]))).objects
+    mine = f"FROM published.stock WHERE place = '{shop}'"
+    await shell.until("delivery_worker", f"SELECT bool_or(state = 'confirmed') {mine}")
+    await say(shell.broker, [write(AgentWentOffline, agent_id=told["agent_id"])])
+    await shell.until("delivery_worker", f"SELECT NOT bool_or(online) {mine}")
+
+    people, machines = await asyncio.gather(
+        shell.type("delivery_worker", "agents", "list"), shell.type("delivery_worker", "agents", "list", "--json")
+    )
+
+    assert f"{told['agent_id']:<20} {shop:<16} confirmed, offline {told['order_id']}\n" in people.out
+    (gone,) = [each for each in machines.objects if each["zone"] == shop]
+    assert (gone["state"], gone["online"]) == ("confirmed", False)
+
+
+async def test_a_database_that_does_not_say_yet_who_is_online_is_one_line(
+    shell: Shell, new_database: NewDatabase
+) -> None:
+    url = await new_database()
+    old = await asyncpg.connect(url)
+    await old.execute("CREATE VIEW published.stock AS SELECT ''::text AS unit_id")
+    await old.close()
+
+    listed = await shell.type("delivery_worker", "agents", "list", DELIVERY_WORKER_DATABASE_URL=url)
+
+    assert (listed.code, listed.out) == (3, "")
+    assert listed.err.startswith("Error: DELIVERY_WORKER_DATABASE_URL: column ")
+    assert listed.err.endswith("that database is not migrated\n")
+    assert listed.err.count("\n") == 1
 
 
 async def test_an_agent_of_whom_is_only_known_that_he_is_gone_is_listed_without_a_zone(
@@ -454,7 +489,7 @@ async def test_an_agent_of_whom_is_only_known_that_he_is_gone_is_listed_without_
 
     assert f"{agent_id:<20} {'-':<16} offline\n" in people.out
     (gone,) = [each for each in machines.objects if each["agent_id"] == agent_id]
-    assert gone == {"agent_id": agent_id, "zone": None, "state": "offline", "order_id": None}
+    assert gone == {"agent_id": agent_id, "zone": None, "state": "offline", "order_id": None, "online": False}
 
 
 async def test_goods_and_agents_come_as_they_are_named(shell: Shell) -> None:

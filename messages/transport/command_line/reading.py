@@ -72,7 +72,7 @@ async def _connect(url: str, setting: str) -> Transaction:
 def _blaming(setting: str) -> Iterator[None]:
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
         raise Unreachable(f"{setting}: {error}: that database is not migrated") from None
     except Exception as error:
         if not is_infrastructure(error):
