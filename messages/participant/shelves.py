@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from messages.transport.command_line.reading import Published, reading
+from messages.transport.command_line.reading import Published, reading, source
 from messages.transport.settings import Settings
 
 T = TypeVar("T")
@@ -24,8 +24,7 @@ def ask(settings: Settings, question: Callable[[Published], Awaitable[T]]) -> T:
     """Ask the service's database, from the command line. Raises Unreachable, one line, naming the setting."""
 
     async def answer() -> T:
-        url = settings.reader_url or settings.database_url
-        setting = f"{settings.prefix()}{'READER' if settings.reader_url else 'DATABASE'}_URL"
+        setting, url = source(settings.prefix(), settings.database_url, settings.reader_url)
         async with reading(url.get_secret_value(), setting) as reader:
             return await question(reader)
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messages.transport.command_line.failures import WrongUsage
-from messages.transport.command_line.reading import Published, reading
+from messages.transport.command_line.reading import Published, reading, source
 from order_saga.participants import PARTICIPANTS
 
 ORCHESTRATOR = "order_saga"
@@ -51,14 +51,13 @@ def urls() -> dict[str, str]:
 
 def known_urls() -> dict[str, str]:
     """The URLs that the environment names, by service."""
-    found = {service: Setting(_env_prefix=f"{service.upper()}_") for service in _services()}
-    urls = {service: setting.reader_url or setting.database_url for service, setting in found.items()}
+    urls = {service: _source(service)[1] for service in _services()}
     return {service: url.get_secret_value() for service, url in urls.items() if url is not None}
 
 
 def setting_of(service: str) -> str:
     """What to look at when a database cannot be read."""
-    return f"{service.upper()}_DATABASE_URL or _READER_URL"
+    return _source(service)[0]
 
 
 @contextlib.asynccontextmanager
@@ -76,6 +75,11 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
 
         orchestrator = await look(ORCHESTRATOR)
         yield Snapshots(orchestrator, {name: await look(worker) for name, worker in _workers().items()})
+
+
+def _source(service: str) -> tuple[str, SecretStr | None]:
+    setting = Setting(_env_prefix=(prefix := f"{service.upper()}_"))
+    return source(prefix, setting.database_url, setting.reader_url)
 
 
 def _services() -> tuple[str, ...]:

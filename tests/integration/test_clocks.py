@@ -77,4 +77,4 @@ async def test_only_what_is_known_is_compared_and_what_cannot_be_read_is_told(mo
     nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
     know(monkeypatch, {"order_saga": nowhere, "store_worker": nowhere})
     (problem,) = await clock_problems()
-    assert problem.startswith("STORE_WORKER_DATABASE_URL or _READER_URL: ")
+    assert problem.startswith("STORE_WORKER_DATABASE_URL: ")

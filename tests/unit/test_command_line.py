@@ -67,9 +67,9 @@ def test_every_command_explains_itself(program: str) -> None:
     [
         ({"DELIVERY_WORKER_DATABASE_URL": None}, 2, "DELIVERY_WORKER_DATABASE_URL: not set"),
         ({"STORE_WORKER_DATABASE_URL": ""}, 2, "STORE_WORKER_DATABASE_URL: not set"),
-        ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL or _READER_URL: not a PostgreSQL URL"),
-        ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL or _READER_URL: not a PostgreSQL URL"),
-        ({}, 3, "ORDER_SAGA_DATABASE_URL or _READER_URL: "),
+        ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL: not a PostgreSQL URL"),
+        ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_READER_URL: not a PostgreSQL URL"),
+        ({}, 3, "ORDER_SAGA_DATABASE_URL: "),
     ],
     ids=["missing", "empty", "of another database", "of another database for readers", "unreachable"],
 )

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
+from pydantic import SecretStr
 
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told
 from messages.transport.faults import is_infrastructure
@@ -13,6 +14,13 @@ from messages.transport.service import Transaction
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 600.0
 ROWS_AHEAD = 2_000
+
+Url = TypeVar("Url", SecretStr, SecretStr | None)
+
+
+def source(prefix: str, database_url: Url, reader_url: SecretStr | None) -> tuple[str, Url]:
+    """The setting that says where a service's views are read, and the URL: the one for readers, if there is one."""
+    return (f"{prefix}READER_URL", reader_url) if reader_url else (f"{prefix}DATABASE_URL", database_url)
 
 
 class Published:
