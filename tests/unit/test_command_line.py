@@ -167,11 +167,12 @@ def test_what_is_no_url_of_a_broker_is_a_wrong_setting_and_told_by_the_variable_
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("amqp://toy:secret@127.0.0.1:1/", "the broker cannot be reached, or refuses the user ("),
+        ("amqp://toy:secret@127.0.0.1:1/", "the broker cannot be reached at 127.0.0.1:1: Connection refused\n"),
+        ("amqp://toy:secret@[::1]:1/", "the broker cannot be reached at [::1]:1: "),
         ("amqps://127.0.0.1:1/?cafile=/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"),
         (f"amqps://127.0.0.1:1/?cafile={__file__}", "TLS: "),
     ],
-    ids=["nobody there", "no certificate", "not a certificate"],
+    ids=["nobody there", "nobody there either", "no certificate", "not a certificate"],
 )
 def test_a_broker_that_cannot_be_had_is_told_by_the_variable_that_was_read(
     program: str, arguments: tuple[str, ...], variable: str, url: str, sentence: str

@@ -75,18 +75,19 @@ async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> l
 
 async def _broker_problems(service: Service, settings: Settings) -> list[str]:
     expected = topology_of([service])
-    async with aio_pika.Connection(URL(settings.broker_url.get_secret_value())) as connection:
+    url = settings.broker_url.get_secret_value()
+    async with aio_pika.Connection(URL(url)) as connection:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error)}"]
+            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error, url)}"]
         if settings.topology == "declare":
             problems = await _declared_problems(connection, expected)
             if problems or settings.management_url is None:
                 return problems
     if settings.management_url is None:
         return [f"{settings.prefix()}MANAGEMENT_URL: must be set where TOPOLOGY is expect, or queues cannot be proven"]
-    management = Management(settings.management_url.get_secret_value(), settings.broker_url.get_secret_value())
+    management = Management(settings.management_url.get_secret_value(), url)
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
     except (OSError, ValueError, HTTPException) as error:  # ValueError: something answers, and not with JSON

@@ -100,7 +100,7 @@ async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConn
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except BROKER_FAILURES as error:
-            raise Unreachable(f"{_variable()}: {why_not_connected(error)}") from None
+            raise Unreachable(f"{_variable()}: {why_not_connected(error, url)}") from None
         except ValueError:  # a URL without a host, say
             raise WrongUsage(f"{_variable()}: not an AMQP URL") from None
         yield connection

@@ -1,6 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from aiormq.exceptions import InvalidFrameError
+from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
 from messages.transport.backoff import Backoff
@@ -21,6 +22,7 @@ CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
+PORT, TLS_PORT = 5672, 5671
 
 BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """What a call to a broker that is going away can raise."""
@@ -127,7 +129,7 @@ class Link:
         return said
 
 
-def why_not_connected(error: Exception) -> str:
+def why_not_connected(error: Exception, url: str) -> str:
     """For whoever asks only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
     for each in (error, error.__cause__):
         if isinstance(each, ssl.SSLError):
@@ -136,7 +138,21 @@ def why_not_connected(error: Exception) -> str:
         return f"a file that the URL names: {error}"
     if isinstance(error, InvalidFrameError):  # a close, where the opening of the virtual host was to be confirmed
         return "its virtual host is not there, or this user may not enter it"
-    return f"the broker cannot be reached, or refuses the user ({type(error).__name__})"
+    if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
+        return "the broker refuses this user or password"
+    return f"the broker cannot be reached at {_address(URL(url))}: {_obstacle(error)}"
+
+
+def _address(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.port or (TLS_PORT if url.scheme == 'amqps' else PORT)}"
+
+
+def _obstacle(error: Exception) -> str:
+    """In the words of the system; asyncio and aiormq have others, and each again with the address."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        return type(error).__name__
+    return os.strerror(number) if number > 0 else str(error.args[-1])  # below are those of getaddrinfo
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:

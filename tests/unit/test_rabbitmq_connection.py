@@ -1,0 +1,28 @@
+"""What is told of a broker that cannot be had: where it was looked for and what happened, and nothing of the user."""
+
+import pytest
+from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
+
+from messages.transport.rabbitmq.connection import why_not_connected
+
+
+@pytest.mark.parametrize(
+    ("error", "url", "told"),
+    [
+        (TimeoutError(), "amqps://toy:hunter2@mq/saga", "the broker cannot be reached at mq:5671: TimeoutError"),
+        (AMQPConnectionError("of toy"), "amqp://mq", "the broker cannot be reached at mq:5672: AMQPConnectionError"),
+        (
+            AMQPConnectionError(-2, "Name or service not known"),
+            "amqp://toy:hunter2@mq:5/saga",
+            "the broker cannot be reached at mq:5: Name or service not known",
+        ),
+        (
+            ProbableAuthenticationError("ACCESS_REFUSED - user 'toy'"),
+            "amqp://toy:hunter2@mq",
+            "the broker refuses this user or password",
+        ),
+    ],
+    ids=["silent", "in words of its own", "no such host", "refused"],
+)
+def test_who_asks_once_is_told_in_a_sentence(error: Exception, url: str, told: str) -> None:
+    assert why_not_connected(error, url) == told
