@@ -3,7 +3,7 @@
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
-from messages.transport.rabbitmq.connection import why_not_connected
+from messages.transport.rabbitmq.connection import Link, why_not_connected
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,15 @@ from messages.transport.rabbitmq.connection import why_not_connected
 )
 def test_who_asks_once_is_told_in_a_sentence(error: Exception, url: str, told: str) -> None:
     assert why_not_connected(error, url) == told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TimeoutError(), "TimeoutError"),
+        (ConnectionError("no access for 'toy' by 'hunter2'"), "ConnectionError: no access for '***' by '***'"),
+    ],
+    ids=["silent", "refused"],
+)
+def test_the_log_is_told_what_was_said_if_anything_was(error: Exception, told: str) -> None:
+    assert Link("amqp://toy:hunter2@mq", "test").tell(error) == told

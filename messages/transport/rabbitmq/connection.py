@@ -123,7 +123,7 @@ class Link:
 
     def tell(self, error: BaseException | None) -> str:
         """What went wrong, without the user's name: RabbitMQ repeats it in its refusals."""
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")  # a timeout says nothing
         for secret in (self._url.user, self._url.password):
             said = said.replace(f"'{secret}'", "'***'") if secret else said
         return said
