@@ -135,7 +135,8 @@ async def test_a_database_that_says_nothing_is_named_with_what_happened(
     monkeypatch.setattr(checking, "CONNECT_SECONDS", 1.0)
     async with Network(checked.station.url) as network:
         network.freeze()
-        assert await checked.problems(database_url=network.url) == ["TOY_DATABASE_URL: TimeoutError"]
+        place = network.url.rpartition("@")[2]
+        assert await checked.problems(database_url=network.url) == [f"TOY_DATABASE_URL: TimeoutError ({place})"]
 
 
 async def test_each_missing_migration_is_named(own_database: Checked) -> None:

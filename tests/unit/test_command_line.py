@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import delivery_worker.__main__
+import messages.transport.command_line.commands
 import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
-from messages.transport.command_line.failures import told
+from messages.transport.command_line.failures import told, told_at
 from messages.transport.edge import say
 
 PROGRAMS = {
@@ -37,7 +38,7 @@ def typed(
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command says where its process writes its log; here that is the process of the tests."""
-    for module in (order_saga.client.commands, say):
+    for module in (messages.transport.command_line.commands, order_saga.client.commands, say):
         monkeypatch.setattr(module, "configure_logs", lambda *_: None)
 
 
@@ -97,6 +98,16 @@ def test_a_list_names_the_database_it_cannot_reach(program: str, command: tuple[
     assert own.exit_code == for_readers.exit_code == 3
     assert own.stderr.startswith(f"Error: {prefix}_DATABASE_URL: ")
     assert for_readers.stderr.startswith(f"Error: {prefix}_READER_URL: ")
+    assert all(said.stderr.endswith(" (127.0.0.1:1/nowhere)\n") for said in (own, for_readers))
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("check",), ("parked", "list")], ids=lambda command: command[0])
+def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[str, ...]) -> None:
+    said = typed("store-worker", *command, settings={"BROKER_URL": "amqp://127.0.0.1:1/"})
+
+    (line,) = [line for line in said.stderr.splitlines() if "STORE_WORKER_DATABASE_URL: " in line]
+    assert line.endswith(" (127.0.0.1:1/nowhere)")
+    assert "secret" not in said.stderr
 
 
 @pytest.mark.parametrize(
@@ -228,3 +239,21 @@ def test_input_that_cannot_be_read_is_one_line(program: str, arguments: tuple[st
 )
 def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None:
     assert told(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://toy:secret@db:5432/orders?sslmode=require", " (db:5432/orders)"),
+        ("postgresql://toy:se@cret@[::1]/orders", " ([::1]/orders)"),
+        ("postgresql://toy:secret@a,b:2/orders", " (a,b:2/orders)"),
+        ("postgresql://db", " (db)"),
+        ("postgresql:///orders?host=/run/postgresql&password=secret", ""),
+        ("postgresql://toy:1/secret@db/orders", ""),
+        ("postgresql://toy:1?secret@db/orders", ""),
+        ("postgresql://toy:1#secret@db/orders", ""),
+    ],
+)
+def test_of_a_url_only_the_place_is_told(url: str, place: str) -> None:
+    assert told_at(TimeoutError(), url) == f"TimeoutError{place}"
+    assert told_at(ValueError("no"), url) == "no"

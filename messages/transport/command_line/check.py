@@ -10,7 +10,7 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
-from messages.transport.command_line.failures import told
+from messages.transport.command_line.failures import told_at
 from messages.transport.migrating import UnfitDatabase, pending
 from messages.transport.rabbitmq.connection import why_not_connected
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -38,8 +38,9 @@ async def check(service: Service, settings: Settings) -> list[str]:
 
 
 async def _database_problems(service: Service, settings: Settings) -> list[str]:
+    url = settings.database_url.get_secret_value()
     try:
-        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=CONNECT_SECONDS)
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
         try:
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
@@ -48,7 +49,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         finally:
             await connection.close()
     except (UnfitDatabase, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
+        return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
 
 
 async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

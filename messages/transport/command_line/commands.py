@@ -16,7 +16,7 @@ import structlog
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
-from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage, told
+from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage, told_at
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
@@ -132,8 +132,9 @@ def _broker(service: Service, settings: Settings) -> Broker:
 
 
 async def _migrate(service: Service, settings: Settings) -> list[str]:
+    url = settings.database_url.get_secret_value()
     try:
-        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
+        connection = await asyncpg.connect(url, timeout=10.0)
         try:
             return await migrate(connection, service.migrations, partial(click.echo, err=True))
         finally:
@@ -141,7 +142,7 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except (FailedMigration, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
 
 
 def _event_loop(work: Any) -> Any:

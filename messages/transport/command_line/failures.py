@@ -2,6 +2,7 @@
 
 import errno
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -9,6 +10,19 @@ import click
 def told(error: BaseException) -> str:
     """What it says, in one line, be it with a hint; a timeout, say, says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def told_at(error: BaseException, url: str) -> str:
+    """The same, and where that was, unless it is what a database there has said."""
+    place = _place(url) if isinstance(error, OSError) else None
+    return f"{told(error)} ({place})" if place else told(error)
+
+
+def _place(url: str) -> str | None:
+    """Host, port and database; nothing, where an @ leaves open which part of it is the password."""
+    parts = urlsplit(url)
+    place = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return place if parts.netloc and "@" not in f"{place}{parts.query}{parts.fragment}" else None
 
 
 class CommandLine(click.Group):

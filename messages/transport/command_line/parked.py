@@ -11,7 +11,7 @@ import click
 
 from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID
-from messages.transport.command_line.failures import Unreachable, told
+from messages.transport.command_line.failures import Unreachable, told_at
 from messages.transport.parked import Parked
 from messages.transport.service import Transaction
 from messages.transport.settings import Settings
@@ -96,15 +96,16 @@ def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitabl
 
 
 async def _ask_database(settings: Settings, question: Callable[[Transaction], Awaitable[T]]) -> T:
+    url = settings.database_url.get_secret_value()
     try:
-        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=10.0)
+        connection = await asyncpg.connect(url, timeout=10.0)
         try:
             async with connection.transaction():
                 return await question(connection)
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
 
 
 def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:

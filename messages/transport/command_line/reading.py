@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import asyncpg
 from pydantic import SecretStr
 
-from messages.transport.command_line.failures import Unreachable, WrongUsage, told
+from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Transaction
 
@@ -52,7 +52,7 @@ class Published:
 
 @contextlib.asynccontextmanager
 async def reading(url: str, setting: str) -> AsyncIterator[Published]:
-    """Open a snapshot, as of the first statement. An error names `setting`, and never tells the URL."""
+    """Open a snapshot, as of the first statement. An error names `setting`, and no more of the URL than the place."""
     connection = await _connect(url, setting)
     try:
         with _blaming(setting):
@@ -64,7 +64,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[Published]:
 
 async def _connect(url: str, setting: str) -> Transaction:
     try:
-        with _blaming(setting):
+        with _blaming(setting, url):
             connection: Transaction = await asyncpg.connect(
                 url,
                 timeout=CONNECT_SECONDS,
@@ -77,7 +77,7 @@ async def _connect(url: str, setting: str) -> Transaction:
 
 
 @contextlib.contextmanager
-def _blaming(setting: str) -> Iterator[None]:
+def _blaming(setting: str, url: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
@@ -85,4 +85,4 @@ def _blaming(setting: str) -> Iterator[None]:
     except Exception as error:
         if not is_infrastructure(error):
             raise
-        raise Unreachable(f"{setting}: {told(error)}") from None
+        raise Unreachable(f"{setting}: {told_at(error, url)}") from None
