@@ -147,7 +147,7 @@ def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
             return QuickUUID(value)
     except ValueError:
         pass
-    raise Unreadable("invalid", f"{name}: must be a UUID")
+    raise Unreadable("invalid", f"{name}: {'must be a UUID' if name in fields else 'Field required'}")
 
 
 def _traceparent(fields: Mapping[str, Any], message_id: UUID) -> str:

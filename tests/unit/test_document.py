@@ -352,6 +352,12 @@ def test_a_message_id_is_read_if_it_is_written_in_the_canonical_way(message_id: 
         assert str(read.message_id) == message_id.lower()
 
 
+def test_a_message_id_that_is_not_there_is_told_like_any_other_field() -> None:
+    for name in ("message_id", "order_id"):
+        without = {key: value for key, value in fields().items() if key != name}
+        assert refused(json.dumps(without).encode()).detail == f"{name}: Field required"
+
+
 @pytest.mark.parametrize("order_id", [None, 5, "x", "", ORDER_ID[:-1]])
 def test_an_order_id_must_be_a_uuid(order_id: object) -> None:
     read = refused(body(order_id=order_id))
