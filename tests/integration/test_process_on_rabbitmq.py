@@ -259,6 +259,16 @@ async def test_a_port_that_is_taken_is_one_line_that_names_the_setting(station: 
     assert line.startswith("Error: TOY_HTTP_PORT: ")
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid", "no..host"])
+async def test_a_host_that_is_not_this_one_is_one_line_that_names_the_setting(
+    station: Station, client: Client, host: str
+) -> None:
+    async with daemon(station, client, http_host=host, http_port=free_port()) as process:
+        assert await asyncio.wait_for(process.wait(), 10) == 2
+        line = await last_line(process)
+    assert line.startswith("Error: TOY_HTTP_HOST: ")
+
+
 async def last_line(process: asyncio.subprocess.Process) -> str:
     assert process.stderr is not None
     lines = (await process.stderr.read()).decode().splitlines()

@@ -112,6 +112,26 @@ def test_a_port_that_is_taken_is_an_error(pages: Pages) -> None:
         Health(pages.metrics.registry, dict).start("127.0.0.1", pages.port)
 
 
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_pages_are_served_by_an_address_of_ip_version_6(host: str) -> None:
+    if not _has_ipv6():
+        pytest.skip("this host has no ::1")
+    served = Health(Metrics().registry, dict)
+    port = served.start(host, 0)
+    with urllib.request.urlopen(f"http://[::1]:{port}/livez", timeout=5) as answer:
+        assert answer.status == 200
+    served.stop()
+    assert "health" not in {thread.name for thread in threading.enumerate()}
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def test_a_stopped_server_gives_its_port_back() -> None:
     pages = Pages()
     pages.health.stop()

@@ -40,7 +40,7 @@ class Health:
         self._beat_at = time.monotonic()
 
     def start(self, host: str, port: int) -> int:
-        """Listen, and return the port. Raises OSError if it is taken."""
+        """Listen, and return the port. Raises OSError if it is taken, or the host is not this one."""
         self._server = make_server(host, port, self._answer, _Server, _Quiet)
         self._thread = threading.Thread(target=self._server.serve, name="health", daemon=True)
         self._thread.start()
@@ -78,6 +78,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     _stopping = False
 
+    def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, handler)
+
     def serve(self) -> None:
         """Sleep between requests: serve_forever looks several times a second whether it is to stop."""
         while not self._stopping:
@@ -87,7 +91,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Wake it up with a last request."""
         self._stopping = True
         with contextlib.suppress(OSError):
-            socket.create_connection(self.socket.getsockname(), STOP_SECONDS).close()
+            socket.create_connection(self.socket.getsockname()[:2], STOP_SECONDS).close()
 
     def handle_error(self, *request_and_client: object) -> None:
         log.debug("request for health failed", client=request_and_client[1], error=repr(sys.exception()))

@@ -1,6 +1,7 @@
 """One service from start to drain: waits for its servers, handles batches, runs jobs, leaves nothing half done."""
 
 import asyncio
+import errno
 from collections.abc import Mapping
 
 import structlog
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS_SECONDS = 1.0
 BEAT_SECONDS = 1.0
+OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Process:
@@ -79,8 +81,9 @@ class Process:
             return
         try:
             self._health.start(settings.http_host, settings.http_port)
-        except OSError as error:
-            raise WrongSetting(f"{settings.prefix()}HTTP_PORT: {error}") from None
+        except (OSError, UnicodeError) as error:  # the latter, where it is no name that a host can have
+            to_blame = "PORT" if getattr(error, "errno", None) in OF_THE_PORT else "HOST"
+            raise WrongSetting(f"{settings.prefix()}HTTP_{to_blame}: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
         """Wait for database, migrations and the first word to the broker; False if told to stop meanwhile."""
