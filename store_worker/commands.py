@@ -50,6 +50,8 @@ def add_stock(
     Publishes StockReceived; the running store worker does the rest. Exits with 2 if the input is wrong, 3 if the
     broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
+    if file is not None and best_before is not None:
+        raise click.UsageError("--best-before is not for --file, whose documents say it themselves")
     if file is not None and store_id is None:
         requests = [request for _, request in read_lines(RequestReader(StockReceived), file)]
     elif file is None and store_id and sku and quantity:

@@ -133,6 +133,7 @@ def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[
         ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
         ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
         ("store-worker", ("stock", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
+        ("store-worker", ("stock", "add", "--file", "-", "--best-before", "2099-01-01"), "--best-before is not for "),
         ("delivery-worker", ("agents", "add", "centre"), "say ZONE and AGENT, or --file"),
         ("delivery-worker", ("agents", "add", "centre", "A 1"), "agent_id: String should match pattern"),
         ("delivery-worker", ("agents", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
