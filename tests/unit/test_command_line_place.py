@@ -1,6 +1,7 @@
 """What `place` says and when, what counts as an answer, and how its input and its answers read."""
 
 import asyncio
+import codecs
 import io
 import json
 from itertools import pairwise
@@ -78,6 +79,17 @@ def test_a_whole_document_is_left_as_it_is() -> None:
 def test_an_order_id_is_never_invented_for_a_cancel() -> None:
     with pytest.raises(WrongUsage, match="order_id"):
         asked({"type": "CancelOrder/1.0"})
+
+
+def test_a_file_may_begin_with_a_byte_order_mark() -> None:
+    mark = codecs.BOM_UTF8
+    (only,) = list(read(io.BytesIO(mark + json.dumps(CONTENT).encode())))
+
+    assert json.loads(only.request.body)["customer_id"] == "C-1"
+    assert list(read(io.BytesIO(mark + b"\n"))) == []
+    for twice in (mark + mark, mark + b"\n" + mark):
+        with pytest.raises(WrongUsage, match="not_json"):
+            list(read(io.BytesIO(twice + json.dumps(CONTENT).encode())))
 
 
 def test_empty_lines_count_but_say_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -87,9 +88,11 @@ def read_lines(reader: RequestReader, stream: BinaryIO) -> Iterator[tuple[int, R
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    mark = BOM_UTF8  # as some editors put it in front of a file
     try:
         while line := stream.readline(OWN_DOCUMENT_BYTES + 2):
-            yield line
+            yield line.removeprefix(mark)
+            mark = b""
     except OSError as error:
         raise WrongUsage(f"{_name(stream)} cannot be read: {told(error)}") from None
 
