@@ -14,6 +14,10 @@ UNKNOWN_SKU = "unknown_sku"
 PACKET_WITHDRAWN = "packet_withdrawn"
 
 PacketIds = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=1_000)]
+"""A thousand at most, and fewer where they are long: like all that clients say, a document may have 64 KiB in all.
+
+A thousand of 60 characters each fit. What is larger is parked as `too_large`, and no supplier hears of that.
+"""
 
 
 class Want(Contract):

@@ -1,6 +1,7 @@
 """What a user gets wrong at the command line is told in one line that names it, before anything else happens."""
 
 import io
+import json
 import uuid
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ import order_saga.client.commands
 import store_worker.__main__
 from messages.transport.command_line.failures import told, told_at
 from messages.transport.edge import say
+from messages.transport.strict_json import DOCUMENT_BYTES
 
 PROGRAMS = {
     "order-saga": order_saga.__main__.main,
@@ -216,6 +218,31 @@ def test_a_line_that_is_too_deep_to_be_read_is_refused(program: str, arguments: 
     assert (said.exit_code, said.stdout) == (2, "")
     assert said.stderr.startswith("Error: <stdin>, line 1, is not a request: ")
     assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (("stock", "add", "--file", "-"), "StockReceived"),
+        (("say", "-"), "StockReceived"),
+        (("say", "-"), "PacketsWithdrawn"),
+    ],
+)
+def test_what_is_larger_than_a_client_s_document_may_be_is_refused_before_anything_is_said(
+    command: tuple[str, ...], kind: str
+) -> None:
+    """A thousand packets are not too many, and with the longest of ids they are too much."""
+    stock = {"type": f"{kind}/1.0", "store_id": "north", "sku": "milk", "best_before": "2099-01-01T00:00:00Z"}
+    lines = [
+        json.dumps(stock | {"packet_ids": [f"{number:0{length}}" for number in range(1_000)]}) for length in (58, 64)
+    ]
+
+    assert len(lines[0]) <= DOCUMENT_BYTES < len(lines[1])
+    said = typed("store-worker", *command, stdin="\n".join(lines), settings={"BROKER_URL": "amqp://127.0.0.1:1/"})
+
+    assert (said.exit_code, said.stdout) == (2, "")
+    told = "Error: <stdin>, line 2, is not a request: more than the 65536 bytes that are allowed (too_large)\n"
+    assert said.stderr == told
 
 
 class Unreadable(io.BytesIO):
