@@ -44,11 +44,20 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
         await queries.put_online(tx, with_zone)
     leaving = [shift for shift in shifts if not shift.online]
     if leaving:
-        await _put_offline(tx, leaving, handled)
+        await _put_offline(tx, leaving, _departures(documents), handled)
     return handled
 
 
-async def _put_offline(tx: Transaction, leaving: Sequence[Shift], handled: Handled) -> None:
+def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
+    """What was said last, by agent."""
+    return {
+        document.message.agent_id: document for document in documents if isinstance(document.message, AgentWentOffline)
+    }
+
+
+async def _put_offline(
+    tx: Transaction, leaving: Sequence[Shift], causes: Mapping[str, Incoming], handled: Handled
+) -> None:
     holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving])
     for agent in await queries.put_offline(tx, leaving):
         if agent.order_id not in holders:
@@ -56,4 +65,4 @@ async def _put_offline(tx: Transaction, leaving: Sequence[Shift], handled: Handl
         detail = f"{agent.agent_id} went offline while {agent.state}"
         handled.story.append(Note(agent.order_id, AgentWentOffline.__name__, detail))
         if agent.state in ("assigned", "confirmed"):
-            handled.alarms.append(Alarm(OFFLINE_WHILE_ASSIGNED, agent.order_id, detail))
+            handled.alarms.append(Alarm(OFFLINE_WHILE_ASSIGNED, agent.order_id, detail, causes[agent.agent_id]))

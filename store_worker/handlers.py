@@ -46,25 +46,42 @@ async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     # Only now: whoever has the turn waits for nobody who may be waiting for it.
     await queries.take_turn(tx)
     if received:
-        await _receive(tx, received, handled)
+        await _receive(tx, received, _causes(documents, StockReceived), handled)
     if withdrawn:
-        await _withdraw(tx, withdrawn, holders, handled)
+        await _withdraw(tx, withdrawn, holders, _causes(documents, PacketsWithdrawn), handled)
     return handled
 
 
-async def _receive(tx: Transaction, received: Sequence[StockReceived], handled: Handled) -> None:
+def _causes(documents: Sequence[Incoming], kind: type[StockReceived | PacketsWithdrawn]) -> dict[str, Incoming]:
+    """What was said of each packet, as far as it is of this kind."""
+    return {
+        packet_id: document
+        for document in documents
+        if isinstance(document.message, kind)
+        for packet_id in document.message.packet_ids
+    }
+
+
+async def _receive(
+    tx: Transaction, received: Sequence[StockReceived], causes: Mapping[str, Incoming], handled: Handled
+) -> None:
     for packet_id in await queries.receive(tx, received):
-        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=f"{packet_id} is another packet already"))
+        detail = f"{packet_id} is another packet already"
+        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=detail, cause=causes[packet_id]))
 
 
 async def _withdraw(
-    tx: Transaction, withdrawn: Sequence[PacketsWithdrawn], holders: Collection[UUID], handled: Handled
+    tx: Transaction,
+    withdrawn: Sequence[PacketsWithdrawn],
+    holders: Collection[UUID],
+    causes: Mapping[str, Incoming],
+    handled: Handled,
 ) -> None:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
     for packet_id, store_id, said in await queries.strays(tx, packet_ids, store_ids):
         detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
-        handled.alarms.append(Alarm(WITHDRAWN_ELSEWHERE, detail=detail))
+        handled.alarms.append(Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id]))
     for packet in await queries.withdraw(tx, packet_ids, store_ids):
         if packet.order_id is None:
             continue
@@ -73,4 +90,5 @@ async def _withdraw(
         detail = f"{packet.packet_id} withdrawn while {packet.state}"
         handled.story.append(Note(packet.order_id, PacketsWithdrawn.__name__, detail))
         if packet.state in ("assigned", "confirmed"):
-            handled.alarms.append(Alarm(WITHDRAWN_WHILE_ASSIGNED, packet.order_id, detail))
+            alarm = Alarm(WITHDRAWN_WHILE_ASSIGNED, packet.order_id, detail, causes[packet.packet_id])
+            handled.alarms.append(alarm)

@@ -71,7 +71,10 @@ class Worker:
 
     @property
     def alarms(self) -> list[str]:
-        return [alarm.name for handled in self.handled for alarm in handled.alarms]
+        """Of each is known what caused it, for the log."""
+        alarms = [alarm for handled in self.handled for alarm in handled.alarms]
+        assert all(alarm.about["trace_id"] for alarm in alarms)
+        return [alarm.name for alarm in alarms]
 
     @property
     def story(self) -> list[tuple[str, str]]:
