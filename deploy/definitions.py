@@ -4,12 +4,9 @@
 `--passwords FILE`, a JSON object with the password of each user, writes one for production.
 """
 
-import base64
-import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +18,12 @@ import order_saga.service
 import order_saga.settings
 import store_worker.service
 import store_worker.settings
+from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, random_salt, read
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS
 from messages.transport.service import Service
 from messages.transport.topology import Topology, topology_of
 
 VHOST = "saga"
-DEVELOPMENT_PASSWORD = "development"  # noqa: S105  everybody knows it
 NOTHING = "^$"
 OUTCOME_QUEUES = rf"{OUTCOMES}\..+"
 ABSENT_CLIENT_SECONDS = 600
@@ -46,20 +43,20 @@ class User:
 
 
 @click.command()
-@click.option("--passwords", "file", type=click.File(), help="For production: a JSON object, user to password.")
+@click.option("--passwords", "file", type=click.File("rb"), help="For production: a JSON object, user to password.")
 def main(file: Any) -> None:
     """Print the definitions that RabbitMQ imports at its start."""
     services = all_services()
     names = {user.name for user in users(services)}
-    passwords = json.load(file) if file else dict.fromkeys(names, DEVELOPMENT_PASSWORD)
-    if wrong := names ^ passwords.keys():
-        raise click.UsageError(f"there must be a password for each user and no other; see {', '.join(sorted(wrong))}")
-    click.echo(written(services, passwords, random_salt if file else development_salt))
+    if file:
+        hashes = hashed(read(file, names), random_salt)
+    else:
+        hashes = hashed(dict.fromkeys(names, DEVELOPMENT_PASSWORD), development_salt)
+    click.echo(written(services, hashes))
 
 
-def written(services: Sequence[Service], passwords: Mapping[str, str], salt: Callable[[str], bytes]) -> str:
-    """The definitions file; `salt` is asked for four bytes a user."""
-    hashes = {name: password_hash(password, salt(name)) for name, password in passwords.items()}
+def written(services: Sequence[Service], hashes: Mapping[str, str]) -> str:
+    """The definitions file, with the hash of each user's password."""
     return json.dumps(definitions(topology_of(services), users(services), hashes), indent=2)
 
 
@@ -166,20 +163,6 @@ def _absent_clients() -> dict[str, Any]:
     definition = {"expires": ABSENT_CLIENT_SECONDS * 1000, "max-length": OUTCOMES_KEPT, "overflow": "drop-head"}
     name, pattern = "absent clients", f"^{OUTCOME_QUEUES}$"
     return {"name": name, "vhost": VHOST, "pattern": pattern, "apply-to": "queues", "definition": definition}
-
-
-def password_hash(password: str, salt: bytes) -> str:
-    """RabbitMQ's own: base64 of the salt and of the SHA-256 over salt and password."""
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
-
-
-def random_salt(_: str) -> bytes:
-    return os.urandom(4)
-
-
-def development_salt(name: str) -> bytes:
-    """The same each time, so that the file stays the same."""
-    return hashlib.sha256(name.encode()).digest()[:4]
 
 
 if __name__ == "__main__":

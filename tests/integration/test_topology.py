@@ -16,7 +16,8 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelClosed
 from pamqp.common import FieldTable
 
-from deploy.definitions import DEVELOPMENT_PASSWORD, all_services
+from deploy.definitions import all_services
+from deploy.passwords import DEVELOPMENT_PASSWORD
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare

@@ -5,19 +5,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
-from deploy.definitions import (
-    DEVELOPMENT_PASSWORD,
-    all_services,
-    development_salt,
-    main,
-    password_hash,
-    users,
-    written,
-)
+from deploy.definitions import all_services, main, users, written
+from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, password_hash
 from messages.transport.topology import Binding, topology_of
 
 FILE = Path(__file__).parents[2] / "deploy" / "definitions.json"
@@ -65,9 +59,9 @@ def test_every_dead_letter_has_a_queue_to_go_to() -> None:
 
 def test_the_definitions_file_is_what_the_services_ask_for() -> None:
     services = all_services()
-    passwords = {user.name: DEVELOPMENT_PASSWORD for user in users(services)}
+    hashes = hashed({user.name: DEVELOPMENT_PASSWORD for user in users(services)}, development_salt)
     told = "run: python -m deploy.definitions > deploy/definitions.json"
-    assert FILE.read_text() == written(services, passwords, development_salt) + "\n", told
+    assert FILE.read_text() == written(services, hashes) + "\n", told
 
 
 def test_who_orders_cannot_supply_and_who_supplies_cannot_order() -> None:
@@ -89,10 +83,8 @@ def test_a_hash_is_rabbitmqs_own() -> None:
 
 
 def test_for_production_every_user_has_a_password_of_its_own(tmp_path: Path) -> None:
-    passwords = {user.name: f"secret of {user.name}" for user in users(all_services())}
-    file = tmp_path / "passwords.json"
-    file.write_text(json.dumps(passwords))
-    result = CliRunner().invoke(main, ["--passwords", str(file)])
+    passwords = secrets()
+    result = run("--passwords", str(kept(tmp_path, json.dumps(passwords))))
     assert result.exit_code == 0, result.output
     for user in json.loads(result.output)["users"]:
         salt = base64.b64decode(user["password_hash"])[:4]
@@ -100,10 +92,46 @@ def test_for_production_every_user_has_a_password_of_its_own(tmp_path: Path) -> 
     assert "secret" not in result.output
 
 
-@pytest.mark.parametrize("wrong", [{"order_saga": "only one"}, {"nobody": "one too many"}])
-def test_a_missing_or_unknown_user_is_named(tmp_path: Path, wrong: dict[str, str]) -> None:
-    file = tmp_path / "passwords.json"
-    file.write_text(json.dumps(wrong))
-    result = CliRunner().invoke(main, ["--passwords", str(file)])
-    assert result.exit_code == 2
-    assert "monitoring" in result.output
+@pytest.mark.parametrize("wrong", [{"order_saga": "only-one"}, {"nobody": "one-too-many"}, ["a-list"], "text", None])
+def test_who_needs_a_password_is_told_where_somebody_is_missing_or_unknown(tmp_path: Path, wrong: Any) -> None:
+    file = kept(tmp_path, json.dumps(wrong))
+    assert refusal_of(file) == (
+        f"Error: {file}: must be a JSON object with a password for each of "
+        "customer, delivery_worker, monitoring, order_saga, store_worker, supplier, and for nobody else"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["", "with space", "p@ss", "a/b", "100%", "caf\u00e9", "line\n", None, 7, ["secret"]])
+def test_a_password_that_no_url_takes_as_it_stands_is_refused(tmp_path: Path, wrong: Any) -> None:
+    file = kept(tmp_path, json.dumps(secrets() | {"supplier": wrong}))
+    told = f"Error: {file}: the password of supplier must be text, not empty, of ASCII letters, digits, and -._~ only"
+    assert refusal_of(file) == told
+
+
+@pytest.mark.parametrize("text", ["", '{"customer": "secret"', "{'customer': 'secret'}", "[" * 100_000, "\x00"])
+def test_a_file_of_passwords_that_is_not_json_is_named_in_one_line(tmp_path: Path, text: str) -> None:
+    file = kept(tmp_path, text)
+    said = refusal_of(file)
+    assert said.startswith(f"Error: {file} is not JSON: ")
+    assert "secret" not in said
+
+
+def secrets() -> dict[str, str]:
+    return {user.name: f"secret-of.{user.name}~1" for user in users(all_services())}
+
+
+def kept(folder: Path, text: str) -> Path:
+    file = folder / "passwords.json"
+    file.write_text(text)
+    return file
+
+
+def refusal_of(file: Path) -> str:
+    result = run("--passwords", str(file))
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
