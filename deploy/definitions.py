@@ -1,7 +1,8 @@
 """What a production broker is set up with: the topology, and users that may do no more than their work.
 
 `python -m deploy.definitions > deploy/definitions.json` writes the development file, whose passwords everybody knows.
-`--passwords FILE`, a JSON object with the password of each user, writes one for production.
+`--passwords FILE`, a JSON object with the password of each user, writes one for production. An import sets the password
+of each user that it names; `--keep-passwords` names none, for a broker that has them.
 """
 
 import json
@@ -29,6 +30,10 @@ OUTCOME_QUEUES = rf"{OUTCOMES}\..+"
 ABSENT_CLIENT_SECONDS = 600
 OUTCOMES_KEPT = 100_000
 
+DEVELOPMENT = "; its users' passwords are for development only."
+PRODUCTION = " --passwords; its users' passwords are those of that file."
+KEEPING = " --keep-passwords; an import leaves users and their passwords as they are."
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -44,20 +49,30 @@ class User:
 
 @click.command()
 @click.option("--passwords", "file", type=click.File("rb"), help="For production: a JSON object, user to password.")
-def main(file: Any) -> None:
-    """Print the definitions that RabbitMQ imports at its start."""
+@click.option("--keep-passwords", is_flag=True, help="For a broker that runs: all but the users, who stay as they are.")
+def main(file: Any, keep_passwords: bool) -> None:
+    """Print the definitions that RabbitMQ imports, at its start or while it runs."""
+    if file and keep_passwords:
+        raise click.UsageError("either --passwords or --keep-passwords")
     services = all_services()
-    names = {user.name for user in users(services)}
-    if file:
-        hashes = hashed(read(file, names), random_salt)
+    if keep_passwords:
+        click.echo(written(services, KEEPING))
+    elif file:
+        names = {user.name for user in users(services)}
+        click.echo(written(services, PRODUCTION, hashed(read(file, names), random_salt)))
     else:
-        hashes = hashed(dict.fromkeys(names, DEVELOPMENT_PASSWORD), development_salt)
-    click.echo(written(services, hashes))
+        click.echo(for_development(services))
 
 
-def written(services: Sequence[Service], hashes: Mapping[str, str]) -> str:
-    """The definitions file, with the hash of each user's password."""
-    return json.dumps(definitions(topology_of(services), users(services), hashes), indent=2)
+def for_development(services: Sequence[Service]) -> str:
+    passwords = {user.name: DEVELOPMENT_PASSWORD for user in users(services)}
+    return written(services, DEVELOPMENT, hashed(passwords, development_salt))
+
+
+def written(services: Sequence[Service], explanation: str, hashes: Mapping[str, str] | None = None) -> str:
+    """The definitions file, with the hash of each user's password; None: without users."""
+    told = {"explanation": f"Written by python -m deploy.definitions{explanation}"}
+    return json.dumps(told | definitions(topology_of(services), users(services), hashes), indent=2)
 
 
 def all_services() -> list[Service]:
@@ -113,12 +128,11 @@ def _only(names: Iterable[str]) -> str:
     return f"^({'|'.join(re.escape(name) for name in sorted(names))})$"
 
 
-def definitions(topology: Topology, users: Sequence[User], hashes: Mapping[str, str]) -> dict[str, Any]:
+def definitions(topology: Topology, users: Sequence[User], hashes: Mapping[str, str] | None) -> dict[str, Any]:
     """As RabbitMQ's `definitions.local.path` takes them."""
     return {
-        "explanation": "Written by python -m deploy.definitions; its users' passwords are for development only.",
         "vhosts": [{"name": VHOST}],
-        "users": [_credentials(user, hashes[user.name]) for user in users],
+        **({"users": [_credentials(user, hashes[user.name]) for user in users]} if hashes else {}),
         "permissions": [
             {"user": each.name, "vhost": VHOST, "configure": each.configure, "write": each.write, "read": each.read}
             for each in users

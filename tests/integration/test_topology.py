@@ -14,9 +14,11 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelClosed
+from click.testing import CliRunner
 from pamqp.common import FieldTable
 
-from deploy.definitions import all_services
+from deploy.definitions import VHOST, all_services
+from deploy.definitions import main as definitions_command
 from deploy.passwords import DEVELOPMENT_PASSWORD
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
 from messages.transport.rabbitmq.broker import RabbitBroker
@@ -36,24 +38,32 @@ UrlOf: TypeAlias = Callable[[str], str]
 @pytest.fixture
 async def url_of(amqp_url: str, management_url: str) -> AsyncIterator[UrlOf]:
     """The definitions file, imported under names that no other test has: `url_of("customer")`."""
+    async with _imported(json.loads(FILE.read_text()), management_url) as unique:
+        yield lambda user: _url(amqp_url, unique, user, DEVELOPMENT_PASSWORD)
+
+
+@asynccontextmanager
+async def _imported(definitions: Any, management_url: str) -> AsyncIterator[str]:
+    """What is added to all names."""
     management = Management(management_url)
     unique = f"-{uuid.uuid4().hex[:8]}"
-    mine = _renamed(json.loads(FILE.read_text()), unique)
+    mine = _renamed(definitions, unique)
     await management.call("POST", "definitions", mine)
-    vhost = mine["vhosts"][0]["name"]
+    try:
+        yield unique
+    finally:
+        await management.delete_vhost(mine["vhosts"][0]["name"])
+        await management.call("POST", "users/bulk-delete", {"users": [user["name"] for user in mine["users"]]})
+
+
+def _url(amqp_url: str, unique: str, user: str, password: str) -> str:
     parts = urlsplit(amqp_url)
-
-    def url(user: str) -> str:
-        host = f"{user}{unique}:{DEVELOPMENT_PASSWORD}@{parts.hostname}:{parts.port}"
-        return parts._replace(netloc=host, path=f"/{vhost}").geturl()
-
-    yield url
-    await management.delete_vhost(vhost)
-    await management.call("POST", "users/bulk-delete", {"users": [user["name"] for user in mine["users"]]})
+    host = f"{user}{unique}:{password}@{parts.hostname}:{parts.port}"
+    return parts._replace(netloc=host, path=f"/{VHOST}{unique}").geturl()
 
 
 def _renamed(definitions: Any, unique: str) -> Any:
-    for user in definitions["users"]:
+    for user in definitions.get("users", []):
         user["name"] += unique
     for vhost in definitions["vhosts"]:
         vhost["name"] += unique
@@ -193,6 +203,31 @@ async def test_nobody_may_declare_what_the_services_live_on(url_of: UrlOf, user:
         async with _channel(url_of(user)) as channel:
             with pytest.raises(ChannelClosed, match="ACCESS_REFUSED"):
                 await channel.declare_queue(name, durable=True)
+
+
+async def test_what_is_imported_into_a_running_broker_brings_what_is_new_and_changes_no_password(
+    amqp_url: str, management_url: str, tmp_path: Path
+) -> None:
+    passwords = tmp_path / "passwords.json"
+    passwords.write_text(json.dumps({user["name"]: "secret" for user in json.loads(FILE.read_text())["users"]}))
+    before = _written("--passwords", str(passwords))
+    for kind, name in (("queues", "name"), ("bindings", "destination")):
+        before[kind] = [each for each in before[kind] if each[name] != "order_saga.orders"]
+    before["permissions"] = [each for each in before["permissions"] if each["user"] != "order_saga"]
+    async with _imported(before, management_url) as unique:
+        after = _renamed(_written("--keep-passwords"), unique)
+        for _ in range(2):
+            await Management(management_url).call("POST", "definitions", after)
+        saga, customer = (_url(amqp_url, unique, user, "secret") for user in ("order_saga", "customer"))
+        async with _broker(saga) as broker, _channel(customer) as channel:
+            orders = await Reader.of(broker, "order_saga.orders")
+            requests = await channel.get_exchange(REQUESTS, ensure=False)
+            await requests.publish(aio_pika.Message(b"order"), "order_requested")
+            assert bodies(await orders.take(1)) == ["order"]
+
+
+def _written(*arguments: str) -> Any:
+    return json.loads(CliRunner().invoke(definitions_command, arguments).output)
 
 
 async def test_declaring_for_development_makes_what_the_definitions_file_says(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.definitions import all_services, main, users, written
-from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, password_hash
+from deploy.definitions import all_services, main, users
+from deploy.passwords import password_hash
 from messages.transport.topology import Binding, topology_of
 
 FILE = Path(__file__).parents[2] / "deploy" / "definitions.json"
@@ -58,10 +58,8 @@ def test_every_dead_letter_has_a_queue_to_go_to() -> None:
 
 
 def test_the_definitions_file_is_what_the_services_ask_for() -> None:
-    services = all_services()
-    hashes = hashed({user.name: DEVELOPMENT_PASSWORD for user in users(services)}, development_salt)
     told = "run: python -m deploy.definitions > deploy/definitions.json"
-    assert FILE.read_text() == written(services, hashes) + "\n", told
+    assert FILE.read_text() == run().output, told
 
 
 def test_who_orders_cannot_supply_and_who_supplies_cannot_order() -> None:
@@ -114,6 +112,27 @@ def test_a_file_of_passwords_that_is_not_json_is_named_in_one_line(tmp_path: Pat
     said = refusal_of(file)
     assert said.startswith(f"Error: {file} is not JSON: ")
     assert "secret" not in said
+
+
+def test_what_is_for_a_running_broker_has_everything_but_the_users() -> None:
+    whole, kept = json.loads(FILE.read_text()), json.loads(run("--keep-passwords").output)
+    del whole["users"], whole["explanation"], kept["explanation"]
+    assert kept == whole
+    assert "password_hash" not in json.dumps(kept)
+
+
+def test_passwords_cannot_be_given_and_kept(tmp_path: Path) -> None:
+    file = kept(tmp_path, json.dumps(secrets()))
+    assert run("--keep-passwords", "--passwords", str(file)).exit_code == 2
+
+
+def test_each_file_says_truly_what_its_passwords_are(tmp_path: Path) -> None:
+    file = kept(tmp_path, json.dumps(secrets()))
+    told = [
+        json.loads(run(*arguments).output)["explanation"]
+        for arguments in ([], ["--passwords", str(file)], ["--keep-passwords"])
+    ]
+    assert ["development" in each for each in told] == [True, False, False]
 
 
 def secrets() -> dict[str, str]:
