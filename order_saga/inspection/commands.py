@@ -59,9 +59,13 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
 
 def verdict(report: Report) -> str:
     """`clean: 200 orders`."""
-    found = f"{len(report.findings)} findings" if report.findings else "clean"
-    unreadable = f"; {report.unreadable} unreadable documents are parked" if report.unreadable else ""
-    return f"{found}: {report.orders} orders{unreadable}"
+    found = _counted(len(report.findings), "finding") if report.findings else "clean"
+    others = f"; {_counted(report.unreadable, 'document')} parked through no fault of ours" if report.unreadable else ""
+    return f"{found}: {_counted(report.orders, 'order')}{others}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _line(finding: Finding) -> str:

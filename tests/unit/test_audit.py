@@ -12,6 +12,8 @@ import pytest
 
 import order_saga.participants
 from messages.contracts.views import Holding, Order, Parked, Received, Unit
+from order_saga.inspection.audit import Report
+from order_saga.inspection.commands import verdict
 from order_saga.inspection.rules import check_order, check_service
 from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 from order_saga.participants import PARTICIPANTS, Participant
@@ -473,3 +475,16 @@ def imported_by(node: ast.AST) -> Iterator[str]:
         yield from (each.name for each in node.names)
     elif isinstance(node, ast.ImportFrom):
         yield from (f"{node.module}", *(f"{node.module}.{each.name}" for each in node.names))
+
+
+@pytest.mark.parametrize(
+    ("findings", "orders", "parked", "told"),
+    [
+        (0, 0, 0, "clean: 0 orders"),
+        (0, 1, 1, "clean: 1 order; 1 document parked through no fault of ours"),
+        (1, 2, 2, "1 finding: 2 orders; 2 documents parked through no fault of ours"),
+        (2, 1, 0, "2 findings: 1 order"),
+    ],
+)
+def test_the_verdict_counts_one_as_one(findings: int, orders: int, parked: int, told: str) -> None:
+    assert verdict(Report([Finding("I1", "wrong")] * findings, orders, parked)) == told

@@ -19,7 +19,7 @@ SOLD_OUT = OrderNotPlaced(order_id=ORDER_ID, participant="store", reason="out_of
 
 def test_all_is_well_if_every_answer_is_as_expected_and_the_audit_is_clean(capsys):
     assert _judge(conversation(PLACED), CLEAN)
-    assert capsys.readouterr().out.splitlines() == ["1 of 1 answers as expected.", "Audit: clean: 1 orders."]
+    assert capsys.readouterr().out.splitlines() == ["1 of 1 answers as expected.", "Audit: clean: 1 order."]
 
 
 def test_an_unexpected_answer_spoils_it():
