@@ -11,7 +11,7 @@ import click
 
 from deploy.demo import queries, telling
 from deploy.demo.catalogue import Catalogue
-from deploy.demo.conversation import Conversation
+from deploy.demo.conversation import Answer, Conversation
 from deploy.demo.customer import Customer
 from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError
 from deploy.demo.looking import TooSlowError, audited, look_until
@@ -25,6 +25,9 @@ from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, write
 from order_saga.inspection.audit import Report
 from order_saga.inspection.commands import verdict
+
+NOT_HERE = ("unknown_sku", "no_agent")
+"""What is heard also if there is no such store or zone."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -44,13 +47,15 @@ def main(orders: Path) -> None:
 
 async def _demonstrate(steps: Sequence[Step]) -> bool:
     began = time.monotonic()
+    catalogue = Catalogue.read()
     async with EmbeddedPostgres() as postgres:
         await _introduce(postgres, time.monotonic() - began)
         async with running(postgres.url) as system:
-            await _open_shop(system, Catalogue.read())
+            await _open_shop(system, catalogue)
             customer = Customer(system, telling.tell, telling.remark)
             await customer.play(steps)
             telling.sum_up(customer.conversation.answers)
+            _help(customer.conversation.answers, catalogue)
             await _deliver(system, customer.conversation)
             report = await audited(system.urls)
     is_good = _judge(customer.conversation, report)
@@ -71,7 +76,16 @@ async def _open_shop(system: System, catalogue: Catalogue) -> None:
     await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
     await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.agents_online)
     click.echo("Order saga, store worker and delivery worker in this process, with a database each.")
-    click.echo(f"{catalogue.packets} packets in {catalogue.stores} stores, {catalogue.agents_online} agents online.\n")
+    click.echo(
+        f"{catalogue.packets} packets in {len(catalogue.stores)} stores, {catalogue.agents_online} agents online.\n"
+    )
+
+
+def _help(answers: Sequence[Answer], catalogue: Catalogue) -> None:
+    """Tell who orders what there is not, without expecting to be refused, what there is."""
+    if any(answer.word in NOT_HERE and not answer.line.expected for answer in answers):
+        click.echo(f"There are the stores {', '.join(catalogue.stores)}, and the zones {', '.join(catalogue.agents)}.")
+        click.echo("What is on their shelves: deploy/demo/catalogue.json.\n")
 
 
 async def _deliver(system: System, conversation: Conversation) -> None:
@@ -100,9 +114,18 @@ def _judge(conversation: Conversation, report: Report) -> bool:
     for finding in report.findings:
         about = finding.order_id or finding.service
         telling.verdict(f"{finding.invariant}  {about}  {finding.sentence}", is_good=False)
-    telling.verdict(f"{len(answers) - len(surprises)} of {len(answers)} answers as expected.", is_good=not surprises)
+    telling.verdict(_counted(answers, len(answers) - len(surprises)), is_good=not surprises)
     telling.verdict(f"Audit: {verdict(report)}.", is_good=not report.findings)
     return not (surprises or conversation.contradictions or report.findings)
+
+
+def _counted(answers: Sequence[Answer], good: int) -> str:
+    """Of orders of one's own nothing is expected but an answer."""
+    if any(answer.line.expected for answer in answers):
+        return f"{good} of {len(answers)} answers as expected."
+    if good < len(answers):
+        return f"{good} of {len(answers)} lines answered."
+    return "1 answer." if good == 1 else f"{good} answers."
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ class Catalogue(Contract):
         return sum(lot.packets for lot in self.lots)
 
     @property
-    def stores(self) -> int:
-        return len({lot.store for lot in self.lots})
+    def stores(self) -> list[str]:
+        return sorted({lot.store for lot in self.lots})
 
     @property
     def agents_online(self) -> int:

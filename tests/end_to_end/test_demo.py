@@ -40,6 +40,14 @@ async def test_it_takes_orders_of_ones_own(tmp_path):
     )
     assert shown.status == 0, shown.text
     assert sorted(outcome for outcome, _ in shown.outcomes) == ["not placed", "placed", "rejected", "rejected"]
+    assert "\n4 answers.\n" in shown.text
+    assert "There are the stores" not in shown.text
+
+
+async def test_the_order_that_the_readme_shows_is_placed(tmp_path):
+    (line,) = re.findall(r"^\{.+\}$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    shown = await demonstrate(tmp_path, line)
+    assert (shown.status, [outcome for outcome, _ in shown.outcomes]) == (0, ["placed"]), shown.text
 
 
 async def test_an_outcome_that_is_not_expected_makes_it_fail(tmp_path):

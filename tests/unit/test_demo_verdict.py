@@ -4,7 +4,10 @@ import json
 from typing import Any
 from uuid import UUID
 
-from deploy.demo.__main__ import _judge
+import pytest
+
+from deploy.demo.__main__ import _help, _judge
+from deploy.demo.catalogue import Catalogue
 from deploy.demo.conversation import Conversation
 from deploy.demo.script import Line, step_of
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
@@ -37,14 +40,34 @@ def test_a_finding_spoils_it(capsys):
     assert f"I2  {ORDER_ID}  a packet belongs to two orders" in capsys.readouterr().out
 
 
-def conversation(*outcomes):
-    """An order that is expected to be placed, and what is heard of it."""
+def test_of_orders_without_expectations_the_answers_are_counted(capsys):
+    assert _judge(conversation(PLACED, expect=()), CLEAN)
+    assert capsys.readouterr().out.splitlines()[0] == "1 answer."
+
+
+def test_a_line_that_nobody_answers_spoils_it_whatever_is_expected(capsys):
+    unanswered = conversation(expect=())
+    unanswered.give_up(now=100.0, seconds=30.0)
+    assert not _judge(unanswered, CLEAN)
+    assert capsys.readouterr().out.splitlines()[0] == "0 of 1 lines answered."
+
+
+@pytest.mark.parametrize("expect", [(), ("unknown_sku",)])
+def test_who_orders_what_there_is_not_hears_what_there_is_unless_that_was_meant(capsys, expect):
+    nothing = OrderNotPlaced(order_id=ORDER_ID, participant="store", reason="unknown_sku")
+    _help(conversation(nothing, expect=expect).answers, Catalogue.read())
+    told = capsys.readouterr().out
+    assert ("stores campus, harbour" in told) == ("zones centre, north" in told) == (not expect)
+
+
+def conversation(*outcomes, expect=("placed",)):
+    """An order, and what is heard of it."""
     order: dict[str, Any] = {
         "order_id": str(ORDER_ID),
         "customer_id": "ada",
         "store_id": "campus",
         "zone": "centre",
-        "expect": ["placed"],
+        "expect": expect,
     }
     order["lines"] = [{"sku": "milk", "quantity": 1, "price_cents": 129}]
     held = Conversation()
