@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import click
 
-from delivery_worker.fleet import Agent, agents
+from delivery_worker.published import Agent, agents
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
-from messages.participant.shelves import ask
+from messages.transport.command_line.reading import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.edge.say import publish
 from messages.transport.settings import Settings

@@ -9,10 +9,11 @@ from uuid import uuid4
 import click
 
 from messages.contracts.store import StockReceived
-from messages.participant.shelves import Shelf, ask, shelves
+from messages.transport.command_line.reading import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.edge.say import publish
 from messages.transport.settings import Settings
+from store_worker.published import Shelf, shelves
 
 STATES = ("free", "reserved", "assigned", "confirmed", "fulfilled", "retired")
 PACKETS_A_DOCUMENT = 1_000
@@ -70,8 +71,8 @@ def _received(store_id: str, sku: str, quantity: int, best_before: datetime | No
 
 
 def _line(shelf: Shelf) -> str:
-    return f"{shelf.place:<16} {shelf.kind:<20}" + "".join(f"{shelf.counts.get(state, 0):>11}" for state in STATES)
+    return f"{shelf.store_id:<16} {shelf.sku:<20}" + "".join(f"{shelf.counts.get(state, 0):>11}" for state in STATES)
 
 
 def _fields(shelf: Shelf) -> dict[str, str | int]:
-    return {"store_id": shelf.place, "sku": shelf.kind} | {state: shelf.counts.get(state, 0) for state in STATES}
+    return {"store_id": shelf.store_id, "sku": shelf.sku} | {state: shelf.counts.get(state, 0) for state in STATES}

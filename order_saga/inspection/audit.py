@@ -31,7 +31,7 @@ class Report:
     findings: Sequence[Finding]
     orders: int
     """How many orders were looked at."""
-    unreadable: int = 0
+    parked_by_others: int = 0
     """Documents that are parked at the fault of whoever sent them from outside."""
 
 
@@ -67,11 +67,11 @@ class Patience:
 async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID] | None = None) -> Report:
     async with snapshots(urls) as looked:
         orders, findings = await _look_at_orders(looked, patience, only)
-        unreadable = 0
+        parked_by_others = 0
         for service, reader in looked.by_service.items():
             findings += check_service(await _census(service, reader, patience))
-            unreadable += await queries.parked_by_others(reader, OUR_FAULT, _inside_names())
-        return Report(findings, orders, unreadable)
+            parked_by_others += await queries.parked_by_others(reader, OUR_FAULT, _inside_names())
+        return Report(findings, orders, parked_by_others)
 
 
 async def _look_at_orders(

@@ -60,7 +60,8 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
 def verdict(report: Report) -> str:
     """`clean: 200 orders`."""
     found = _counted(len(report.findings), "finding") if report.findings else "clean"
-    others = f"; {_counted(report.unreadable, 'document')} parked through no fault of ours" if report.unreadable else ""
+    parked = report.parked_by_others
+    others = f"; {_counted(parked, 'document')} parked through no fault of ours" if parked else ""
     return f"{found}: {_counted(report.orders, 'order')}{others}"
 
 

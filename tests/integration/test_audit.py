@@ -138,7 +138,7 @@ async def test_a_clean_system_is_clean(world: World) -> None:
     report = await examine(world.urls, 0.0, at_rest=True)
 
     assert report.findings == []
-    assert (report.orders, report.unreadable) == (4, 0)
+    assert (report.orders, report.parked_by_others) == (4, 0)
 
 
 CORRUPTIONS = {
@@ -337,7 +337,7 @@ async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> No
 
     report = await examine(world.urls, 0.0, at_rest=True)
 
-    assert (report.findings, report.unreadable) == ([], 2)
+    assert (report.findings, report.parked_by_others) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ async def test_what_a_client_says_wrong_is_not_our_fault(
     report = await examine(world.urls, 0.0, at_rest=True)
 
     assert [finding.invariant for finding in report.findings] == ["I6"] * ours
-    assert report.unreadable == (not ours)
+    assert report.parked_by_others == (not ours)
 
 
 async def test_what_is_our_fault_is_seen_however_much_clients_have_parked_before(
@@ -386,7 +386,7 @@ async def test_what_is_our_fault_is_seen_however_much_clients_have_parked_before
     report = await examine(world.urls, 0.0, at_rest=True)
 
     assert [(finding.invariant, finding.service) for finding in report.findings] == [("I6", "order_saga")]
-    assert report.unreadable == 2
+    assert report.parked_by_others == 2
 
 
 async def test_of_more_faults_of_ours_than_are_told_the_oldest_are(
@@ -405,7 +405,7 @@ async def test_of_more_faults_of_ours_than_are_told_the_oldest_are(
 
     (finding,) = report.findings
     assert finding.sentence.startswith("parked: OrderRequested/1.0 ")
-    assert report.unreadable == 0
+    assert report.parked_by_others == 0
 
 
 async def test_a_suspect_that_has_mended_itself_meanwhile_is_not_accused(

@@ -33,8 +33,9 @@ def test_who_asks_once_is_told_in_a_sentence(error: Exception, url: str, told: s
     [
         (TimeoutError(), "TimeoutError"),
         (ConnectionError("no access for 'toy' by 'hunter2'"), "ConnectionError: no access for '***' by '***'"),
+        (None, "it was closed"),
     ],
-    ids=["silent", "refused"],
+    ids=["silent", "refused", "closed"],
 )
-def test_the_log_is_told_what_was_said_if_anything_was(error: Exception, told: str) -> None:
+def test_the_log_is_told_what_was_said_if_anything_was(error: Exception | None, told: str) -> None:
     assert Link("amqp://toy:hunter2@mq", "test").tell(error) == told

@@ -1,7 +1,8 @@
 """Reading a service's published views from the command line: one snapshot, and errors that name the setting."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import asyncpg
@@ -10,17 +11,30 @@ from pydantic import SecretStr
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
 from messages.transport.faults import is_infrastructure
 from messages.transport.service import Transaction
+from messages.transport.settings import Settings
 
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 600.0
 ROWS_AHEAD = 2_000
 
+T = TypeVar("T")
 Url = TypeVar("Url", SecretStr, SecretStr | None)
 
 
 def source(prefix: str, database_url: Url, reader_url: SecretStr | None) -> tuple[str, Url]:
     """The setting that says where a service's views are read, and the URL: the one for readers, if there is one."""
     return (f"{prefix}READER_URL", reader_url) if reader_url else (f"{prefix}DATABASE_URL", database_url)
+
+
+def ask(settings: Settings, question: "Callable[[Published], Awaitable[T]]") -> T:
+    """Ask the service's database. Raises Unreachable, one line, naming the setting."""
+
+    async def answer() -> T:
+        setting, url = source(settings.prefix(), settings.database_url, settings.reader_url)
+        async with reading(url.get_secret_value(), setting) as reader:
+            return await question(reader)
+
+    return asyncio.run(answer())
 
 
 class Published:

@@ -123,6 +123,8 @@ class Link:
 
     def tell(self, error: BaseException | None) -> str:
         """What went wrong, without the user's name: RabbitMQ repeats it in its refusals."""
+        if error is None:
+            return "it was closed"
         said = f"{type(error).__name__}: {error}".removesuffix(": ")  # a timeout says nothing
         for secret in (self._url.user, self._url.password):
             said = said.replace(f"'{secret}'", "'***'") if secret else said

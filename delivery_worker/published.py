@@ -1,4 +1,4 @@
-"""The fleet, as the published view shows it to people."""
+"""What delivery publishes of its agents, as its view shows it to people."""
 
 from typing import NamedTuple
 from uuid import UUID
