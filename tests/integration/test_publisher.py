@@ -197,10 +197,7 @@ async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Stat
     moody.down = True
     async with station.running(moody, unconfirmed_rows=5, batch_documents=1):  # of two rows each
         await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(10)))
-        await station.until_heard(3)
-        calls = len(moody.calls)
-        await until(lambda: _true(len(moody.calls) > calls + 4))
-        assert await station.count("heard") == 3
+        await _takes_no_more_than(station, moody, 3)
         moody.down = False
         await station.until_heard(10)
         await station.until_told(10)
@@ -212,12 +209,16 @@ async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broke
     moody.down = True
     async with station.running(moody, unconfirmed_rows=3, batch_documents=1):
         await station.say(*(bought(str(number)) for number in range(10)))
-        await station.until_heard(3)
-        calls = len(moody.calls)
-        await until(lambda: _true(len(moody.calls) > calls + 4))
-        assert await station.count("heard") == 3
+        await _takes_no_more_than(station, moody, 3)
         moody.down = False
         await station.until_told(10)
+
+
+async def _takes_no_more_than(station: Station, moody: Moody, number: int) -> None:
+    await station.until_heard(number)
+    calls = len(moody.calls)
+    await until(lambda: _true(len(moody.calls) > calls + 4))
+    assert await station.count("heard") == number
 
 
 async def test_who_cannot_say_anything_leaves_what_comes_to_others(
