@@ -49,7 +49,7 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
-    """What was said last, by agent."""
+    """Of each agent, who said that he has left; of several, the last that arrived."""
     return {
         document.message.agent_id: document for document in documents if isinstance(document.message, AgentWentOffline)
     }

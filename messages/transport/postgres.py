@@ -126,16 +126,16 @@ class Database:
             self._at_hand.append(connection)
 
     async def _start_anew(self, pool: "asyncpg.Pool[Any]") -> None:
-        """Use no connection again that is open now: the server can only be read, so the primary may be another one."""
+        """Use no connection again that is open now: they lead to a standby, or to nobody, and others elsewhere."""
         await pool.expire_connections()
-        await self._release_at_hand(pool)
+        for connection in self._at_hand:
+            give_up(connection)
 
     async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
-        """The server answers on others: whoever waits on this one tries again, on none that is open now."""
+        """Whoever waits for an answer on this one tries again."""
         log.warning("connection given up", error="the server answers others, and says nothing on this one")
-        await pool.expire_connections()
-        for connection in (silent, *self._at_hand):
-            give_up(connection)
+        await self._start_anew(pool)
+        give_up(silent)
 
     async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
         await self._release_at_hand(pool)

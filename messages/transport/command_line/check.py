@@ -22,11 +22,17 @@ from messages.transport.topology import Queue, Topology, topology_of
 CONNECT_SECONDS = 10.0
 SKEW_SECONDS = 1.0
 DECIDE_WHAT_IS_LOST = frozenset(
-    f"x-{name}"
-    for name in (
-        *("overflow", "max-length", "max-length-bytes", "message-ttl", "expires", "delivery-limit"),
-        *("dead-letter-exchange", "dead-letter-routing-key", "dead-letter-strategy"),
-    )
+    {
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-dead-letter-strategy",
+        "x-delivery-limit",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-message-ttl",
+        "x-overflow",
+    }
 )
 REPLICAS = 3
 """Of a queue, in a cluster that has as many nodes: what one node loses, the others still have."""

@@ -27,8 +27,8 @@ REST = 9.0
 """For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
 LONGEST_REST = 49.0
 """While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
-LONGEST_WORKED_SECONDS = 2.0
-"""A batch that took longer was held up by something, a stopped process, say, and nobody is spared by resting on."""
+LONGEST_WORKED_SECONDS = 10.0
+"""A batch that took longer was held up by something, a stopped process, say: nobody is spared by a rest of hours."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
