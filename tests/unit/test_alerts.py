@@ -11,15 +11,16 @@ import pytest
 from deploy.definitions import all_services
 from messages.transport.metrics import Metrics
 from messages.transport.topology import topology_of
+from tests.unit.headings import anchors_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = (DEPLOY / "alerts.yaml").read_text()
-RUNBOOK = (DEPLOY / "README.md").read_text()
+RUNBOOK = (DEPLOY / "runbook.md").read_text()
 EACH_RULE = RULES.split("- alert: ")[1:]
 ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 
 
-@pytest.mark.parametrize("text", [RULES, RUNBOOK], ids=["alerts.yaml", "README.md"])
+@pytest.mark.parametrize("text", [RULES, RUNBOOK], ids=["alerts.yaml", "runbook.md"])
 def test_every_metric_that_is_named_is_served(text):
     served = {f"{each.name}{ending}" for each in Metrics().registry.collect() for ending in ENDINGS[each.type]}
     named = set(re.findall(r"\bordersaga_\w+", text))
@@ -31,8 +32,8 @@ def test_every_metric_that_is_named_is_served(text):
 def test_every_rule_says_how_bad_it_is_and_leads_to_a_section_of_the_runbook(rule):
     assert re.search(r"^ +labels: \{severity: (critical|warning)\}$", rule, re.MULTILINE)
     assert re.search(r'^ +summary: ".+"$', rule, re.MULTILINE)
-    (section,) = re.findall(r"^ +runbook: deploy/README\.md#(\S+)$", rule, re.MULTILINE)
-    assert section in {_anchor(heading) for heading in re.findall(r"^#+ (.+)$", RUNBOOK, re.MULTILINE)}
+    ((page, section),) = re.findall(r"^ +runbook: deploy/(runbook|README)\.md#(\S+)$", rule, re.MULTILINE)
+    assert section in anchors_of(DEPLOY / f"{page}.md")
 
 
 def test_alarms_and_reasons_that_are_looked_for_are_in_the_runbook():
@@ -66,8 +67,3 @@ def test_the_rules_about_queues_are_about_all_of_ours_and_about_no_client_s():
     }
     dead = {name for name in ours if name.endswith(".dead")}
     assert seen == {"QueueGrows": ours, "NobodyConsumes": ours, "DeadLetters": dead}
-
-
-def _anchor(heading):
-    """As GitHub makes it."""
-    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
