@@ -1,1 +1,1 @@
-"""What the services say to each other, what carries it, and how a participant keeps its word."""
+"""The messages between the services, the transport that carries them, and the logic that participants share."""

@@ -1,1 +1,1 @@
-"""What is said: every message of the system, as immutable pydantic models and nothing else."""
+"""The contracts: every message of the system, as immutable pydantic models and nothing else."""

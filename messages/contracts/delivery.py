@@ -62,10 +62,10 @@ class AgentReleased(Released):
 
 
 class AgentCameOnline(Message):
-    """An agent is ready to work in a zone, since `at`, by the clock of whoever says so.
+    """An agent is ready to work in a zone, since `at`, by the sender's clock.
 
-    A word about an agent that is older than the last one that was applied is ignored; one of the same time is applied.
-    Without `at` a word counts as said when it is handled, replays too: it is always applied, and what is older is
+    A message about an agent that is older than the last one applied is ignored; one of the same time is applied.
+    Without `at` a message counts as sent when it is handled, replays too: it is always applied, and older ones are
     ignored from then on. A time more than a minute ahead of the database's clock counts as a minute ahead.
     """
 

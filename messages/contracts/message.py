@@ -22,7 +22,7 @@ def _that_exists_in_utc(time: datetime) -> datetime:
 
 
 GivenTime = Annotated[AwareDatetime, AfterValidator(_that_exists_in_utc)]
-"""From outside, where somebody may write the year 9999 in a zone that is still behind: no database could keep it."""
+"""A time from a client. Refuses what no database could keep: the last hours of 9999 in a zone behind UTC, say."""
 
 
 class Contract(BaseModel):

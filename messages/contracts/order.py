@@ -1,4 +1,4 @@
-"""The public edge: what a customer asks of the saga, and what the customer hears."""
+"""The public edge: what customers request from the saga, and what they receive."""
 
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
@@ -47,7 +47,7 @@ class OrderRequested(OrderMessage):
 
 
 class CancelOrder(OrderMessage):
-    """The customer no longer wants the order; heard only while it is undecided."""
+    """The customer no longer wants the order; it has an effect only while the order is undecided."""
 
     FROM_OUTSIDE: ClassVar[bool] = True
 

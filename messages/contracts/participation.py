@@ -32,7 +32,7 @@ class Assign(Command):
 
 
 class Release(Command):
-    """Give back whatever the order holds, and refuse whatever of it arrives later."""
+    """Give back whatever the order holds, and refuse commands about it that arrive later."""
 
 
 class Answer(OrderMessage):

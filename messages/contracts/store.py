@@ -14,9 +14,9 @@ UNKNOWN_SKU = "unknown_sku"
 PACKET_WITHDRAWN = "packet_withdrawn"
 
 PacketIds = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=1_000)]
-"""A thousand at most, and fewer where they are long: like all that clients say, a document may have 64 KiB in all.
+"""A thousand at most, and fewer if they are long: a client's document may have 64 KiB in all.
 
-A thousand of 60 characters each fit. What is larger is parked as `too_large`, and no supplier hears of that.
+A thousand of 60 characters each fit. A larger document is parked as `too_large`, and its supplier gets no answer.
 """
 
 

@@ -30,7 +30,7 @@ class Order(NamedTuple):
     participant: str | None
     reason: str | None
     store_id: str | None
-    """None, like zone and deadline, where an order was cancelled before it was ever heard of."""
+    """None, like zone and deadline, if the order was cancelled before its request arrived."""
     zone: str | None
     quantities: Mapping[str, int]
     """sku -> packets wanted."""
@@ -41,7 +41,7 @@ class Order(NamedTuple):
     decided_at: datetime | None
     cleaned_at: datetime | None
     told: frozenset[str] = frozenset()
-    """The outcomes that were told to the customer, by the orchestrator's own timeline."""
+    """The outcomes that were published to the customer, by the orchestrator's own timeline."""
 
 
 class Holding(NamedTuple):
@@ -77,7 +77,7 @@ class Received(NamedTuple):
 
 
 class Happening(NamedTuple):
-    """`published.timeline`: one line of an order's story, as one service saw it."""
+    """`published.timeline`: one line of an order's timeline, as one service wrote it."""
 
     order_id: UUID
     at: datetime

@@ -1,1 +1,1 @@
-"""What carries the messages: the process, the broker, the outbox, and the database transaction around each batch."""
+"""Carries the messages: the process, the broker, the outbox, and the database transaction around each batch."""

@@ -1,4 +1,4 @@
-"""What the transport asks of a broker. RabbitMQ and the in-process broker keep it; one suite holds both to it."""
+"""The broker interface. RabbitMQ and the in-process broker implement it; one test suite checks both."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ ONE_DOCUMENT = "application/json"
 MANY_DOCUMENTS = "application/x-ndjson"
 
 FAILURES_BEFORE_ALONE = 2
-"""Of an arrival that has failed more often it is assumed that it kills its consumer."""
+"""An arrival that has failed more often is a suspected poison message: it may kill its consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Envelope:
     body: bytes
     content_type: str
     message_id: str
-    """Unique among all envelopes in flight: a broker's return names nothing else."""
+    """Unique among all envelopes in flight: a broker identifies a returned one by nothing else."""
     wire_type: str | None = None
     """Mirrored in the AMQP properties of single documents; decides nothing."""
     correlation_id: str | None = None
     mandatory: bool = True
-    """Commands and answers must reach a queue; nobody may be listening for an outcome."""
+    """Commands and answers must reach a queue; an outcome need not, as no client may be listening."""
 
 
 @dataclass(eq=False, slots=True)
@@ -38,20 +38,20 @@ class Arrival:
     body: bytes
     content_type: str | None
     failures: int
-    """How often it was given back or lost its consumer before: `x-delivery-count`, or 1 for a bare redelivered flag."""
+    """How often it was requeued or its consumer was lost: `x-delivery-count`, or 1 for a bare redelivered flag."""
     tag: int
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
     from_outside: Outside
     death: Death | None = None
-    """Of a dead letter."""
+    """Only of a dead letter."""
 
 
 class Subscription(Protocol):
     """A queue being consumed. Reconnects by itself; what had arrived on a lost channel is dropped from the buffer.
 
-    On a new channel arrivals come one at a time, until the first that does not have to be handled alone: whoever held
-    many when it was killed would have the failures of one counted for all, until the broker gives up all of them.
+    On a new channel arrivals come one at a time, until the first that is no suspected poison message: when a consumer
+    is killed, a failure is counted for all that it holds, and in the end the broker would dead-letter all of them.
     """
 
     queue: str
@@ -62,7 +62,7 @@ class Subscription(Protocol):
         """Acknowledge `last` and all before it on its channel; nothing happens if that channel is gone."""
 
     async def pause(self) -> None:
-        """Take no more for now, so that it goes to others; what has arrived stays, also unacknowledged."""
+        """Take no more for now, so that messages go to other consumers; what has arrived stays, also unacknowledged."""
 
     async def resume(self) -> None:
         """Take more again."""
@@ -72,7 +72,7 @@ class Subscription(Protocol):
 
 
 class Broker(Protocol):
-    """Publishing and consuming, on connections of their own. Waits for the server, and comes back by itself."""
+    """Publishing and consuming, on connections of their own. Waits for the server, and reconnects by itself."""
 
     @property
     def connected(self) -> bool:
@@ -88,7 +88,7 @@ class Broker(Protocol):
         """Publish all at once and wait for the confirms, at most the publish timeout.
 
         True: the broker has it in a queue (or, not mandatory, has seen it). False: refused, returned or unknown;
-        say it again. Never raises for a broker's sake; being offline costs at most the publish timeout.
+        publish it again. Never raises because of the broker; being offline costs at most the publish timeout.
         """
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The loop of every service: take what is there, handle it in one transaction, acknowledge; and again."""
+"""The main loop of every service: take a batch, handle it in one transaction, acknowledge it."""
 
 import asyncio
 import time
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 QUIET_COLLISIONS = 3
 GATHERED = 20
-"""Documents. A larger batch is not held up: most of what belongs together is there, some of the rest never comes."""
+"""Documents. A larger batch is not delayed: most related documents are already in it, and some never come."""
 GATHER_SECONDS = 0.003
 
 
 class Draining(Exception):
-    """The service is stopping: what is unacknowledged will be delivered again, to whoever is there."""
+    """The service is stopping; what is unacknowledged will be redelivered."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Part:
 
 
 class Consumer:
-    """Handles one batch after the other until told to stop."""
+    """Handles one batch after the other until stopped."""
 
     def __init__(
         self, reader: Reader, intake: Intake, transactor: Transactor, gathering: Gathering | None = None
@@ -54,12 +54,12 @@ class Consumer:
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Finish the batch in hand; if the database keeps it from being finished, leave it to be delivered again."""
+        """Finish the current batch; if the database prevents that, leave it to be redelivered."""
         self._stopping.set()
         self._intake.wake()
 
     async def run(self) -> None:
-        """Until told to stop, or for good if the database keeps the batch in hand from being finished."""
+        """Run until stopped. Infrastructure errors are retried; raises any other error that is no document's fault."""
         try:
             await self._run()
         finally:
@@ -84,7 +84,7 @@ class Consumer:
                 await self._wait_out(error, backoff)
 
     async def _wait_for_room(self) -> None:
-        """What comes is left to others, if this takes long: perhaps only this process cannot say anything."""
+        """Backpressure: wait while too many rows are unconfirmed; if that lasts, consuming is paused."""
         publisher = self._transactor.publisher
         if not publisher.has_room:
             self._intake.expect_progress()
@@ -101,7 +101,7 @@ class Consumer:
         self._transactor.metrics.batch_seconds.observe(time.perf_counter() - began)
 
     async def _gather(self, gathering: Gathering, batch: list[Taken], part: Part) -> None:
-        """Wait a moment for what belongs to these few documents, and take it with them."""
+        """Wait briefly for documents that belong with these few, and handle them together."""
         clock = asyncio.get_running_loop().time
         until = clock() + GATHER_SECONDS
         while not self._stopping.is_set() and gathering.is_incomplete(part.readable) and (left := until - clock()) > 0:
@@ -113,7 +113,7 @@ class Consumer:
         gathering.close(part.readable)
 
     def _hear(self, batch: Sequence[Taken]) -> Iterator[Part]:
-        """In one part, unless a single envelope holds more than a transaction should."""
+        """Read a batch: in one part, unless a single envelope holds more than a transaction should."""
         bodies: list[bytes] = []
         origins: list[Origin] = []
         for taken in batch:
@@ -125,14 +125,14 @@ class Consumer:
             yield _sorted(documents[start : start + self._intake.documents])
 
     async def _settle(self, part: Part, care: Care = Care.REMEMBERING) -> None:
-        """Commit, whatever it takes: wait out the infrastructure; split until the culprit is alone, and park that."""
+        """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it."""
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
                 handled = await self._transactor.handle(part.readable, part.malformed, care)
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
-                # What can only be parked has no other way to go: then it is the parking that fails.
+                # If only malformed documents are left, the parking itself failed: retry it.
                 if part.readable and not is_infrastructure(error):
                     await self._isolate(part, error, care)
                     return
@@ -155,7 +155,7 @@ class Consumer:
                 await self._settle(Part(half), care)
 
     async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
-        """Nobody's fault in this batch: hold it and try again, for ever, but not beyond a SIGTERM."""
+        """No document is at fault: keep the batch and wait before the next try. Raises Draining once stopped."""
         self._transactor.metrics.retries.labels(type(error).__name__).inc()
         seconds = backoff.next_seconds()
         if isinstance(error, Collision) and backoff.tries <= QUIET_COLLISIONS:

@@ -1,4 +1,4 @@
-"""What the broker gave up delivering is moved, document by document, into the parked rows, where people look."""
+"""Moves what the broker dead-lettered, document by document, to the parked documents, which operators look after."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ PREFETCH = 50
 BATCH_DOCUMENTS = 500
 RETRY_SECONDS = 2.0
 EXPIRED = "expired"
-"""We never set a time after which something is not to be handled any more; a client can."""
+"""Our own services set no message TTL; a client can."""
 
 
 class DeadLetters:
@@ -42,7 +42,7 @@ class DeadLetters:
         try:
             for start in range(0, len(documents), BATCH_DOCUMENTS):
                 await self._transactor.handle((), documents[start : start + BATCH_DOCUMENTS])
-        except Exception as error:  # noqa: BLE001  whatever it was, there is nothing but parking that can be done
+        except Exception as error:  # noqa: BLE001  whatever it was, all that can be done is to retry the parking
             log.warning("dead letter held", queue=self._queue, error=str(error) or type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return

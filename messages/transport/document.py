@@ -37,7 +37,7 @@ class Reader:
         self._known = {kind.wire_type(): kind for kind in self._types.values()}
 
     def read(self, body: bytes, origin: Origin = NOWHERE) -> Incoming | Malformed:
-        """Never raises: what is wrong with a document is a Malformed, and is parked."""
+        """Never raises: an unacceptable document is returned as Malformed, to be parked."""
         fields: Mapping[str, Any] = {}
         try:
             if obstacle := _obstacle(body, origin):
@@ -55,7 +55,7 @@ class Reader:
         return Incoming(message, message_id, _traceparent(fields, message_id), body, origin.queue)
 
     def read_all(self, bodies: Sequence[bytes], origins: Sequence[Origin]) -> Sequence[Incoming | Malformed]:
-        """What `read` makes of each. Taking each step for all of them before the next one is a quarter faster."""
+        """`read` each document. Doing each step for all of them before the next step is a quarter faster."""
         if len(bodies) > 1:
             with suppress(Unreadable, ValidationError):
                 return self._read_together(bodies, origins)
@@ -95,7 +95,7 @@ class Reader:
 
 
 def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
-    """An envelope's documents, one a line; whatever does not say that it is an envelope is one document."""
+    """An envelope's documents, one a line; a body of any other content type is one document."""
     if content_type != MANY_DOCUMENTS:
         return [body]
     return [line for line in body.split(b"\n") if line.strip()] or [body]
@@ -120,14 +120,14 @@ def write(said: Said) -> bytes:
 
 
 def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
-    """Why it is not even read."""
+    """Why a document is refused without being parsed."""
     if origin.from_outside is Outside.BY_A_DETOUR:
         return Unreadable(FORBIDDEN, "it came through an exchange or a queue of somebody's own making")
     return too_large(DOCUMENT_BYTES) if origin.from_outside and len(body) > DOCUMENT_BYTES else None
 
 
 def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], origin: Origin) -> None:
-    """A client that could say PacketsAssigned, say, would place orders with packets that nobody holds."""
+    """Refuse internal types from clients: a forged PacketsAssigned would place an order that holds nothing."""
     if kind.FROM_OUTSIDE:
         refuse_extremes(body, fields)
     elif origin.from_outside:
@@ -140,7 +140,7 @@ def _wire_type(kind: type[Message]) -> str:
 
 
 def _uuid_field(fields: Mapping[str, Any], name: str) -> UUID:
-    """In the canonical form. That there are 32 digits and no more dashes, asyncpg's UUID checks itself."""
+    """Accept only the canonical form. asyncpg's UUID itself checks that there are 32 digits and no more dashes."""
     value = fields.get(name)
     try:
         if isinstance(value, str) and value[DASHES] == "----":
@@ -165,7 +165,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _printable(text: str) -> str:
-    """A parser quotes what it read; a log line, a text column or a terminal shall not be broken by it."""
+    """A parser's error quotes its input, which must not break a log line, a text column or a terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""Which errors time heals, and which are the fault of a document or its handler."""
+"""Which errors a retry can heal, and which are the fault of a document or its handler."""
 
 import asyncpg
 
@@ -7,23 +7,23 @@ import asyncpg
 # document that was being handled, so parking it would be wrong and waiting for the operator is right.
 INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "3F", "42", "40", "55", "25", "XX"})
 UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
-# A handler went on after an error of its own statement, and would each time.
+# A handler went on after its own statement had failed, and would do so on every retry.
 ABORTED = "25P02"
 
 
 class Aborted(Exception):
-    """A statement failed, somebody hid it, and nothing of the transaction was kept."""
+    """COMMIT rolled back, because an earlier statement's error had been swallowed."""
 
 
 class Collision(Exception):
-    """Somebody was first: a row of this batch was created, changed or locked in the meantime, or its lease has run out.
+    """A conflict: a row of this batch was created, changed or locked by another transaction, or its lease has run out.
 
-    Nothing is written. Handle the batch again.
+    Nothing was written. Handle the batch again.
     """
 
 
 def is_infrastructure(error: BaseException) -> bool:
-    """Tell what time heals from what is wrong with the document or the handler."""
+    """Whether a retry can heal this error; otherwise the document or the handler is at fault."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return True  # a migration changed a table under a prepared statement; the next try prepares it anew
     if isinstance(error, asyncpg.PostgresError):
@@ -35,7 +35,7 @@ def is_infrastructure(error: BaseException) -> bool:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Tell a database that cannot be used at all from one that had something against a statement."""
+    """Whether the database cannot be used at all, as opposed to one that refused a statement."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
     return is_infrastructure(error) and not isinstance(error, Collision)

@@ -1,4 +1,4 @@
-"""A document as it was heard: one that can be handled, or one that can only be parked."""
+"""A received document: one that can be handled, or one that can only be parked."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ NOWHERE = Origin()
 
 
 class Incoming(NamedTuple):
-    """One document as it was heard: the message, and the metadata that travelled beside it."""
+    """One received document: the message, and the metadata that travelled beside it."""
 
     message: Message
     message_id: UUID
     traceparent: str
     body: bytes = b""
-    """As it came, to be parked if it cannot be handled."""
+    """As received, to be parked if it cannot be handled."""
     queue: str = ""
 
     @property
@@ -36,7 +36,7 @@ class Incoming(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A document that could not be read, or not be handled, with what could be made out of it. It is parked."""
+    """A document that could not be read or handled, with what is known about it. It is parked."""
 
     body: bytes
     message_id: UUID
@@ -47,9 +47,9 @@ class Malformed:
     order_id: UUID | None = None
     queue: str = ""
     our_fault: bool = False
-    """It could be read, and we gave it up: its sender is not told that it was wrong."""
+    """Readable, but our handling failed: its sender is not told that it was malformed."""
     from_outside: bool = False
-    """A client said it."""
+    """A client published it."""
     traceparent: str | None = None
 
     @property
@@ -67,7 +67,7 @@ def about(order_id: UUID | None, message_id: UUID | None, traceparent: str | Non
 def unhandled(
     document: Incoming, reason: str, detail: str, *, our_fault: bool = False, from_outside: bool
 ) -> Malformed:
-    """One that could be read, and is parked all the same."""
+    """A readable document that is parked all the same."""
     return Malformed(
         body=document.body,
         message_id=document.message_id,

@@ -12,14 +12,14 @@ from messages.transport.taken import Taken, alone, may_kill, take
 FULL_HOUSE_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02
 MOST_OWED = 50
-"""Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker."""
+"""Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker, so they are batched."""
 
 
 class Intake:
-    """The two queues of a service. Answers are drained first, or an overload would bury what ends it.
+    """The two queues of a service. Answers are drained first: they complete orders, and so end an overload.
 
-    `documents` and `size_bytes` limit what is taken at once; `room` tells how much new work may begin, and is asked
-    again when that much has been taken; `pace` tells how far apart it begins.
+    `documents` and `size_bytes` limit a batch; `room` returns how much new work may begin, and is asked again when
+    that much has been taken; `pace` spaces out new work.
     """
 
     def __init__(
@@ -44,24 +44,24 @@ class Intake:
         self._acknowledging: asyncio.Task[None] | None = None
 
     async def subscribe(self, broker: Broker, first: tuple[str, int], intake: tuple[str, int]) -> None:
-        """Consume both (queue, prefetch); the order of the arguments is the order of precedence."""
+        """Consume both (queue, prefetch); `first` is always drained before `intake`."""
         for queue, prefetch in (first, intake):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
-            # A broker that has delivered all it may without an acknowledgement delivers nothing more.
+            # Far fewer than the prefetch: at that many unacknowledged messages the broker delivers no more.
             self._owed_limit = min(self._owed_limit, max(1, prefetch // 4))
 
     @property
     def quiet(self) -> bool:
-        """No answer is waiting."""
+        """Whether no answer is waiting."""
         return not self._subscriptions or not self._subscriptions[0].arrived
 
     @property
     def standing_by(self) -> bool:
-        """What comes is left to others."""
+        """Whether consuming is paused, so that messages go to other daemons."""
         return self._standby.on
 
     def expect_progress(self) -> None:
-        """Leave what comes to others, if nothing is taken and acknowledged for long."""
+        """Start the stall timer, unless it runs: without progress in time, consuming is paused."""
         self._standby.expect_progress()
 
     def waiting(self) -> Iterable[tuple[str, int]]:
@@ -76,14 +76,13 @@ class Intake:
             await subscription.stop()
 
     async def take(self) -> list[Taken]:
-        """What has arrived, in order, within the caps. Waits until something has; may return nothing when woken."""
+        """Take what has arrived, in order, within the caps. Waits for an arrival; may return nothing when woken."""
         first, intake = self._subscriptions
         if not await self._something_to_do():
             return []
         self._standby.expect_progress()
         begins = bool(intake.arrived) and not self._wait_seconds()
-        # Asked before anything is taken: what has left the buffer has to be handled, or else a later
-        # acknowledgement would cover it.
+        # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
         if begins and self._ask_for_room is not None and self._room <= 0:
             self._room = await self._ask_for_room()
         if may_kill(first) and may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
@@ -92,14 +91,14 @@ class Intake:
         if begins and not alone(taken):
             taken += self._take_new(intake, taken)
         if alone(taken):
-            await self.acknowledge_all()  # what was handled before it shall not come again with it
+            await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
         if intake.arrived and not taken:
             await self._standby.progress()
             await self._full_house()
         return taken
 
     async def more(self, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
-        """What comes first and arrives within `seconds`, as far as it fits beside what was taken; perhaps nothing."""
+        """Take from the first queue what arrives within `seconds` and fits beside `taken`; perhaps nothing."""
         if self.quiet:
             await self._arrival(seconds)
         documents = self.documents - sum(each.documents for each in taken)
@@ -107,9 +106,9 @@ class Intake:
         return take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
-        """Acknowledge a batch soon, together with those that follow: the last of each channel, and with it all before.
+        """Acknowledge a batch soon, together with those that follow: cumulatively, by the last arrival of each channel.
 
-        What is not acknowledged when the process dies comes again, as it would if it had died a moment earlier.
+        If the process dies before, it is redelivered, as if the process had died a moment earlier.
         """
         self._owed |= {taken.arrival.epoch: taken for taken in batch}
         self._owed_arrivals += len(batch)
@@ -120,7 +119,7 @@ class Intake:
         await self._standby.progress()
 
     async def acknowledge_all(self) -> None:
-        """Acknowledge what was handled, now."""
+        """Acknowledge at once all that was handled."""
         if self._acknowledging is not None:
             self._acknowledging.cancel()
             self._acknowledging = None
@@ -134,14 +133,14 @@ class Intake:
         await self.acknowledge_all()
 
     async def _something_to_do(self) -> bool:
-        """Wait for it. False: it is not to be begun yet after all, or there is nothing."""
+        """Wait for work. False: new work may not begin yet after all, or there is none."""
         intake = self._subscriptions[1]
         if not self.quiet:
             return True
         wait_seconds = self._wait_seconds()
         if intake.arrived and not wait_seconds:
             return True
-        self._arrived.clear()  # before consuming again, which takes a while in which something may arrive
+        self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
         await self._standby.progress()
         if intake.arrived:
             await self._arrival(wait_seconds)
@@ -166,9 +165,9 @@ class Intake:
         return new
 
     async def _full_house(self) -> None:
-        """Too many orders are undecided: wait for an answer, and look again soon in any case."""
+        """Too many orders are undecided: wait for an answer, but check again soon."""
         await self._arrival(FULL_HOUSE_SECONDS)
 
     async def _arrival(self, seconds: float) -> None:
-        """Wait until something arrives, but not for longer."""
+        """Wait until something arrives, for `seconds` at most."""
         await set_within(self._arrived, seconds)

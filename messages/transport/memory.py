@@ -1,6 +1,6 @@
-"""What a process has written about orders lately, and the database's clock, so that it need not ask before it decides.
+"""A cache of the rows this process wrote last, and of the database's clock, so that most batches need no read.
 
-Nothing rests on memory alone: whatever is decided from it is held against the rows' versions as it is written.
+Nothing relies on the cache alone: what is decided from it is checked against the rows' versions by the same write.
 """
 
 import time
@@ -17,25 +17,25 @@ from messages.transport.versioned import Row, Table
 R = TypeVar("R", bound=Row)
 
 REMEMBERED = 5_000
-"""Rows; about 2 kB each. More than there are undecided orders, because each is of use until its order is done."""
+"""Rows, of about 2 kB each. More than there are undecided orders, because a row is used until its order is done."""
 TRUSTED_SECONDS = 1.0
-"""So long the clock may run on by itself. A clock of ours is wrong by less than a millisecond in that time."""
+"""How long the clock may be extrapolated: the local clock drifts by less than a millisecond in that time."""
 PUNCTUAL_SECONDS = 0.1
-"""An answer that took longer says little about the time."""
+"""A reply that took longer says too little about the time."""
 
 Read: TypeAlias = Callable[[Collection[UUID]], Awaitable[tuple[datetime, dict[UUID, R]]]]
-"""Orders -> the database's clock, and the rows that exist."""
+"""Order ids -> the database's clock, and the rows that exist."""
 
 
 class Clock:
-    """The database's, as it must be by now. Late by what the answer took to arrive, so that a lease begins no later."""
+    """Estimates the database's clock. It lags by the reply's travel time, so that no lease begins too late."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.monotonic = monotonic
         self._seen: tuple[datetime, float] | None = None
 
     def set(self, now: datetime, asked_at: float) -> None:
-        """`asked_at`: by `monotonic`, when the question was sent to which this is the answer."""
+        """`asked_at`: by `monotonic`, when the statement was sent that returned `now`."""
         answered_at = self.monotonic()
         if answered_at - asked_at < PUNCTUAL_SECONDS:
             self._seen = now, answered_at
@@ -44,7 +44,7 @@ class Clock:
         self._seen = None
 
     def now(self) -> datetime | None:
-        """None: not seen for too long."""
+        """None: the last reply is too old."""
         if self._seen is None:
             return None
         seen, at = self._seen
@@ -59,11 +59,11 @@ class Known(Generic[R]):
     now: datetime
     rows: Mapping[UUID, R]
     unread: AbstractSet[UUID] = frozenset()
-    """Orders that were not looked up: some are in `rows` as they were remembered, the others are believed to be new."""
+    """Orders that were not read: those in `rows` come from the cache, the others are assumed to be new."""
 
 
 class Memory(Generic[R]):
-    """The rows of one table, as this process has written them last."""
+    """Caches the rows of one table, as this process wrote them last."""
 
     def __init__(self, table: Table) -> None:
         self.clock = Clock()
@@ -71,7 +71,7 @@ class Memory(Generic[R]):
         self._rows: dict[UUID, R] = {}
 
     async def know(self, care: Care, order_ids: AbstractSet[UUID], new: AbstractSet[UUID], read: Read[R]) -> Known[R]:
-        """Remember, as far as `care` allows, and read the rest. `new`: orders that look as if nobody knew them yet."""
+        """Use the cache as far as `care` allows, and read the rest. `new`: orders that probably have no row yet."""
         rows = {order_id: row for order_id in order_ids if (row := self._rows.pop(order_id, None))}
         if care is not Care.REMEMBERING:
             rows, new = {}, set()
@@ -85,7 +85,7 @@ class Memory(Generic[R]):
         return Known(now, rows | found, rows.keys())
 
     def hold(self, known: Known[R], written: AbstractSet[UUID]) -> list[Write]:
-        """What was not looked up, and is not written either, must be as it was believed to be."""
+        """Guards for unread orders not written: they fail if a cached row changed, or an order assumed new has one."""
         silent = known.unread - written
         if not silent:
             return []
@@ -93,7 +93,7 @@ class Memory(Generic[R]):
         return self._table.unchanged(rows) + self._table.absent(silent - known.rows.keys())
 
     def keep(self, changes: Iterable[tuple[R | None, R]]) -> None:
-        """Remember what has been written: each row as it was, None where there was none, and as it is."""
+        """Cache what has been written: each row as it was, None if there was none, and as it is."""
         for before, after in changes:
             version = 0 if before is None else before.version + 1
             self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
@@ -101,6 +101,6 @@ class Memory(Generic[R]):
             del self._rows[next(iter(self._rows))]
 
     def forget(self) -> None:
-        """Everything: the database may not be what it was."""
+        """Clear the cache and the clock."""
         self._rows.clear()
         self.clock.forget()

@@ -1,4 +1,4 @@
-"""What a service counts, for Prometheus. No order ids in labels; which service it is, the scrape's job label says."""
+"""A service's Prometheus metrics. No order ids in labels; the scrape's job label names the service."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 DOCUMENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 MOST_PARKED = 10_000
-"""More are not counted: whoever has so many, knows enough."""
+"""More are not counted: an exact number would be of no use."""
 
 
 MOST_OUTCOMES = 64
-"""Pairs of outcome and reason that have a series of their own; what other services answer with is theirs to say."""
+"""Pairs of outcome and reason with a series of their own: reasons come from other services, which may add any."""
 OTHER = "other"
 
 
@@ -64,7 +64,7 @@ class ByType:
 
 
 class Outcomes:
-    """Counts outcomes by reason. However many reasons there are, there will not be many more series."""
+    """Counts outcomes by reason, in a limited number of series: all further reasons count as `other`."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter

@@ -13,7 +13,7 @@ from messages.transport.service import Transaction
 OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 7_305_812_026
 LOCK_SECONDS = 1.0
-"""How long a migration may wait for a table: every batch waits behind it, and a daemon stands by after two seconds."""
+"""How long a migration may wait for a table: batches queue behind it, and after two seconds daemons pause consuming."""
 KEEP_EVERY_TEXT = ("UTF8", "SQL_ASCII")
 TRIES = 60
 PAUSE_SECONDS = 4.0
@@ -25,27 +25,27 @@ HOLDERS = """
       AND pid <> pg_backend_pid() AND relation >= 16384
       AND coalesce(xact_start < clock_timestamp() - make_interval(secs => $1), true)
     ORDER BY holder LIMIT 5"""
-"""Who has held a table for so long. Of other users' transactions it is not known for how long."""
+"""Transactions that have held a table for so long, and other users' ones, whose age is not visible."""
 
 
 class UnfitDatabase(Exception):
-    """Nothing may be applied to it, and no daemon may work with it."""
+    """A database that must not be migrated, nor used by a daemon."""
 
 
 class ChangedMigration(UnfitDatabase):
-    """A migration that was applied reads differently now. Add a new file instead of changing an old one."""
+    """The file of an applied migration has changed. Add a new file instead of changing an old one."""
 
 
 class WrongEncoding(UnfitDatabase):
-    """It could not even keep, as parked, every document that cannot be read."""
+    """An encoding that cannot keep every text, not even that of documents to be parked."""
 
 
 class ForeignDatabase(UnfitDatabase):
-    """It is another service's: two in one would share an outbox, and what each has heard."""
+    """Another service's database: two in one would share an outbox and the parked documents."""
 
 
 class FailedMigration(Exception):
-    """Names the migration of which nothing was kept; the cause says why."""
+    """Names the migration that was rolled back; the cause says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def migrations_in(folders: Sequence[Path]) -> list[Migration]:
 
 
 def _package(folder: Path) -> str:
-    """`messages.transport`: wherever it is installed, or the same migration would have another name there."""
+    """`messages.transport`, wherever it is installed: a migration's name must not depend on that."""
     packages = [parent.name for parent in folder.parents if (parent / "__init__.py").exists()]
     return ".".join(reversed(packages)) or folder.parent.name
 
@@ -80,7 +80,7 @@ async def migrate(
 ) -> list[str]:
     """Apply what is missing, and return its names. Safe to run in many processes at once, and beside daemons at work.
 
-    `tell` hears in a line what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
+    `tell` gets a line about what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
     try:
@@ -98,7 +98,7 @@ async def migrate(
 
 
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
-    """What is still to be applied. Raises UnfitDatabase: WrongEncoding, or by what has been applied already."""
+    """What is still to be applied. Raises UnfitDatabase for its encoding, or for what has been applied already."""
     if (encoding := await connection.fetchval("SHOW server_encoding")) not in KEEP_EVERY_TEXT:
         raise WrongEncoding(f"the database's encoding is {encoding}, which does not keep every text; it must be UTF8")
     applied: dict[str, str] = {}
@@ -114,7 +114,7 @@ async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migr
 
 
 def _refuse_a_foreign_one(applied: Iterable[str], known: Sequence[Migration]) -> None:
-    """What a later release of the same packages has applied is no reason: it can be rolled back."""
+    """Unknown migrations of our own packages are fine: a later release applied them and was rolled back."""
     ours = {migration.name.rpartition("/")[0] for migration in known}
     for name in sorted(applied):
         if name.rpartition("/")[0] not in ours:

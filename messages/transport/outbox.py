@@ -1,4 +1,4 @@
-"""What a transaction wants said: kept as envelopes with it, published after it, deleted once confirmed."""
+"""The transactional outbox: messages are kept with the transaction, published after it, deleted once confirmed."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,11 +24,11 @@ class Row:
     body: bytes
     documents: int
     id: int = field(default_factory=lambda: getrandbits(63))
-    """Chosen by whoever packs it: among so many numbers two never meet."""
+    """Random, of 63 bits, so that it need not be read back; a collision is practically impossible."""
 
     @property
     def public(self) -> bool:
-        """For whoever in the world outside may be listening."""
+        """Whether it is for clients: outcomes."""
         return self.to.exchange == OUTCOMES
 
 
@@ -51,7 +51,7 @@ def _rows(address: Address, documents: Sequence[bytes]) -> Iterable[Row]:
 
 
 def envelopes(row: Row) -> list[Envelope]:
-    """The AMQP messages of a row: one for our own services, one a document for the world outside."""
+    """The AMQP messages of a row: one for our own services, one per document for clients."""
     if row.public:
         return [_single(row.to, document, mandatory=False) for document in row.body.split(b"\n")]
     if row.documents == 1:
@@ -83,20 +83,20 @@ FORGET = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
 
 
 def keep(rows: Sequence[Row], relay_after_seconds: float) -> Iterator[Write]:
-    """Keep what is to be said; a relay says it if nobody has, so long after."""
+    """Insert these rows; a relay publishes those that are still there after `relay_after_seconds`."""
     if rows:
         columns = zip(*((row.id, *row.to, row.body, row.documents) for row in rows), strict=True)
         yield Write(KEEP, (*columns, relay_after_seconds))
 
 
 def forget(confirmed: Collection[int]) -> Iterator[Write]:
-    """Delete what is safely with the broker."""
+    """Delete confirmed rows."""
     if confirmed:
         yield Write(FORGET, (list(confirmed),))
 
 
 async def claim_overdue(tx: Transaction, limit: int, relay_after_seconds: float) -> list[Row]:
-    """Take over what a crash left unsaid, by moving it; nothing is locked while it is being published."""
+    """Claim rows that a crash left unpublished, by moving their time: nothing is locked while they are published."""
     rows = await tx.fetch(
         """
         WITH overdue AS MATERIALIZED (

@@ -1,4 +1,4 @@
-"""How far apart new work is begun. What begins together stays together, so nobody after it has to wait for more."""
+"""Spaces out batches of new work under load: orders that start together stay batched in every later step."""
 
 import asyncio
 import math
@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable
 
 APART = 6e-8
-"""Times the square of the documents a second, seconds from one beginning to the next: 15 ms at 500, 60 at 1,000. The
-busier the processors, the dearer a batch is to everybody, and the more should share it."""
+"""Seconds between batches = APART * documents_per_second²: 15 ms at 500, 60 ms at 1,000. The busier the CPUs, the
+larger batches should be."""
 LONGEST_SECONDS = 0.15
 WORTH_DOCUMENTS = 2.0
-"""What is to be expected in that time, or else nobody waits for it."""
+"""If fewer are expected in that time, there is no wait."""
 REMEMBERED_SECONDS = 0.2
-"""How far back it is looked to tell how much comes."""
+"""The time constant of the moving average of documents_per_second."""
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> None:
-    """Clear the event, and wait until it is set, but not for longer."""
+    """Clear the event, and wait until it is set, for `seconds` at most."""
     event.clear()
     # A fifth of what wait_for costs, which starts a task: 0.7 us instead of 3.6.
     alarm = asyncio.get_running_loop().call_later(seconds, event.set)
@@ -27,10 +27,10 @@ async def set_within(event: asyncio.Event, seconds: float) -> None:
 
 
 class Pace:
-    """Knows how much new work comes, and so whether the next had better wait a moment.
+    """Measures how much new work comes, and so how long the next batch of it should wait.
 
-    Each batch costs process, database and broker as much as dozens of documents do. What was handled for longer than
-    that is followed by the next at once: an overload is not slowed down.
+    A batch costs process, database and broker as much as dozens of documents. One that took longer than the wait is
+    followed by the next at once: an overload is not slowed down.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,14 +39,14 @@ class Pace:
         self._documents_per_second = 0.0
 
     def begin(self, documents: int) -> None:
-        """So many begin now."""
+        """Record that so many begin now."""
         now = self._clock()
         forgotten = math.exp((self._began_at - now) / REMEMBERED_SECONDS)
         self._documents_per_second = self._documents_per_second * forgotten + documents / REMEMBERED_SECONDS
         self._began_at = now
 
     def wait_seconds(self) -> float:
-        """Until the next should begin."""
+        """Until the next batch should begin."""
         apart_seconds = min(LONGEST_SECONDS, APART * self._documents_per_second**2)
         if self._documents_per_second * apart_seconds < WORTH_DOCUMENTS:
             return 0.0

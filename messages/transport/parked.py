@@ -12,7 +12,7 @@ from messages.transport.writing import rows_changed
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"
 FORBIDDEN = "forbidden"
-"""A client has said what only our own services say, or anything by a detour."""
+"""A client published what only our own services may, or anything through an exchange or queue of its own making."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Parked:
 
 
 async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
-    """Once per message id: the same document again counts up `times`, and what came last is kept."""
+    """One row per message id: the same document again increments `times`, and the last one is kept."""
     once = {document.message_id: document for document in documents}
     await tx.execute(
         """

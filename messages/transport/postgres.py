@@ -18,7 +18,7 @@ from messages.transport.transactions import BEGIN, commit, give_up, roll_back
 from messages.transport.vigil import Vigil
 
 log = structlog.get_logger(__name__)
-# Who needs a connection and gets none says so himself; the pool would add a stack to that several times a second.
+# A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 
@@ -34,7 +34,7 @@ class Database:
         self._wanted = 0
         self.reachable = False
         self.connections_opened = 0
-        """Since the start. After one more, the server may be another one, or have lost what it had said was written."""
+        """Since the start. After one more, the server may be another one, or have lost its last commits."""
 
     async def open(self) -> None:
         """Wait for the server, for ever, with backoff."""
@@ -50,7 +50,7 @@ class Database:
         self.reachable = True
 
     async def close(self) -> None:
-        """Close the pool; what is still being said to a silent server is cut off after a second."""
+        """Close the pool; connections to a silent server are cut off after a second."""
         if self._pool is None:
             return
         try:
@@ -82,8 +82,8 @@ class Database:
             try:
                 yield cast("Transaction", connection)
             except BaseException as error:
-                # It may be in the middle of something: the pool brings that to an end, or the connection. Who is
-                # cancelled has no time to wait until a silent server lets itself be asked to stop.
+                # A statement may still run: the pool cancels it or closes the connection. When cancelled, close at
+                # once: a silent server would not answer that.
                 if isinstance(error, asyncio.CancelledError):
                     give_up(connection)
                 await pool.release(connection)
@@ -98,8 +98,8 @@ class Database:
             raise
         self.reachable = True
 
-    # To acquire and release costs as much as half a statement. So what is no longer needed stays at hand, unless
-    # somebody waits for it.
+    # Acquiring and releasing costs as much as half a statement. So a connection stays at hand after use, unless a task
+    # waits for one.
 
     async def _take_at_hand(self, pool: "asyncpg.Pool[Any]") -> Any:
         while self._at_hand:
@@ -114,7 +114,7 @@ class Database:
         try:
             return await pool.acquire(timeout=5.0)
         except Exception:
-            self.reachable = False  # whatever the server says to whoever asks for a connection
+            self.reachable = False  # whatever the reason that there is no connection
             raise
         finally:
             self._wanted -= 1
@@ -126,13 +126,13 @@ class Database:
             self._at_hand.append(connection)
 
     async def _start_anew(self, pool: "asyncpg.Pool[Any]") -> None:
-        """Use no connection again that is open now: they lead to a standby, or to nobody, and others elsewhere."""
+        """Replace every open connection: after a failover they may lead to a standby or a dead host."""
         await pool.expire_connections()
         for connection in self._at_hand:
             give_up(connection)
 
     async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
-        """Whoever waits for an answer on this one tries again."""
+        """Replace all connections, and close the silent one; the batch waiting on it is retried."""
         log.warning("connection given up", error="the server answers others, and says nothing on this one")
         await self._start_anew(pool)
         give_up(silent)
@@ -161,8 +161,8 @@ class Database:
             server_settings={
                 "application_name": self._application_name,
                 "jit": "off",
-                # Every statement here finds its rows by key or index, however many they are. So one plan is kept for
-                # good; it must not be one that was made while a table was small and reads the whole of it for ever.
+                # Every statement here finds its rows by key or index, however many there are. So one plan is kept for
+                # good; it must not be one made while a table was small, which would scan the whole table for ever.
                 "enable_seqscan": "off",
                 "enable_hashjoin": "off",
                 "enable_mergejoin": "off",
@@ -177,7 +177,7 @@ class Database:
 def _is_lost(connection: Any) -> bool:
     try:
         return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # taken back
+    except asyncpg.InterfaceError:  # the pool has taken it back
         return True
 
 
@@ -186,7 +186,7 @@ async def _nothing_to_reset(_connection: object) -> None:
 
 
 def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
-    """A host that vanished without a word must not hold a COMMIT for a quarter of an hour."""
+    """TCP keepalive: a host that vanished must not hold a COMMIT for a quarter of an hour."""
     transport = getattr(connection, "_transport", None)
     peer: socket.socket | None = transport.get_extra_info("socket") if transport else None
     if peer is None or peer.family not in (socket.AF_INET, socket.AF_INET6):

@@ -1,4 +1,4 @@
-"""Publishes what was committed, while the next batch is being handled, and remembers which rows may be deleted."""
+"""Publishes what was committed while the next batch is being handled, and tracks which rows may be deleted."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
@@ -14,15 +14,15 @@ log = structlog.get_logger(__name__)
 
 TRIES_BEFORE_AN_ERROR = 3
 LOOK_SECONDS = 1.0
-"""Nobody says that the broker is back."""
+"""Polling interval: there is no event when the broker is back."""
 TRIES_IN_PUBLIC = 6
-"""Half a minute. Whoever listens and has not heard an outcome by then asks again; the others hear it each time."""
+"""About 30 s if no confirm comes, at most 6 s if a queue rejects. Clients ask again; other queues get a copy a try."""
 
 
 class Publisher:
-    """Says each row until it is confirmed. What it had not said when it died, a relay says later.
+    """Publishes each row until it is confirmed; a relay publishes what a crash left.
 
-    What is public goes by itself, and not for ever: a stranger's queue that does not confirm must not hold up the work.
+    Outcomes go separately, with limited retries: a client's queue that never confirms must not block the rest.
     """
 
     def __init__(self, broker: Broker, unconfirmed_rows: int) -> None:
@@ -36,16 +36,16 @@ class Publisher:
 
     @property
     def unconfirmed(self) -> int:
-        """Rows on their way that somebody needs."""
+        """Rows awaiting their confirm, except outcomes."""
         return len(self._unconfirmed) - len(self._public)
 
     @property
     def some_confirmed(self) -> bool:
-        """There are rows to be deleted."""
+        """Whether there are rows to delete."""
         return bool(self._confirmed)
 
     def offer(self, rows: Sequence[Row]) -> None:
-        """Publish these rows, together and in the background; rows already on their way are left alone."""
+        """Publish these rows, together and in the background; rows already being published are skipped."""
         fresh = [row for row in rows if row.id not in self._unconfirmed]
         self._public.update(row.id for row in fresh if row.public)
         for public in (False, True):
@@ -55,9 +55,9 @@ class Publisher:
 
     @property
     def has_room(self) -> bool:
-        """Few enough rows are on their way: a broker that confirms nothing gets no more work done.
+        """Backpressure: whether fewer rows than the limit are unconfirmed.
 
-        Where the broker is away, what is public counts as well: it is not given up then, and takes memory.
+        While disconnected outcomes count too: they are not given up then, and take memory.
         """
         return (self.unconfirmed if self._broker.connected else len(self._unconfirmed)) < self._limit
 
@@ -66,12 +66,12 @@ class Publisher:
             await set_within(self._progress, LOOK_SECONDS)
 
     def take_confirmed(self) -> list[int]:
-        """Ids of rows that are safely with the broker. Whoever takes them deletes them, or gives them back."""
+        """Ids of confirmed rows. The caller deletes the rows, or gives the ids back."""
         taken, self._confirmed = self._confirmed, []
         return taken
 
     def take_given_up(self) -> int:
-        """How many public envelopes nobody confirmed, and are not said any more."""
+        """How many outcomes were given up unconfirmed since the last call."""
         taken, self._given_up = self._given_up, 0
         return taken
 
@@ -79,12 +79,12 @@ class Publisher:
         self._confirmed.extend(ids)
 
     async def drain(self) -> None:
-        """Wait for the confirms of all that is on its way."""
+        """Wait until all that is being published is confirmed or given up."""
         if self._unconfirmed:
             await asyncio.wait(set(self._unconfirmed.values()))
 
     async def abandon(self) -> None:
-        """Leave what is still on its way to a relay."""
+        """Stop publishing; a relay publishes what is unconfirmed."""
         tasks = set(self._unconfirmed.values())
         for task in tasks:
             task.cancel()
@@ -98,7 +98,7 @@ class Publisher:
             self._forget(row.id for row in rows)
 
     async def _until_confirmed(self, waiting: list[tuple[int, Envelope]], tries: int | None) -> None:
-        """Or until so many `tries` have been in vain while the broker was there; None: for ever."""
+        """Or until so many `tries` have failed while the broker was connected; None: for ever."""
         backoff = Backoff(base_seconds=0.2, cap_seconds=5.0)
         while waiting:
             results = await self._broker.publish([envelope for _, envelope in waiting])

@@ -53,7 +53,7 @@ class Replay:
         order_id = document.message.order_id
         if order_id is not None and self._service.locks is not None:
             await tx.execute(locking(self._service.locks, [order_id]))
-        handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing looks again
+        handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing handles `look_again`
         await write(tx, handled.writes)
         handled.writes = []
         await parked.discard(tx, [row.id])
@@ -61,5 +61,5 @@ class Replay:
 
 
 def _origin(row: Parked) -> Origin:
-    """As it was when it came. What must not be said then is not said by a replay either."""
+    """As it was on arrival: what was forbidden then stays forbidden in a replay."""
     return Origin(row.queue, Outside.BY_A_DETOUR if row.reason == parked.FORBIDDEN else Outside(row.from_outside))

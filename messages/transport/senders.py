@@ -1,4 +1,4 @@
-"""Who can have said what arrives: told by the way on which the broker brought it, never by what it says itself."""
+"""Who can have published a message: judged by the exchanges that it came through, never by its content."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -6,39 +6,39 @@ from typing import NamedTuple
 from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, REQUESTS
 
 FAILED_TOO_OFTEN = "delivery_limit"
-"""RabbitMQ's word for it."""
+"""RabbitMQ's dead-letter reason."""
 
 
 class Outside(IntEnum):
-    """Whether something comes from outside. False only of what our own services alone can have said."""
+    """Whether a message comes from outside. Falsy only if nobody but our own services can have published it."""
 
     NO = 0
     YES = 1
-    """A client's: it may say what is for clients to say, and nothing else."""
+    """From a client, which may publish only the types meant for clients."""
     BY_A_DETOUR = 2
-    """Through an exchange or a queue of a client's own making, where the broker asks for no right to say it."""
+    """Through a client-made exchange or queue, where RabbitMQ does not check the right to the routing key."""
 
 
 class Death(NamedTuple):
-    """What the broker writes on a message when a queue gives it up."""
+    """What the broker notes in a message when a queue dead-letters it."""
 
     reason: str
     exchange: str
-    """By which it had come into that queue."""
+    """Through which it had come into that queue."""
     first: bool = True
-    """No other queue had given it up before."""
+    """No other queue had dead-lettered it before."""
 
     @property
     def of_failures(self) -> bool:
-        """It was ours to handle; its sender can have any other reason brought about."""
+        """Whether our handling failed too often; any other reason can be brought about by the sender."""
         return self.reason == FAILED_TOO_OFTEN
 
 
 def outside(exchange: str, death: Death | None = None) -> Outside:
-    """Of what came through `exchange`; `death`: a queue has given it up before.
+    """The origin of a message that came through `exchange`; `death`: a queue has dead-lettered it before.
 
-    A message names the exchange to which it was first published, through however many others it passed. Only
-    dead-lettering publishes it anew: then `exchange` is that of the dead letters, and `death` tells the one before.
+    A message names the exchange to which it was first published, however many others it passed through. Only
+    dead-lettering publishes it anew: then `exchange` is that of the dead letters, and `death` has the one before.
     """
     if death is None:
         return _OUTSIDE.get(exchange, _UNKNOWN)
@@ -47,6 +47,6 @@ def outside(exchange: str, death: Death | None = None) -> Outside:
     return max(outside(death.exchange), Outside.NO if death.of_failures else Outside.YES)
 
 
-# By right only the services write these two, and nobody but the broker the dead letters.
+# By their permissions only our services write the first two, and only the broker writes dead letters.
 _OUTSIDE = {COMMANDS: Outside.NO, ANSWERS: Outside.NO, REQUESTS: Outside.YES}
-_UNKNOWN = Outside.BY_A_DETOUR  # an attribute of an Enum's costs as much as all the rest
+_UNKNOWN = Outside.BY_A_DETOUR  # looking up an Enum's attribute costs as much as all the rest

@@ -1,4 +1,4 @@
-"""What a service tells the transport about itself, and what its handlers take and return."""
+"""How a service describes itself to the transport, and what its handlers take and return."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,24 +21,24 @@ Transaction: TypeAlias = "Connection[Any]"
 
 
 class Care(IntEnum):
-    """How much is checked before a batch is written. After a collision it is tried one level higher, up to LOCKING."""
+    """Concurrency control of a batch, optimistic to pessimistic. Each retry goes one level up, to `LOCKING` at most."""
 
     REMEMBERING = 0
-    """Decided from what this process has written last."""
+    """Rows come from this process's cache; those that are not in it are read."""
     READING = 1
-    """Read before it is decided, but not locked."""
+    """All rows are read, without locks."""
     LOCKING = 2
-    """Read and written in a transaction that holds the locks."""
+    """Rows are read and written in a transaction that holds their locks."""
     WAITING = 3
-    """In which one also waits for units that others have locked."""
+    """As before, and the handler waits for units that other transactions have locked."""
 
     def more(self) -> "Care":
-        """One level higher; but to wait is no answer to a collision."""
+        """The next stricter level. Never `WAITING`, which is only for `look_again`."""
         return self if self >= Care.LOCKING else Care(self + 1)
 
 
 class Said(NamedTuple):
-    """A message on its way out. `cause` gives causation and trace; a job without cause gives `traceparent`."""
+    """An outgoing message. `cause` gives causation and trace; a job without cause gives `traceparent`."""
 
     message: Message
     to: Address
@@ -47,7 +47,7 @@ class Said(NamedTuple):
 
 
 class Note(NamedTuple):
-    """One line of an order's story, as `show` tells it: `PacketsReserved`, `reserving -> assigning`."""
+    """One line of an order's timeline, as `show` prints it: `PacketsReserved`, `reserving -> assigning`."""
 
     order_id: UUID
     event: str
@@ -61,9 +61,9 @@ class Write(NamedTuple):
     sql: str
     arguments: Sequence[Any]
     rows: int | None = None
-    """How many rows it must change, each of which it returns; any other number means that somebody else was first."""
+    """How many rows it must return, one for each changed; any other number is a conflict with another transaction."""
     before: datetime | None = None
-    """When it must be done, by the database's clock; None: whenever it is."""
+    """Until when it may be done, by the database's clock; None: any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,61 +88,61 @@ class Alarm:
 
 @dataclass(slots=True)
 class Handled:
-    """What a handler wants said, told and written. Nothing here has left the process before the commit."""
+    """A handler's unit of work: messages, timeline notes, writes. Nothing leaves the process before the commit."""
 
     said: list[Said] = field(default_factory=list)
     story: list[Note] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     outcomes: list[tuple[str, str]] = field(default_factory=list)
-    """Of each order that is decided here: the outcome and a short code for its reason, or an empty one. Counted once
-    this is committed."""
+    """For each order decided here: the outcome and a short code for its reason, or an empty one. Counted after the
+    commit."""
     changes: Sequence[tuple[Any, Any]] = ()
-    """Rows before and after, as far as they may be remembered once this is committed."""
+    """Rows before and after, as far as they may be cached after the commit."""
     look_again: list[Incoming] = field(default_factory=list)
-    """Not refused yet, because units were locked elsewhere or given back in this very batch: handled again, waiting,
-    in a transaction of their own."""
+    """Still undecided, because units were locked by other transactions or given back in this very batch: handled
+    again, in a transaction of their own that waits for locks."""
     more: bool = False
     """For a job: there was more to do than one batch; run again at once."""
 
 
 Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], Care], Awaitable[Handled]]
-"""(transaction, from LOCKING on with the batch's orders locked; documents in order of arrival; care) -> what to say."""
+"""(transaction, from `LOCKING` on with the batch's orders locked; documents in order of arrival; care) -> result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """Scheduled work in a transaction of its own, every `interval_seconds` and again at once while there is `more`.
 
-    Safe to run in many processes at the same time: it takes rows with SKIP LOCKED.
+    It must be safe to run in several processes at once.
     """
 
     name: str
     interval_seconds: float
     run: Callable[[Transaction], Awaitable[Handled]]
     only_when_quiet: bool = False
-    """Wait until no answer is waiting in the buffer: repeats must not pile up on an overload."""
+    """Wait until no answer is in the buffer: repeated commands must not add to an overload."""
     needed: Callable[[], bool] = lambda: True
-    """Whether there can be anything to do; if not, the run is done without asking the database."""
+    """Whether there can be anything to do; if not, the run counts as done without asking the database."""
     due: str | None = None
-    """SQL of a boolean: whether there is anything to do; it spares a service at rest the transaction. None: always."""
+    """SQL of a boolean: whether there is anything to do. It spares an idle service the transaction. None: always."""
     in_no_hurry: bool = False
-    """Rest between one batch and the next, for several times as long as it took: orders come first."""
+    """Low priority: pause after each batch for several times as long as it took."""
 
 
 class Gathering(Protocol):
-    """Knows which documents are better handled together."""
+    """Decides which documents are worth waiting for, to handle them together."""
 
     def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
-        """Whether something that belongs to these is to be expected at any moment."""
+        """Whether documents that belong with these are expected at any moment."""
 
     def close(self, documents: Sequence[Incoming]) -> None:
-        """These are handled now, with what belongs to them or without."""
+        """These are handled now, complete or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process of the system. Its queues, bindings and tables follow from what stands here."""
+    """The definition of a service, from which its queues, bindings and tables follow."""
 
     name: str
     """`store_worker`: the folder, the console script (with a dash) and the prefix of its queues."""
@@ -159,13 +159,12 @@ class Service:
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
     service locks what it reads."""
     memory: "Memory[Any] | None" = None
-    """Where the rows are remembered that `handle` has changed. All that it does about orders are then `Handled.writes`
-    which name the versions it knows. So it may be tried without locks and without a transaction, and again with them
-    if somebody was there in between."""
+    """Cache of the rows that `handle` changed. Requires all its order writes in `Handled.writes`, guarded by versions:
+    batches then run optimistically, and with locks only after conflicts."""
     gathering: Gathering | None = None
-    """For which small batches it is worth waiting a moment for more; None: for none."""
+    """Which small batches are worth delaying briefly for more documents; None: none."""
     jobs: Sequence[Job] = ()
     room: Callable[[Transaction], Awaitable[int]] | None = None
-    """How many new orders may begin, beside those in the works; at 0 or less `intake` pauses. None: it never does."""
+    """How many more orders may begin beside those in progress; at 0 or less `intake` pauses. None: no limit."""
     answer_malformed: Callable[[Malformed], list[Said]] = lambda _: []
-    """What to say to the sender of an unreadable document, if it is recognisable."""
+    """What to answer to an unreadable document, if it is recognisable as a request."""

@@ -1,4 +1,4 @@
-"""What every service reads from the environment, once, at its start. A wrong value is one line that names it."""
+"""What every service reads from the environment, once, at its start. A wrong value gives one line that names it."""
 
 import os
 from collections.abc import Callable, Collection
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def _url(*schemes: str) -> Callable[[SecretStr], SecretStr]:
-    """What no library would take for a URL is refused here, without a word of it: it may hold a password."""
+    """Refuse what is no URL here, without quoting it: it may hold a password."""
 
     def check(url: SecretStr) -> SecretStr:
         if not _is_url(url.get_secret_value(), schemes):
@@ -66,18 +66,18 @@ class Settings(BaseSettings):
     intake_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 1_000
     first_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 200
     consumers: Literal["one_first", "in_turn"] = "one_first"
-    """Of several daemons of a kind, who gets the next message: always the same one, until it has as many as it may
-    hold, because it remembers its orders and nobody collides with it; or each in turn."""
+    """Which of a service's daemons gets the next message: always the same one, until its prefetch is full, because it
+    has its orders cached and no other collides with it; or each in turn."""
     publish_timeout_seconds: Seconds = 5.0
     relay_after_seconds: Seconds = 15.0
-    """How old an outbox row must be before somebody else says it; longer than the publish timeout."""
+    """How old an outbox row must be before a relay publishes it; longer than the publish timeout."""
     relay_interval_seconds: Interval = 2.0
     unconfirmed_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
-    """Outbox rows that may await their confirm before no more work is taken."""
+    """Backpressure: with this many outbox rows unconfirmed, no more work is taken."""
     pool_size: Annotated[int, Field(ge=2, le=50)] = 5
     drain_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
-    """For the batch in hand and its confirms after a SIGTERM. Closing takes four more where servers are silent, and
-    whoever sent the signal must wait for both."""
+    """For the current batch and its confirms after a SIGTERM. Closing takes four more if servers are silent; a
+    supervisor must allow for both before it sends SIGKILL."""
     timeline_days: Annotated[int, Field(ge=1, le=3_650)] = 7
 
     http_host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Leaves what comes to other daemons of the kind, for as long as what is in hand does not come to an end."""
+"""Pauses consuming while the current batch is stuck, so that messages go to other daemons of the service."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from messages.transport.broker import Subscription
 log = structlog.get_logger(__name__)
 
 HELD_SECONDS = 2.0
-"""Far longer than a batch takes, and short enough for an order that waits for what is held."""
+"""Far longer than a batch takes, and short enough for an order that waits for a message in the batch."""
 
 
 class Standby:
-    """Whoever hears from the broker would be given everything, and without a database, or a voice, could do nothing."""
+    """Pauses consuming while a batch is stuck: a daemon that can receive but not commit or publish hoards messages."""
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self._subscriptions = subscriptions
@@ -23,16 +23,16 @@ class Standby:
 
     @property
     def on(self) -> bool:
-        """What comes is left to others."""
+        """Whether consuming is paused."""
         return self._pausing is not None
 
     def expect_progress(self) -> None:
-        """From now on, unless that is expected already."""
+        """Start the timer, unless it runs or consuming is paused already."""
         if self._alarm is None and not self.on:
             self._alarm = asyncio.get_running_loop().call_later(HELD_SECONDS, self._begin)
 
     async def progress(self) -> None:
-        """Something came to an end: have everything come again."""
+        """Stop the timer, and resume consuming."""
         self.cancel()
         if self._pausing is not None:
             await self._pausing
@@ -42,7 +42,7 @@ class Standby:
                 await subscription.resume()
 
     def cancel(self) -> None:
-        """Expect nothing."""
+        """Stop the timer."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

@@ -1,4 +1,4 @@
-"""One JSON object, read strictly: nothing that two parsers understand differently, nothing that harms its keeper."""
+"""One JSON object, read strictly: nothing that parsers understand differently, nothing unsafe to process or keep."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import jiter
 
 DOCUMENT_BYTES = 65_536
 OWN_DOCUMENT_BYTES = 524_288
-"""Of what our own services say: an order may be of 5,000 packets, and its answers name each of them."""
+"""For our own services' documents: an order may have 5,000 packets, and its answers name each of them."""
 DEPTH = 8
 
 BRACKETS = b"{}[]"
@@ -18,7 +18,7 @@ UNREMARKABLE = bytes(set(range(256)) - set(b'"' + BRACKETS + FLOAT_MARKS))
 
 
 class Unreadable(Exception):
-    """Why a document cannot be accepted: a word for machines and a sentence for people."""
+    """Why a document cannot be accepted: a code for machines and a sentence for people."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -40,7 +40,7 @@ def parse(body: bytes) -> Mapping[str, Any]:
 
 
 def beginning(body: bytes) -> Mapping[str, Any]:
-    """What can be read of an object that is cut off somewhere: enough, perhaps, to tell whose it is."""
+    """What can be read of a truncated object: perhaps enough to identify it."""
     try:
         parsed = jiter.from_json(body, allow_inf_nan=False, cache_mode="keys", partial_mode=True)
     except ValueError:
@@ -49,7 +49,7 @@ def beginning(body: bytes) -> Mapping[str, Any]:
 
 
 def refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
-    """What the parser lets through and no stranger may send: length, depth, NUL, infinite numbers."""
+    """Refuse what the parser accepts and no client may send: excessive length or depth, NUL, infinite numbers."""
     if len(body) > DOCUMENT_BYTES:
         raise too_large(DOCUMENT_BYTES)
     if may_be_extreme(body):
@@ -61,7 +61,7 @@ def too_large(allowed_bytes: int) -> Unreadable:
 
 
 def may_be_extreme(body: bytes) -> bool:
-    """A cheap look, which spares honest documents the walk."""
+    """A cheap check that spares ordinary documents the walk."""
     if b"\\" in body:  # An escape may be a NUL or a quote; without one, every quote begins or ends a string.
         return True
     outside_strings = b"".join(body.translate(None, UNREMARKABLE).split(b'"')[::2])

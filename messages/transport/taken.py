@@ -1,4 +1,4 @@
-"""What has been taken out of a buffer of arrivals, and what must not be taken together."""
+"""Takes arrivals out of a subscription's buffer; a suspected poison message is taken alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class Taken:
 
     @property
     def alone(self) -> bool:
-        """It has killed its consumer more than twice, perhaps: nothing else shall go down with it."""
+        """A suspected poison message: it failed more than twice, and is handled in a batch of its own."""
         return self.arrival.failures > FAILURES_BEFORE_ALONE
 
 
 def take(subscription: Subscription, documents: int, size_bytes: int, *, may_be_more: bool = True) -> list[Taken]:
-    """From the left, up to the caps; `may_be_more`: the first one even if it alone exceeds them."""
+    """Take from the left, up to the caps; `may_be_more`: the first one even if it exceeds them or must be alone."""
     batch: list[Taken] = []
     while subscription.arrived:
         taken = Taken(subscription, subscription.arrived[0])
@@ -43,10 +43,10 @@ def take(subscription: Subscription, documents: int, size_bytes: int, *, may_be_
 
 
 def may_kill(subscription: Subscription) -> bool:
-    """Of two such heads either may come first, or the one that does no harm would die with the one that does."""
+    """Whether the head is a suspect. Of two suspect heads one is drawn at random, so a harmless one gets its turn."""
     return bool(subscription.arrived) and Taken(subscription, subscription.arrived[0]).alone
 
 
 def alone(taken: Sequence[Taken]) -> bool:
-    """Nothing is ever taken beside what has to be alone."""
+    """Whether this is a single suspect, beside which nothing is ever taken."""
     return len(taken) == 1 and taken[0].alone

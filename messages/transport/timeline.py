@@ -1,4 +1,4 @@
-"""The stories of orders: a row a batch, a table a day. Days are prepared ahead, and dropped whole when they are old."""
+"""The orders' timeline: one row per batch, one partition per day, created ahead and dropped whole when old."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ TELL = """
 
 
 def tell(story: Sequence[Note]) -> Iterator[Write]:
-    """Keep these lines, in order, as one row: lists of what they say, one item a line."""
+    """Write these notes, in order, as one row: each column lists one item a note, the texts one a line."""
     if story:
         order_ids, events, details, message_ids = zip(*story, strict=True)
         said = "\n".join(details)
@@ -24,7 +24,7 @@ def tell(story: Sequence[Note]) -> Iterator[Write]:
 
 
 async def turn_days(tx: Transaction, days_kept: int) -> Handled:
-    """Prepare the days to come and drop those past keeping. One process at a time; the others have nothing to do."""
+    """Create the coming days' partitions and drop the expired ones. One process at a time; the others skip it."""
     if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(7305812027)"):
         return Handled()
     today: date = await tx.fetchval("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
@@ -43,9 +43,9 @@ async def turn_days(tx: Transaction, days_kept: int) -> Handled:
 
 
 async def _keep_others_out(tx: Transaction) -> None:
-    """Have whoever tells a line wait until the days stand: a line that was on its way to a table would be refused.
+    """Block inserts while partitions change: one already routed would be refused.
 
-    They wait for us while we wait for those before us: better no new days than that for long.
+    Inserts queue behind this lock request, so it gives up after 500 ms; the next run tries again.
     """
     await tx.execute("SET LOCAL lock_timeout = '500ms'")
     await tx.execute("LOCK TABLE ONLY timeline IN SHARE ROW EXCLUSIVE MODE")
@@ -60,7 +60,7 @@ async def _days(tx: Transaction) -> list[date]:
 
 
 async def _prepare(tx: Transaction, day: date) -> None:
-    """What a day that nobody prepared left in `timeline_otherwise` moves into the day's own table."""
+    """Create a day's partition, and move into it the day's rows from the default partition `timeline_otherwise`."""
     name, following = f"timeline_{day:%Y%m%d}", day + timedelta(days=1)
     bounds = f"at >= '{day} 00:00+00' AND at < '{following} 00:00+00'"
     await tx.execute(f"CREATE TABLE {name} (LIKE timeline INCLUDING COMPRESSION INCLUDING STORAGE)")

@@ -34,7 +34,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What is said to `exchange` under `key` reaches `queue`."""
+    """What is published to `exchange` under `key` reaches `queue`."""
 
     exchange: str
     key: str
@@ -71,10 +71,10 @@ def topology_of(services: Sequence[Service]) -> Topology:
 
 
 def listener(name: str, *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> Topology:
-    """A client's own queue of outcomes. The broker removes it when nobody has read it for a while.
+    """A client's own queue of outcomes. The broker removes it once unused for `expires_seconds`.
 
-    It holds no exchange: a client may not declare those of the services, and what it says through one of its own making
-    is forbidden.
+    It declares no exchange: a client may not declare those of the services, and what it publishes through one of its
+    own making is parked as forbidden.
     """
     queue = f"{OUTCOMES}.{name}"
     arguments: Arguments = {"x-queue-type": "classic", "x-expires": expires_seconds * 1000}
@@ -131,5 +131,5 @@ def _bindings(service: Service) -> Iterator[Binding]:
 def _exchange(message: type[Message]) -> str:
     if message.FROM_OUTSIDE:
         return REQUESTS
-    # An outcome that a service hears comes from the orchestrator, like a command.
+    # An outcome that a service receives comes from the orchestrator, like a command.
     return COMMANDS if issubclass(message, Command) or message.TO_OUTSIDE else ANSWERS

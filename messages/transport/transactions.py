@@ -1,4 +1,4 @@
-"""How a transaction begins, locks and ends, also where the server or the process is on its way out."""
+"""How a transaction begins, locks and ends, also while the server or the process is going down."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,15 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 LAST_WORD_SECONDS = 1.0
-"""How long a connection on its way out of a transaction may take."""
+"""How long a rollback, or a commit whose task was cancelled, may take."""
 
 BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
-"""In a transaction one waits for locks without limit. Outside, the connection's lock_timeout soon gives up, and the
-batch is tried again in one."""
+"""A transaction waits for locks without limit. Outside of one, the connection's lock_timeout soon expires, and the
+batch is retried, in the end in a transaction."""
 
 
 def locking(table: str | None, order_ids: Collection[UUID]) -> str:
-    """The statement that locks the rows of these orders, in one order for everybody, so that nobody deadlocks."""
+    """The statement that locks the rows of these orders, always in the same order, so that none deadlock."""
     if table is None or not order_ids:
         return ""
     ids = ",".join(str(order_id) for order_id in order_ids)
@@ -36,19 +36,19 @@ def locking(table: str | None, order_ids: Collection[UUID]) -> str:
 
 @contextlib.asynccontextmanager
 async def savepoint(tx: Transaction) -> AsyncIterator[None]:
-    """Undo what is done within if it raises, and only that, and leave the transaction fit for more."""
+    """If the block raises, undo only what it did, so that the transaction can continue."""
     await tx.execute("SAVEPOINT undo")
     try:
         yield
-    except Exception:  # who is cancelled has no time for that, and leaves the transaction altogether
-        with contextlib.suppress(asyncpg.InterfaceError):  # raised where the connection has gone
+    except Exception:  # not if cancelled: then the whole transaction is rolled back
+        with contextlib.suppress(asyncpg.InterfaceError):  # raised if the connection is gone
             await tx.execute("ROLLBACK TO SAVEPOINT undo; RELEASE SAVEPOINT undo")
         raise
     await tx.execute("RELEASE SAVEPOINT undo")
 
 
 async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
-    """Nothing cancels a commit half way: it could succeed all the same, and unreplicated."""
+    """Shield a commit from cancellation: a cancelled one may still succeed, unreplicated."""
     task = asyncio.ensure_future(committing)
     try:
         return await asyncio.shield(task)
@@ -58,21 +58,21 @@ async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
 
 
 async def commit(tx: Transaction) -> None:
-    """Raises Aborted if nothing was kept, which PostgreSQL only says in passing."""
+    """Raises Aborted if it rolled back instead, which PostgreSQL reports only in the command tag."""
     if await uncancelled(tx.execute("COMMIT")) != "COMMIT":
         raise Aborted("the transaction had failed before it was to be committed")
 
 
 async def roll_back(tx: Transaction) -> None:
-    """Or give the connection up, where that takes too long."""
+    """Roll back, or drop the connection if that takes more than a second."""
     try:
         await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
-    except Exception as error:  # noqa: BLE001  the first error is on its way up; the connection is no longer of use
+    except Exception as error:  # noqa: BLE001  the first error is being raised; the connection is unusable
         log.info("connection given up", error=str(error) or type(error).__name__)
         give_up(tx)
 
 
 def give_up(connection: Any) -> None:
-    """Close it without a word to the server, which undoes what it had begun."""
-    with contextlib.suppress(asyncpg.InterfaceError):  # raised where it has gone by itself
+    """Close the connection at once, without a goodbye; the server rolls back."""
+    with contextlib.suppress(asyncpg.InterfaceError):  # raised if it is already gone
         connection.terminate()

@@ -20,20 +20,20 @@ from messages.transport.writing import write
 log = structlog.get_logger(__name__)
 
 AVOIDED_BATCHES = 50
-"""After a collision, that way of handling is skipped for this many batches, retries counted.
+"""After a collision, that level is skipped for this many batches, retries counted.
 
 Where several daemons take turns, it is skipped nearly always.
 """
 
 
 class Caution:
-    """Which ways of handling a batch have been in vain lately, because somebody else was in the way."""
+    """Which optimistic levels collided lately, so that they are skipped for a while."""
 
     def __init__(self) -> None:
         self._avoided = {Care.REMEMBERING: 0, Care.READING: 0}
 
     def least_care(self) -> Care:
-        """Of the next batch."""
+        """The lowest level to try for the next batch."""
         least = Care.LOCKING
         for care, batches in reversed(self._avoided.items()):
             if not batches:
@@ -66,7 +66,7 @@ class Transactor:
     ) -> Handled:
         """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises.
 
-        `care`: at least so much; with how much it is done depends on the documents, and on what has been in vain.
+        `care` is a minimum, raised to `LOCKING` by malformed or non-order documents, and by recent collisions.
         """
         care = max(care, self._least_care(documents, malformed))
 
@@ -90,11 +90,11 @@ class Transactor:
         return handled
 
     async def run(self, work: Callable[[Transaction], Awaitable[Handled]]) -> Handled:
-        """Do `work` in a transaction that also keeps what it says; publish after the commit."""
+        """Do `work` in a transaction that also keeps its outgoing messages in the outbox; publish after the commit."""
         return await self._run(work, self.database.transaction())
 
     def _forget_if_reconnected(self) -> None:
-        """A server that took the place of another may have lost what was committed there, and count versions anew."""
+        """After a failover the new server may lack the last commits and reuse their versions: clear the cache."""
         if self._service.memory is not None and self._connections_opened != self.database.connections_opened:
             self._connections_opened = self.database.connections_opened
             self._service.memory.forget()

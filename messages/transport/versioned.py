@@ -1,4 +1,4 @@
-"""Tables with a row an order, which only he may write who has read their newest version."""
+"""Tables with one row per order and optimistic locking: a write must be based on the row's newest version."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -31,17 +31,16 @@ class Column(NamedTuple):
     encode: Callable[[Any], Any] | None = None
     """From the field to what the driver takes; None: as it is."""
     sql: str = "{}"
-    """From what the driver brings to what is kept."""
+    """SQL from the parameter to the column's value."""
     derived: tuple[str, str] | None = None
-    """Another column that follows from this one, and how."""
+    """Another column that is computed from this one, and its SQL."""
 
 
 class Table:
-    """A table keyed by order_id, with a version that each write counts up.
+    """A table keyed by order_id, with a version that each write increments.
 
-    What all rows have in common travels once, and what changes in none of them not at all: the driver takes half a
-    microsecond for each element of an array. How a statement reads depends on nothing but the columns that change in
-    some row, so that there are few and each is planned once.
+    A value equal in all rows is sent once, an unchanged column not at all: encoding costs 0.5 µs an array element. The
+    SQL depends only on which columns change, so few statements are ever planned.
     """
 
     def __init__(self, name: str, fields: Sequence[str], columns: Mapping[str, Column], now: str | None = None) -> None:
@@ -52,11 +51,11 @@ class Table:
         self._positions = {field: position for position, field in enumerate(fields)}
 
     def insert(self, rows: Sequence[Row]) -> list[Write]:
-        """Create these rows; somebody else must not have done so."""
+        """Create these rows; a conflict if one exists already."""
         return [self._write(_insert, tuple(self._columns), rows)] if rows else []
 
     def update(self, changes: Iterable[tuple[Row, Row]]) -> list[Write]:
-        """Write what is different in the second of each pair; nobody must have written since the first was read."""
+        """Write what differs in the second of each pair; a conflict if a row was written since the first was read."""
         rows, differences = [], set()
         for before, after in changes:
             differs = tuple(map(is_not, before, after))
@@ -68,17 +67,17 @@ class Table:
         return [self._write(_update, (KEY, VERSION, *written), rows)] if written else []
 
     def unchanged(self, rows: Sequence[Row]) -> list[Write]:
-        """Write nothing, but nobody must have written since these rows were read."""
+        """Write nothing; a conflict if one of these rows was written since it was read."""
         sql = f"""
             SELECT 1 FROM {self.name} JOIN unnest($1::uuid[], $2::integer[]) AS seen ({KEY}, {VERSION})
             USING ({KEY}, {VERSION})
-        """  # noqa: S608  words of our own
+        """  # noqa: S608  only our own names
         ids, versions = [row.order_id for row in rows], [row.version for row in rows]
         return [Write(sql, (ids, versions), len(rows))] if rows else []
 
     def absent(self, order_ids: Collection[UUID]) -> list[Write]:
-        """Write nothing, but nobody must have created rows of these orders."""
-        sql = f"SELECT 1 FROM {self.name} WHERE {KEY} = ANY ($1::uuid[])"  # noqa: S608  words of our own
+        """Write nothing; a conflict if one of these orders has a row."""
+        sql = f"SELECT 1 FROM {self.name} WHERE {KEY} = ANY ($1::uuid[])"  # noqa: S608  only our own names
         return [Write(sql, (list(order_ids),), 0)] if order_ids else []
 
     def _write(self, statement: "Statement", fields: tuple[str, ...], rows: Sequence[Row]) -> Write:
@@ -101,7 +100,7 @@ _VERSION = Column("integer")
 
 
 def _are_alike(values: list[Any]) -> bool:
-    # Counting goes through all of them, so it is for those that are probably alike.
+    # Counting compares all of them, so only if they are probably equal.
     return bool(values[0] == values[-1]) and values.count(values[0]) == len(values)
 
 
@@ -118,8 +117,8 @@ def _sql(table: Table, statement: Statement, fields: tuple[str, ...]) -> str:
 
 def _insert(table: Table, fields: tuple[str, ...], rows: str) -> str:
     names, values = zip(*_kept(table, fields), strict=True)
-    # In the order of the key, so that two who create the same rows wait for each other and do not deadlock. Without
-    # ON CONFLICT, which looks for each row twice and locks it once more: whoever comes second fails as a whole anyway.
+    # In key order, so that two transactions creating the same rows wait for each other and do not deadlock. Without
+    # ON CONFLICT, which looks up each row twice and locks it once more: the second one fails as a whole anyway.
     return (
         f"INSERT INTO {table.name} ({', '.join(names)}) SELECT {', '.join(values)} FROM {rows}"  # noqa: S608
         f" ORDER BY {KEY} RETURNING 1"

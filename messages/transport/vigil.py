@@ -1,4 +1,4 @@
-"""Watches over a statement that takes far too long: whether the server is only slow, or silent on that connection."""
+"""A watchdog for statements that take far too long: it tells a slow server from a dead connection."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,18 +7,17 @@ from typing import Any
 import asyncpg
 
 HUNG_SECONDS = 180.0
-"""Three times as long as a statement may take by its server's clock."""
+"""Three times the server's statement_timeout."""
 ANSWER_SECONDS = 5.0
-# A commit that waits for a standby is written already. Whoever came in its place would wait as well, and with each
-# try there would be a connection more.
+# A commit waiting for a synchronous standby is already written; a retry would wait too, on one more connection.
 IS_HUNG = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep')"
 
 
 class Vigil:
-    """Calls `give_up` if the server, asked on a connection of its own, answers there while this one stays silent.
+    """Calls `give_up` if the server answers on a new connection while this one stays silent.
 
-    A network that acknowledges for a peer which is gone is noticed by no timeout of TCP's, and one of the server's
-    needs a server: a proxy after a failover, say, or a process that was stopped.
+    TCP timeouts miss a dead peer whose packets are still acknowledged (by a proxy after a failover, say, or the kernel
+    of a stopped process); server timeouts need a live server.
     """
 
     def __init__(self, url: str, connection: Any, give_up: Callable[[], Awaitable[None]]) -> None:
@@ -29,7 +28,7 @@ class Vigil:
         self._alarm = asyncio.get_running_loop().call_later(HUNG_SECONDS, self._begin)
 
     def end(self) -> None:
-        """It has been answered."""
+        """Stop watching."""
         self._alarm.cancel()
         if self._asking is not None:
             self._asking.cancel()
@@ -38,12 +37,12 @@ class Vigil:
         self._asking = asyncio.create_task(self._ask(), name="ask why a connection is silent")
 
     async def _ask(self) -> None:
-        while not await self._is_hung():  # noqa: ASYNC110  nobody tells
+        while not await self._is_hung():  # noqa: ASYNC110  there is no event for it
             await asyncio.sleep(HUNG_SECONDS)
         await self._give_up()
 
     async def _is_hung(self) -> bool:
-        """False also where the server answers nobody: then another connection would be of no use."""
+        """False also if the server does not answer on the new connection: then reconnecting would be of no use."""
         try:
             other = await asyncpg.connect(self._url, timeout=ANSWER_SECONDS)
             try:

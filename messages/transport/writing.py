@@ -1,4 +1,4 @@
-"""What a transaction changes: gathered while it is decided, and executed as one statement, in one round trip."""
+"""Executes all writes of a transaction as one statement, in one round trip."""
 
 import re
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from messages.transport.faults import Collision
 from messages.transport.service import Transaction, Write
 
 Part: TypeAlias = tuple[str, int, bool, bool]
-"""The shape of a write: its SQL, how many arguments it has, whether it expects a number of rows, and a latest time."""
+"""The shape of a write: its SQL, how many arguments it has, whether it expects a row count, and whether a deadline."""
 
 PLACEHOLDER = re.compile(r"\$(\d+)")
 
 
 async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
-    """Execute all of them, or none; the database's clock. Raises Collision if somebody was first, or it is too late."""
+    """Execute all or none; return the database's clock. Raises Collision on a conflict, or after a write's `before`."""
     if not writes:
         return None
     sql = _compose(tuple(map(_part, writes)))
@@ -33,13 +33,13 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == f"{error.table_name}_pkey":
             raise Collision(str(error)) from None
-        raise  # no order's row that somebody created first, but something that would be in the way each time
+        raise  # not an order's row created meanwhile, but a conflict that every retry would meet
     now: datetime = rows[0][-1]
     return now
 
 
 def rows_changed(status: str) -> int:
-    """What PostgreSQL says of a statement: `UPDATE 12` -> 12."""
+    """The number in a command tag: `UPDATE 12` -> 12."""
     return int(status.rpartition(" ")[2])
 
 
@@ -49,7 +49,7 @@ def _part(each: Write) -> Part:
 
 @lru_cache(maxsize=256)
 def _compose(parts: tuple[Part, ...]) -> str:
-    """One WITH clause of all of them. Whether all is as expected is asked in the same breath, and after them."""
+    """One WITH statement of all writes, which afterwards checks the expected row counts and deadlines."""
     clauses, checks = [], []
     used = 0
     for position, (sql, arguments, _, _) in enumerate(parts):
@@ -59,7 +59,7 @@ def _compose(parts: tuple[Part, ...]) -> str:
         if counted:
             used += 1
             checks.append(f"expect_rows((SELECT count(*) FROM write_{position}), ${used})")  # noqa: S608
-    # Last: what was counted has waited for its rows.
+    # Last: counting the rows includes waiting for their locks.
     for _ in filter(itemgetter(3), parts):
         used += 1
         checks.append(f"expect_before(${used})")

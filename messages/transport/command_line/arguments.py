@@ -7,11 +7,11 @@ import click
 
 DAY_SECONDS = 86_400.0
 PARKED_ID = click.IntRange(1, 2**63 - 1)
-"""What the database can number."""
+"""The range of the ids in the database."""
 
 
 class Span(click.FloatRange):
-    """Seconds, from none to a day. NaN is in every range of click's, as it is neither too small nor too large."""
+    """Seconds, up to a day. Refuses NaN, which every click range accepts, being neither too small nor too large."""
 
     name = "seconds"
 

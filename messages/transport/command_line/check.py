@@ -35,7 +35,7 @@ DECIDE_WHAT_IS_LOST = frozenset(
     }
 )
 REPLICAS = 3
-"""Of a queue, in a cluster that has as many nodes: what one node loses, the others still have."""
+"""Of a queue, in a cluster with at least as many nodes: what one node loses, the others still have."""
 
 
 async def check(service: Service, settings: Settings) -> list[str]:
@@ -59,7 +59,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
 
 
 async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
-    """A standby answers every question, and takes nothing."""
+    """A standby answers queries, but refuses writes."""
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
         return [f"{settings.prefix()}DATABASE_URL: leads to a standby, which can only be read: where is the primary?"]
     if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
@@ -131,7 +131,7 @@ def _expected_problems(management: Management, expected: Topology) -> Iterable[s
 
 
 def _policy_problems(queue: Queue, policy: Mapping[str, Any]) -> Iterable[str]:
-    """Of two limits the lower one counts, and of two overflows the policy's: arguments do not keep a policy off."""
+    """RabbitMQ applies the lower of two limits, and a policy's overflow: arguments do not rule a policy out."""
     for name in sorted(DECIDE_WHAT_IS_LOST & policy.keys()):
         if policy[name] != queue.arguments.get(name):
             wanted = f"be {queue.arguments[name]!r}" if name in queue.arguments else "not be set"

@@ -1,4 +1,4 @@
-"""What every service can be told from the command line: run, migrate, check, and look after what is parked."""
+"""The commands of every service: run, migrate, check, and look after parked documents."""
 
 import asyncio
 import gc
@@ -27,10 +27,10 @@ from messages.transport.settings import Settings, WrongSetting
 from messages.transport.topology import topology_of
 
 HIGHEST_PRECEDENCE = 1_000_000
-"""So many that two daemons hardly ever draw the same; if they do, they share."""
+"""So large that two daemons hardly ever draw the same; if they do, they take turns."""
 HELP = {"help_option_names": ["-h", "--help"]}
 GARBAGE_THRESHOLD = 50_000
-"""Objects made and not yet freed: several times what a batch holds."""
+"""Objects allocated and not yet freed: several times what a batch holds."""
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,7 @@ async def _run(service: Service, settings: Settings) -> None:
 
 
 def _spare_the_collector() -> None:
-    """What stands now stands until the end, and a batch makes many objects that die with it: look for cycles rarely."""
+    """Freeze start-up objects and raise the GC threshold: a batch allocates many objects that die with it."""
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
 

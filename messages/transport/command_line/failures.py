@@ -8,25 +8,25 @@ import click
 
 
 def told(error: BaseException) -> str:
-    """What it says, in one line, be it with a hint; a timeout, say, says nothing."""
+    """The error's text and hint in one line, or its class if it has no text, as a timeout has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def told_at(error: BaseException, url: str) -> str:
-    """The same, and where that was, unless it is what a database there has said."""
+    """The same, and for network errors also the server's host, port and database."""
     place = _place(url) if isinstance(error, OSError) else None
     return f"{told(error)} ({place})" if place else told(error)
 
 
 def _place(url: str) -> str | None:
-    """Host, port and database; nothing, where an @ leaves open which part of it is the password."""
+    """Host, port and database; None if an @ leaves open which part of it is the password."""
     parts = urlsplit(url)
     place = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
     return place if parts.netloc and "@" not in f"{place}{parts.query}{parts.fragment}" else None
 
 
 class CommandLine(click.Group):
-    """Commands of which each fails in one line, also where a full disk takes no more of what it prints."""
+    """Commands that each fail in one line, also if the disk is too full for their output."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -38,18 +38,18 @@ class CommandLine(click.Group):
 
 
 class Untold(click.ClickException):
-    """The host's: what was to be told cannot be written."""
+    """The host's fault: the output cannot be written."""
 
     exit_code = 3
 
 
 class WrongUsage(click.ClickException):
-    """The user's: a wrong setting or argument."""
+    """The user's fault: a wrong setting or argument."""
 
     exit_code = 2
 
 
 class Unreachable(click.ClickException):
-    """A server's: it cannot be reached, or refuses the user."""
+    """A server's fault: it cannot be reached, or refuses the user."""
 
     exit_code = 3

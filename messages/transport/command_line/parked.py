@@ -109,7 +109,7 @@ async def _ask_database(settings: Settings, question: Callable[[Transaction], Aw
 
 
 def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:
-    """Raises what makes the command exit with 1, if some of the ids that were named are not parked."""
+    """Report it. Raises what makes the command exit with 1, if some of the named ids are not parked."""
     if parked_ids and not number:
         raise _unknown(parked_ids)
     click.echo(f"{number} {done}")
@@ -127,7 +127,7 @@ def _line(row: Parked) -> str:
 
 
 def _visible(text: str) -> str:
-    """What somebody sent must not speak to the terminal of who looks at it."""
+    """Escape what is not printable: a document must not send control sequences to the operator's terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 

@@ -1,4 +1,4 @@
-"""What an outage makes fail each second must not drown the rest of the log."""
+"""Throttles repeated log lines about one failure, so that an outage does not flood the log."""
 
 import math
 import time
@@ -7,13 +7,13 @@ AGAIN_AFTER_SECONDS = 30.0
 
 
 class Complaints:
-    """Knows which failures have been told lately."""
+    """Remembers which failures were logged lately."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, float]] = {}
 
     def is_news(self, about: str, error: Exception) -> bool:
-        """Whether to tell of it: another failure than last time, or the same after a while. Counts as told then."""
+        """Whether to log it: another failure than last time, or the same after a while. True counts as logged."""
         now, said = time.monotonic(), f"{type(error).__name__}: {error}"
         before, told_at = self._told.get(about, ("", -math.inf))
         if said == before and now - told_at < AGAIN_AFTER_SECONDS:
@@ -22,5 +22,5 @@ class Complaints:
         return True
 
     def end(self, about: str) -> None:
-        """It has succeeded: whatever fails next is news."""
+        """It has succeeded: its next failure is logged."""
         self._told.pop(about, None)

@@ -1,4 +1,4 @@
-"""Is the process alive, is it ready, and what has it counted: three pages for machines, on a thread of their own."""
+"""Liveness, readiness and metrics of the process, served over HTTP on a thread of their own."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ STOP_SECONDS = 1.0
 class Health:
     """Serves /livez (the event loop turns), /readyz (each check by name) and /metrics.
 
-    Liveness does not ask for the servers: a broker's outage must not restart the fleet.
+    Liveness ignores the servers: a broker's outage must not restart the fleet.
     """
 
     def __init__(self, registry: CollectorRegistry, checks: Callable[[], Mapping[str, bool]]) -> None:
@@ -73,7 +73,7 @@ def _verdict(checks: Mapping[str, bool]) -> tuple[str, str, bytes]:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a request: a caller who connects and says nothing must not make the process look dead."""
+    """A thread per request: a client that connects and sends nothing must not make the process look dead."""
 
     daemon_threads = True
     _stopping = False
@@ -83,7 +83,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(address, handler)
 
     def serve(self) -> None:
-        """Sleep between requests: serve_forever looks several times a second whether it is to stop."""
+        """Sleep between requests: serve_forever would poll several times a second for a stop."""
         while not self._stopping:
             self.handle_request()
 
@@ -101,4 +101,4 @@ class _Quiet(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
-        """A scrape every few seconds is no news."""
+        """Log no requests: there is a scrape every few seconds."""

@@ -27,13 +27,13 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
     """The transport's own jobs."""
 
     async def relay(tx: Transaction) -> Handled:
-        """Say what a crash left unsaid: committed long ago, so it may be said before this claim of it is."""
+        """Publish what a crash left unpublished: committed long ago, so there is no need to wait for this commit."""
         rows = await outbox.claim_overdue(tx, RELAY_ROWS, settings.relay_after_seconds)
         publisher.offer(rows)
         return Handled(more=len(rows) == RELAY_ROWS)
 
     async def delete_confirmed(_tx: Transaction) -> Handled:
-        """Every transaction deletes what was confirmed before it. After the last batch, this one does."""
+        """Empty on purpose: every transaction deletes rows confirmed before it; this one runs when no batch does."""
         return Handled()
 
     async def count_parked(tx: Transaction) -> Handled:
@@ -53,12 +53,12 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
 
 
 async def delete_the_last(publisher: Publisher, database: Database) -> None:
-    """What was confirmed after the last batch, when a process ends."""
+    """When the process ends, delete the rows that were confirmed after the last batch."""
     confirmed = publisher.take_confirmed()
     if not confirmed:
         return
     try:
         async with asyncio.timeout(LAST_WORD_SECONDS), database.transaction() as tx:
             await write(tx, list(outbox.forget(confirmed)))
-    except Exception as error:  # noqa: BLE001  they are said twice then, which harms nobody
+    except Exception as error:  # noqa: BLE001  then they are published twice, which is harmless
         log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)

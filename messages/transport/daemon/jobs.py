@@ -24,11 +24,11 @@ WHAT_IS_DUE = "what is due"
 QUESTION_SECONDS = 5.0
 """How long a database may take to say what is due."""
 REST = 9.0
-"""For so many times as long as a batch took, whoever is in no hurry rests: a tenth of the time is his at most."""
+"""A low-priority job pauses this many times as long as its batch took: it works a tenth of the time at most."""
 LONGEST_REST = 49.0
-"""While orders wait for the same processors and disk, the rest is longer: up to so many times as long as the batch."""
+"""The same, at most, while answers are waiting: orders need the same CPUs and disk."""
 LONGEST_WORKED_SECONDS = 10.0
-"""A batch that took longer was held up by something, a stopped process, say: nobody is spared by a rest of hours."""
+"""Cap on the duration that the pause is computed from: a longer batch was blocked, not busy."""
 LEAST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 60.0
 STALE_AFTER_INTERVALS = 10
 STALE_AFTER_SECONDS = 30.0
@@ -37,8 +37,8 @@ STALE_AFTER_SECONDS = 30.0
 class Jobs:
     """Runs a service's jobs. `stale` names those that have not succeeded for long, for readiness.
 
-    To wake up is most of what a process at rest costs. So jobs whose times are near are looked after together, and
-    whether there is anything to do is asked about all of them in one question.
+    Wake-ups are most of an idle process's cost: jobs due at about the same time run together, and one query asks which
+    of them have work.
     """
 
     def __init__(self, jobs: Sequence[Job], transactor: Transactor, is_quiet: Callable[[], bool]) -> None:
@@ -79,7 +79,7 @@ class Jobs:
         ]
 
     def _ripe(self, now: float) -> Iterator[Job]:
-        """Once the time of one has come, all whose time would come soon."""
+        """Once one job's time has come, all whose time is near."""
         if min(self._next_at.values()) > now:
             return
         for job in self._jobs:
@@ -91,7 +91,7 @@ class Jobs:
                 yield job
 
     async def _due(self, ripe: Sequence[Job]) -> list[Job]:
-        """Those that have something to do, as far as that is known. The others are done."""
+        """Those that have work, or may have. The others count as done."""
         needed = [job for job in ripe if job.needed()]
         try:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
@@ -106,7 +106,7 @@ class Jobs:
         return due
 
     async def _ask(self, jobs: Sequence[Job]) -> list[bool]:
-        """Whether each is due, in one question outside a transaction."""
+        """Whether each is due, in one query outside a transaction."""
         questions = [job.due for job in jobs if job.due is not None]
         if not questions:
             return [True] * len(jobs)
@@ -133,11 +133,11 @@ class Jobs:
             self._woken.set()
 
     async def _rest(self, seconds_worked: float) -> None:
-        """As long as is proper in any case, and then until nothing waits: a backlog is worked off in the gaps."""
+        """Pause as long as `REST` says, and then until no answer waits: a backlog is worked off in the gaps."""
         seconds_worked = min(seconds_worked, LONGEST_WORKED_SECONDS)
         await asyncio.sleep(REST * seconds_worked)
         until = time.monotonic() + (LONGEST_REST - REST) * seconds_worked
-        while not self._is_quiet() and not self._stopping and time.monotonic() < until:  # noqa: ASYNC110  a buffer tells nobody
+        while not self._is_quiet() and not self._stopping and time.monotonic() < until:  # noqa: ASYNC110  a buffer has no event
             await asyncio.sleep(NOT_QUIET_SECONDS)
 
     def _succeeded(self, job: Job) -> None:
@@ -152,14 +152,14 @@ class Jobs:
             level("job failed", job=job.name, error=str(error) or type(error).__name__)
 
     def _plan(self, jobs: Iterable[Job]) -> None:
-        """The next run of each; those that come at the same time stay together."""
+        """Schedule the next run of each; those that ran together stay together."""
         now, spread = time.monotonic(), random.uniform(1.0 - TOLERANCE, 1.0 + TOLERANCE)  # noqa: S311
         self._next_at.update((job.name, now + job.interval_seconds * spread) for job in jobs)
 
     async def _pause(self) -> None:
-        """Until the time of the next one, or until there is another next one."""
+        """Wait for the next job's time, or until a finished run changes the schedule."""
         if self._stopping:
             return
         seconds = min(self._next_at.values()) - time.monotonic()
-        # A loop that counts in milliseconds may wake up a little early, and would be told again and again to wait.
+        # An event loop that counts in milliseconds may wake up a little early, and would wait again and again.
         await set_within(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))

@@ -8,7 +8,7 @@ import structlog
 
 
 def configure_logs(service: str, level: str, form: Literal["auto", "json", "console"] = "auto") -> None:
-    """Once, at the start of a process. Every line says which service it is from."""
+    """Call it once, at the start of a process. Every line names the service."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -34,7 +34,7 @@ def configure_logs(service: str, level: str, form: Literal["auto", "json", "cons
     structlog.contextvars.bind_contextvars(service=service)
 
 
-# A trace without the values that were at hand: passwords and customers' data would be among them.
+# Tracebacks without local variables, which may hold passwords or customers' data.
 _JSON: list[structlog.typing.Processor] = [
     structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
     structlog.processors.JSONRenderer(default=str),

@@ -52,7 +52,7 @@ class Process:
             documents=settings.batch_documents,
             size_bytes=settings.batch_bytes,
             room=self._room if service.room else None,
-            # Who begins the orders sets the pace: what begins together comes to all others together.
+            # Only the service that begins orders is paced: what begins together reaches all others together.
             pace=Pace() if service.room else None,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
@@ -81,12 +81,12 @@ class Process:
             return
         try:
             self._health.start(settings.http_host, settings.http_port)
-        except (OSError, UnicodeError) as error:  # the latter, where it is no name that a host can have
+        except (OSError, UnicodeError) as error:  # the latter if it is no valid host name
             to_blame = "PORT" if getattr(error, "errno", None) in OF_THE_PORT else "HOST"
             raise WrongSetting(f"{settings.prefix()}HTTP_{to_blame}: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
-        """Wait for database, migrations and the first word to the broker; False if told to stop meanwhile."""
+        """Wait for database and migrations, then start the broker and subscribe; False if stopped meanwhile."""
         opening = asyncio.create_task(self._open())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -101,7 +101,7 @@ class Process:
     async def _open(self) -> None:
         try:
             await self._database.open()
-        except ValueError as error:  # what no server is asked about: an unknown sslmode, say
+        except ValueError as error:  # refused before any server is asked: an unknown sslmode, say
             raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {error}") from None
         while not await self._migrations_are_current():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
@@ -147,7 +147,7 @@ class Process:
             await self._drain(consuming, working)
 
     async def _drain(self, consuming: "asyncio.Task[None]", working: "set[asyncio.Task[None]]") -> None:
-        """Finish the batch in hand, acknowledge it, and wait for the confirms, all within the time allowed."""
+        """Finish the current batch, acknowledge it, and wait for the confirms, all within `drain_seconds`."""
         log.info("draining")
         self._consumer.stop()
         self._jobs.stop()

@@ -1,4 +1,4 @@
-"""How our own tools get to the public edge: connections that say at once what is wrong with them."""
+"""Connects our own tools to the public edge; what is wrong with a connection is reported at once."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.02
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
 VARIABLES = ("CLIENT_BROKER_URL", "BROKER_URL")
-"""A client has a broker's user of its own, unless everybody has the same."""
+"""A client has its own broker user, unless all share one."""
 DEFAULT_URL = "amqp://guest:guest@localhost/"
 
 
@@ -45,7 +45,7 @@ async def connected(name: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
-    """A broker to publish to, and a queue of one's own in it. Raises Unreachable, one line, naming the setting."""
+    """A broker to publish to, and a queue of outcomes of its own. Raises Unreachable, one line, naming the setting."""
     url = _url()
     topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
     queue = topology.queues[0].name
@@ -64,7 +64,7 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
 
 
 async def say(broker: Broker, requests: Sequence[Request]) -> None:
-    """Publish until all is confirmed. Raises Unreachable if for long nothing more is."""
+    """Publish until all is confirmed. Raises Unreachable after `SAY_SECONDS` without another confirm."""
     unsaid = list(requests)
     try:
         async with asyncio.timeout(SAY_SECONDS) as patience:
@@ -95,7 +95,7 @@ async def _until_served(broker: Broker) -> None:
 
 @asynccontextmanager
 async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
-    """Tell a wrong URL, user or virtual host at once: a broker's connections try for ever."""
+    """Fail at once on a wrong URL, user or virtual host: a broker's connections retry for ever."""
     async with aio_pika.Connection(URL(url)) as connection:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)

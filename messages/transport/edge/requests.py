@@ -26,7 +26,7 @@ OUTCOMES_AHEAD = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A document on its way in. Said again, it is the same document."""
+    """A document to publish. Published again, it is the same document."""
 
     message: Message
     message_id: UUID
@@ -44,7 +44,7 @@ class Request:
 
 
 class RequestReader:
-    """Reads requests as strictly as the services do, so that a mistake is told here and not there."""
+    """Reads requests as strictly as the services do, so that a mistake is reported before it is published."""
 
     def __init__(self, usual: type[Message] | None, *others: type[Message]) -> None:
         self._usual = usual
@@ -102,7 +102,7 @@ def _name(stream: BinaryIO) -> str:
 
 
 def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
-    """Metadata in front of what the line says, which is left as it is, mistakes and all."""
+    """Prepend metadata to the line, which is left as it is, mistakes and all."""
     if not metadata:
         return line
     content = line[1:].lstrip()
@@ -122,14 +122,14 @@ def write(kind: type[Message], **content: Any) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was told, and which message it answers at once, if it does."""
+    """A received outcome, and the id of the message that caused it, if it has one."""
 
     message: Message
     causation_id: UUID | None
 
 
 class Listener:
-    """A queue of one's own, in which all outcomes arrive, also those of others."""
+    """Reads a queue of its own, in which all outcomes arrive, also those of other clients' orders."""
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker = broker
@@ -137,13 +137,13 @@ class Listener:
         self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
         self._subscription: Subscription | None = None
         self.something = asyncio.Event()
-        """Set with each arrival; whoever waits clears it."""
+        """Set with each arrival; the waiting task clears it."""
 
     async def start(self) -> None:
         self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.something.set)
 
     async def take(self) -> list[Outcome]:
-        """Everything that has arrived; what cannot be read is not for us."""
+        """Take everything that has arrived; what cannot be read is skipped."""
         assert self._subscription is not None, "start first"
         arrived = self._subscription.arrived
         taken = [arrived.popleft() for _ in range(len(arrived))]

@@ -1,4 +1,4 @@
-"""`say`: what clients may say to a service, said again from a file, as after a broker or a database was lost."""
+"""`say`: publishes client messages to a service from a file, for instance again after a broker or database was lost."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from messages.transport.edge.requests import Request, RequestReader, read_lines
 
 
 def say_command(service: str, handled: Iterable[type[Message]]) -> click.Command:
-    """`store-worker say`, of those messages that it handles and a client may say."""
+    """`store-worker say`, for the message types that it handles and a client may publish."""
     kinds = [kind for kind in handled if kind.FROM_OUTSIDE]
     names = ", ".join(kind.__name__ for kind in kinds)
 

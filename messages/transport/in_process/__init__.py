@@ -1,1 +1,1 @@
-"""The carrier of one process: the same promises, with nothing to install."""
+"""The in-process broker: the same guarantees, with nothing to install."""

@@ -11,7 +11,7 @@ from messages.transport.topology import Topology
 
 
 class InProcessBroker:
-    """Keeps the contract of Broker. Processes that talk to each other each have their own, made by `beside`."""
+    """Implements Broker. Processes that communicate each have their own, made by `beside`."""
 
     def __init__(self, topology: Topology) -> None:
         self._exchanges = Exchanges(topology)
@@ -52,7 +52,7 @@ class InProcessBroker:
             subscription.end()
 
     def declare(self, topology: Topology) -> None:
-        """Make what is not there yet: a client's own queue, say."""
+        """Create what does not exist yet: a client's own queue, say."""
         self._exchanges.declare(topology)
 
     def delete(self, queue: str) -> None:
@@ -60,7 +60,7 @@ class InProcessBroker:
         self._exchanges.delete(queue)
 
     def break_connection(self) -> None:
-        """What is unacknowledged comes back to its queue as failed, and consuming goes on: a network that flickers."""
+        """Simulate a network glitch: what is unacknowledged is requeued as failed, and consuming goes on."""
         for subscription in self._subscriptions:
             subscription.end()
         for subscription in self._subscriptions:
@@ -68,7 +68,7 @@ class InProcessBroker:
 
 
 class InProcessSubscription:
-    """Keeps the contract of Subscription."""
+    """Implements Subscription."""
 
     def __init__(self, exchanges: Exchanges, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> None:
         self.queue = queue
@@ -81,7 +81,7 @@ class InProcessSubscription:
         self._stopped = False
 
     def begin(self) -> None:
-        """Consume, from now on or from when the queue is there."""
+        """Consume, from now on or as soon as the queue exists."""
         if self._consumer is None and not self._stopped:
             self._consumer = Consumer(self._prefetch, self._arrive, self._begin_again, cancelled=self._paused)
             self._exchanges.attach(self.queue, self._consumer)

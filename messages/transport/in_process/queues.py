@@ -1,4 +1,4 @@
-"""The queues of the in-process broker: who gets which message next, what comes back, and what is given up."""
+"""The queues of the in-process broker: which consumer is next, what is requeued, and what is dead-lettered."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,12 +10,12 @@ from messages.transport.senders import FAILED_TOO_OFTEN, Death, outside
 from messages.transport.topology import Queue
 
 DELIVERY_LIMIT = 20
-"""Where a queue says nothing, as in RabbitMQ 4."""
+"""If a queue sets none, as in RabbitMQ 4."""
 
 
 @dataclass(slots=True)
 class Kept:
-    """A message in a queue: how it came there, and how often it came back."""
+    """A message in a queue: how it came there, and how often it was requeued."""
 
     envelope: Envelope
     exchange: str
@@ -53,7 +53,7 @@ class Consumer:
 
 
 class KeptQueue:
-    """Messages in order; those that came back stand before the others."""
+    """Messages in order, requeued ones before the others."""
 
     def __init__(
         self, queue: Queue, consumers: deque[Consumer], give_up: Callable[[Address, Envelope, Death], object]
@@ -72,12 +72,12 @@ class KeptQueue:
         self.serve()
 
     def serve(self) -> None:
-        """Hand out in turn for as long as somebody has room."""
+        """Hand out messages in turn while a consumer has capacity."""
         while self._ready and (consumer := self._next_with_room()):
             consumer.take(self._ready.popleft())
 
     def take_back(self, returned: Iterable[Kept]) -> None:
-        """Each comes back with one failure more; what fails too often is given up."""
+        """Requeue each with one more failure; what failed too often is dead-lettered."""
         stay: list[Kept] = []
         for kept in returned:
             kept.failures += 1

@@ -11,7 +11,7 @@ from messages.transport.topology import Binding, Topology
 
 
 class Exchanges:
-    """What a RabbitMQ server would be to the brokers that share it."""
+    """The shared server side of in-process brokers, as a RabbitMQ server would be."""
 
     def __init__(self, topology: Topology) -> None:
         self._kinds: dict[str, str] = {}
@@ -21,7 +21,7 @@ class Exchanges:
         self.declare(topology)
 
     def declare(self, topology: Topology) -> None:
-        """Make what is not there yet; who waits for a queue is served."""
+        """Create what does not exist yet; consumers waiting for a queue are served."""
         self._kinds |= {exchange.name: exchange.kind for exchange in topology.exchanges}
         self._bindings |= dict.fromkeys(topology.bindings)
         for queue in topology.queues:
@@ -29,7 +29,7 @@ class Exchanges:
                 self._queues[queue.name] = KeptQueue(queue, self._consuming(queue.name), self.route)
 
     def delete(self, name: str) -> None:
-        """Delete a queue with all that is in it; its consumers lose what they hold and wait for it to come back."""
+        """Delete a queue with all that is in it; its consumers lose what they hold and wait until it exists again."""
         del self._queues[name]
         self._bindings = {binding: None for binding in self._bindings if binding.queue != name}
         for consumer in list(self._consuming(name)):
@@ -43,7 +43,7 @@ class Exchanges:
         self.serve(name)
 
     def detach(self, name: str, consumer: Consumer) -> None:
-        """Take the consumer off the queue; what it had not acknowledged comes back."""
+        """Take the consumer off the queue; what it had not acknowledged is requeued."""
         self._consuming(name).remove(consumer)
         returned = list(consumer.unacknowledged.values())
         consumer.unacknowledged.clear()
@@ -55,7 +55,7 @@ class Exchanges:
             queue.serve()
 
     def route(self, to: Address, envelope: Envelope, death: Death | None = None) -> bool:
-        """Put it into each queue it is bound for, once; False if there is none. `death`: a queue gave it up."""
+        """Put it into each queue it is bound for, once; False if there is none. `death`: a queue dead-lettered it."""
         queues = dict.fromkeys(self._destinations(to))
         for queue in queues:
             queue.put(Kept(envelope, to.exchange, death))

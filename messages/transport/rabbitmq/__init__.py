@@ -1,1 +1,1 @@
-"""The carrier of production: RabbitMQ, through aio-pika."""
+"""The production broker: RabbitMQ through aio-pika, whose channel objects messages and confirms bypass."""

@@ -1,4 +1,4 @@
-"""What one consumer on one channel is delivered, and its acknowledgement on that very channel."""
+"""The arrivals of one consumer on one channel, and their acknowledgement on that very channel."""
 
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from messages.transport.senders import Death, outside
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 CONSUMER = "consumer"
-"""A tag is unique in its channel, and each channel has one consumer."""
+"""A consumer tag is unique in its channel, and each channel has one consumer."""
 
 
 class Arrivals:
-    """Appends what arrives to the buffer of its subscription until it is told to stop. The epoch of those arrivals."""
+    """Appends arrivals to its subscription's buffer until stopped. It is the `epoch` of those arrivals."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class Arrivals:
         self._acknowledged = 0
         self._stopped = False
         self._something_arrived = False
-        # Before the queue is consumed: the first may arrive in one read with the broker's consent.
+        # Before the queue is consumed: the first message may arrive in the same read as ConsumeOk.
         channel.hand_to(self)
 
     def acknowledge(self, tag: int) -> None:
-        """Up to this one. On a dying channel nothing happens: all that it carried is delivered again."""
-        # Who had to wait may be overtaken by a later one that covers his; saying it twice would cost the channel.
+        """Acknowledge all up to this one. On a dying channel nothing happens: all it carried is redelivered."""
+        # A delayed one may be overtaken by a later cumulative one; acknowledging a tag twice closes the channel.
         if tag > self._acknowledged:
             self._acknowledged = tag
             self.channel.send(acknowledged(tag, self.channel.number))
@@ -65,7 +65,7 @@ class Arrivals:
 
     def content(self, header: bytes, body: bytes) -> None:
         if not self._stopped:
-            # Whatever the headers say, what is not redelivered has not failed: a client can write them too.
+            # Only a redelivered message can have failed, whatever its headers say: clients can set them too.
             failed = failures(header) if self._redelivered else 0
             self._append(body, content_type(header), failed, death(header))
             self._something_arrived = True
@@ -76,8 +76,8 @@ class Arrivals:
     def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
         from_outside = outside(self._exchange, died)
         if from_outside and self._exchange != OUTCOMES and len(body) > DOCUMENT_BYTES:
-            # It will be parked as too large. What many clients may send at once, nobody could keep in memory. Outcomes
-            # come from outside to the client that listens, and may be larger; but no client can have said them.
+            # Truncated, as it will be parked as too large: many of these at once would not fit in memory. Outcomes,
+            # which a listening client receives, may be larger, but no client can have published them.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
         self._arrived.append(Arrival(body, kind, failed, self._tag, self, from_outside, died))
 

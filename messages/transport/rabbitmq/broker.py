@@ -13,15 +13,15 @@ from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import Topology
 
 for name in ("aiormq", "aio_pika"):
-    # Their lines name the user; what is worth knowing is said by our own.
+    # Their lines name the user; our own say what is worth knowing.
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class RabbitBroker:
-    """Keeps the contract of Broker. With a topology it declares that before each use of a new channel.
+    """Implements Broker. A given topology is declared before each use of a new channel.
 
-    Of those who consume one queue, only he of the highest `precedence` gets messages, until he has all that he may
-    hold; then the next one. Those of the same precedence get them in turn.
+    `precedence` is the consumer priority: RabbitMQ fills the highest consumer of a queue to its prefetch, then the
+    next; equal ones take turns.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class RabbitBroker:
     ) -> None:
         self._topology = topology
         self._precedence = precedence
-        # An alarm of the broker's stops it from reading a connection that publishes: acks must not be stuck in it.
+        # During an alarm the broker does not read a connection that publishes: acks must not be stuck in it.
         self._publishing = Link(url, f"{connection_name}: publishing")
         self._consuming = Link(url, f"{connection_name}: consuming")
-        # A stranger's queue that owes a confirm costs the channel, which shall not be that of commands and answers.
+        # A late confirm costs the channel, and a client's queue can cause one: so outcomes have their own.
         self._needed, self._public = (
             RabbitPublisher(self._publishing, self._channel_to_publish, publish_timeout_seconds) for _ in range(2)
         )

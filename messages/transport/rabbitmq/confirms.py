@@ -21,15 +21,15 @@ Failure: TypeAlias = str | None
 """Why the broker is not known to have an envelope; None once it has it."""
 NOT_SENT: Final = "not sent"
 LATE: Final = "late"
-"""Nobody knows what became of it."""
+"""Not confirmed in time: it may be in a queue or not."""
 RETURNED: Final = "returned"
-"""No queue takes it."""
+"""Unroutable: no queue is bound for it."""
 REFUSED: Final = "refused"
-"""The queue does not take it now."""
+"""Negatively acknowledged: a queue does not take it now."""
 
 
 class ConfirmingChannel:
-    """A channel that knows what is in flight on it. It is of no use any more once a confirm is late."""
+    """A channel that tracks what is in flight on it. It is unusable once a confirm is late."""
 
     def __init__(self, channel: FastChannel) -> None:
         self.channel = channel.channel
@@ -55,7 +55,7 @@ class ConfirmingChannel:
             if call.unsettled:
                 await call.wait(deadline)
         finally:
-            # What is said under its id again on this channel might be taken for what is still owed.
+            # A late confirm retires the channel: it could not be told from that of a retry under the same message id.
             self._late |= call.unsettled > 0
         return call.failures
 
@@ -71,22 +71,22 @@ class ConfirmingChannel:
         return Method.TAKEN
 
     def content(self, header: bytes, _: bytes) -> None:
-        """Of a message that is returned; its confirm comes next, and means nothing any more."""
+        """Of a returned message; its confirm comes next, and is ignored."""
         tag = self._tags.get(message_id(header) or "")
         if tag is not None:
             call, position = self._in_flight[tag]
             call.failures[position] = RETURNED
 
     def end_of_read(self) -> None:
-        """Every confirm has been dealt with as it came."""
+        """Nothing to do: every confirm is handled as it comes."""
 
     def _send(self, call: "_Call") -> None:
-        """All or nothing, at once: the broker counts what it gets, and nobody can publish in between."""
+        """All or nothing, in one write: delivery tags count what is sent, so no other publish may come in between."""
         number, max_body = self._channel.number, self._channel.underlay.max_content_size
         written = [published(envelope, number, max_body) for envelope in call.envelopes]
         fresh = []
         for position, envelope in enumerate(call.envelopes):
-            # A return names nothing but the message id: two of the same in flight would be mistaken for each other.
+            # A return has only its message id: two of the same in flight would be mistaken for each other.
             if envelope.message_id not in self._tags:
                 self._last_tag += 1
                 self._tags[envelope.message_id] = self._last_tag
@@ -119,7 +119,7 @@ class ConfirmingChannel:
 
 
 class _Call:
-    """What one call publishes, and what became of it so far."""
+    """One call's envelopes, and their results so far."""
 
     def __init__(self, envelopes: Sequence[Envelope]) -> None:
         self.envelopes = envelopes

@@ -31,22 +31,22 @@ BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
 
 
 class Alarm:
-    """Whether the broker, low on memory or disk, takes nothing more from a connection. It says so to the connection."""
+    """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
 
     blocks = False
 
     def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
-        """Look on: aiormq answers what there is to be answered."""
+        """Only watch: aiormq gets these frames too."""
         if kind == METHOD and frames.startswith((BLOCKED_ID, UNBLOCKED_ID), start):
             self.blocks = frames.startswith(BLOCKED_ID, start)
         return False
 
     def end_of_read(self) -> None:
-        """Every frame has been looked at as it came."""
+        """Nothing to do: every frame is looked at as it comes."""
 
 
 class Link:
-    """A connection under supervision. Nothing of its URL but host, port and vhost is ever logged."""
+    """A connection that is reopened whenever it is lost. Of its URL, only host, port and vhost are ever logged."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
@@ -59,7 +59,7 @@ class Link:
 
     @property
     def usable(self) -> bool:
-        """Open, and no alarm of the broker's blocks it."""
+        """Open, and not blocked by an alarm of the broker."""
         return self._connection is not None and not self._alarm.blocks
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Link:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        self._opened.set()  # for whoever waits for it, to learn that it never will be
+        self._opened.set()  # so that tasks waiting for it learn that it never will be
 
     async def _keep_open(self) -> None:
         backoff = patience()
@@ -122,7 +122,7 @@ class Link:
         return f"{self._url.host}:{self._url.port or ''}{self._url.path}"
 
     def tell(self, error: BaseException | None) -> str:
-        """What went wrong, without the user's name: RabbitMQ repeats it in its refusals."""
+        """The error's text without the user's name, which RabbitMQ repeats in its refusals."""
         if error is None:
             return "it was closed"
         said = f"{type(error).__name__}: {error}".removesuffix(": ")  # a timeout says nothing
@@ -132,13 +132,13 @@ class Link:
 
 
 def why_not_connected(error: Exception, url: str) -> str:
-    """For whoever asks only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
+    """For callers that try only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
     for each in (error, error.__cause__):
         if isinstance(each, ssl.SSLError):
             return f"TLS: {each}"
     if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
         return f"a file that the URL names: {error}"
-    if isinstance(error, InvalidFrameError):  # a close, where the opening of the virtual host was to be confirmed
+    if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
         return "its virtual host is not there, or this user may not enter it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
         return "the broker refuses this user or password"
@@ -150,15 +150,15 @@ def _address(url: URL) -> str:
 
 
 def _obstacle(error: Exception) -> str:
-    """In the words of the system; asyncio and aiormq have others, and each again with the address."""
+    """The operating system's text; those of asyncio and aiormq differ, and repeat the address."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         return type(error).__name__
-    return os.strerror(number) if number > 0 else str(error.args[-1])  # below are those of getaddrinfo
+    return os.strerror(number) if number > 0 else str(error.args[-1])  # negative ones are getaddrinfo's
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:
-    """A fresh channel. An unroutable mandatory publish raises on it; without that it looks like a success."""
+    """A new channel. With `confirms` an unroutable mandatory publish raises, or else it would look like a success."""
     channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
     with unasked_cancellation_is_a_failure():
         async with asyncio.timeout(CALL_SECONDS):
@@ -175,7 +175,7 @@ async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:
 
 @contextmanager
 def unasked_cancellation_is_a_failure() -> Iterator[None]:
-    """Who waits on a dying channel sees CancelledError, though nobody cancelled the task: aiormq's way to say so."""
+    """In a task waiting on a dying channel aiormq raises CancelledError: make it ConnectionError unless cancelled."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -191,5 +191,5 @@ def why(closing: "asyncio.Future[object]") -> BaseException | None:
 
 
 def patience() -> Backoff:
-    """The pauses between tries to reach the broker."""
+    """The backoff between tries to reach the broker."""
     return Backoff(base_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)

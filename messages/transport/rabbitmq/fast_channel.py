@@ -1,4 +1,4 @@
-"""A channel that aio-pika opens and closes, and whose messages and confirms come and go by the fast lane."""
+"""A channel that aio-pika opens and closes, and whose messages and confirms take the fast lane."""
 
 from enum import Enum, auto
 from typing import Protocol
@@ -22,7 +22,7 @@ class Method(Enum):
 
 
 class Receiver(Protocol):
-    """Whoever the channel is for. Called while bytes are being read: nothing here may block."""
+    """The user of a channel. Called while bytes are being read: nothing here may block."""
 
     def method(self, frames: bytes, start: int) -> Method: ...
 
@@ -32,7 +32,7 @@ class Receiver(Protocol):
 
 
 class FastChannel:
-    """Puts messages together for its receiver, and sends whole frames at once."""
+    """Assembles messages for its receiver, and sends whole frames at once."""
 
     def __init__(self, channel: AbstractChannel, underlay: UnderlayChannel, lane: FastLane) -> None:
         self.channel = channel
@@ -55,11 +55,11 @@ class FastChannel:
 
     @property
     def open(self) -> bool:
-        """Frames on a channel that is not would cost the connection."""
+        """Whether frames may be sent: on a closed channel they would cost the connection."""
         return self._lane.open and not self._over and not self.underlay.is_closed
 
     def hand_to(self, receiver: Receiver) -> None:
-        """From now on, until the broker has nothing more to say: aiormq reads no more from a channel that it closes."""
+        """Route its frames to `receiver` until Close or CloseOk: aiormq stops reading a channel that it closes."""
         self._receiver = receiver
         self._lane.carry(self.number, self)
 
@@ -92,7 +92,7 @@ class FastChannel:
         if method is Method.TAKEN_WITH_CONTENT:
             self._header_is_next = True
         elif method is Method.LEFT and frames.startswith((CLOSE_ID, CLOSE_OK_ID), start):
-            self._over = True  # aiormq answers it well before it says that the channel is closed
+            self._over = True  # aiormq answers it well before it marks the channel as closed
             self._lane.leave(self.number)
         return method is not Method.LEFT
 

@@ -1,7 +1,7 @@
-"""Where the bytes of a connection come first: a channel may take its frames in the very call that brings them.
+"""Splits a connection's incoming bytes into frames: a registered channel handles its own at once, aiormq gets the rest.
 
-All others go on to aiormq, which spends several awaits on each frame and a task on each delivery; it keeps opening,
-negotiating, declaring, heartbeats and closing.
+aiormq spends several awaits on each frame and a task on each delivery; it keeps opening, negotiating, declaring,
+heartbeats and closing.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ class Passenger(Protocol):
     """A channel whose frames take the fast lane."""
 
     def take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
-        """Handle the frame whose payload is there, or leave it to aiormq. It must not block."""
+        """Handle the frame with the payload frames[start:end], or return False for aiormq. Must not block."""
 
     def end_of_read(self) -> None:
-        """What has come so far is all there is for now."""
+        """All frames of one read have been handed out."""
 
 
 class FastLane(asyncio.StreamReaderProtocol):
-    """Hands whole frames to their channel, and what that leaves, in order, to the reader of aiormq."""
+    """Hands whole frames to their channel, and those that it leaves, in order, to the reader of aiormq."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
@@ -47,15 +47,15 @@ class FastLane(asyncio.StreamReaderProtocol):
         return self._socket is not None and not self._socket.is_closing()
 
     def carry(self, channel: int, passenger: Passenger) -> None:
-        """From now on, until it leaves or another one takes the number."""
+        """Hand it the channel's frames from now on, until it leaves or another one takes the number."""
         self._passengers[channel] = passenger
 
     def leave(self, channel: int) -> None:
-        """Its frames, if there are any, are for aiormq from now on. Those who stayed would be asked at each read."""
+        """Hand the channel's frames to aiormq again, and stop calling its `end_of_read`."""
         del self._passengers[channel]
 
     def write(self, frames: bytes) -> None:
-        """Send whole frames, past aiormq's queue: nothing can come between the decision and the sending."""
+        """Send whole frames at once, past aiormq's queue: nothing can happen between decision and sending."""
         assert self._socket is not None
         self._socket.write(frames)
 
@@ -83,7 +83,7 @@ class FastLane(asyncio.StreamReaderProtocol):
         return super().eof_received()
 
     def _hand_out(self, frames: bytes) -> tuple[list[bytes], int]:
-        """What nobody took, and where the first frame begins that is not complete."""
+        """The frames that no channel took, and where the first incomplete frame begins."""
         left: list[bytes] = []
         at, size = 0, len(frames)
         passengers = self._passengers
@@ -91,7 +91,7 @@ class FastLane(asyncio.StreamReaderProtocol):
             kind, channel, length = HEAD.unpack_from(frames, at)
             end = start + length
             if kind > LAST_KIND or (end < size and frames[end] != END):
-                self._framed = False  # aiormq shall say what is wrong with it
+                self._framed = False  # aiormq reports what is wrong with it
                 return [*left, frames[at:]], size
             if end >= size:
                 break
@@ -118,15 +118,15 @@ class FastConnection(aio_pika.Connection):
 
     @property
     def lane(self) -> FastLane:
-        """Once it is connected."""
+        """Available once connected."""
         assert self._transports.lane is not None
         return self._transports.lane
 
     async def close(self, exc: ExceptionType | None = ConnectionClosed) -> None:
-        """Closed is closed, also where the broker is not there to answer."""
+        """Close for good, even if the broker is not there to answer."""
         try:
             await super().close(exc)
-        finally:  # aio-pika would take it for open, and close it once more when Python collects it
+        finally:  # or aio-pika takes it for open, and closes it once more when it is garbage-collected
             await super().close(exc)
 
 

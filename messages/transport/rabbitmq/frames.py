@@ -1,4 +1,4 @@
-"""The frames that every message costs, between bytes and what they mean, at a tenth of what a general codec takes.
+"""Encodes and decodes the frames that every message needs, at a tenth of a general codec's cost.
 
 A frame is a kind, a channel, a size, that many bytes and an end octet; a message is a method, a header and body frames.
 """
@@ -23,7 +23,7 @@ END = 0xCE
 _END = b"\xce"
 
 CONNECTION_ITSELF = 0
-"""Its channel."""
+"""The channel number of what concerns the whole connection."""
 ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, BLOCKED_ID, UNBLOCKED_ID = (
     Struct(">I").pack(method.index)
     for method in (
@@ -75,12 +75,12 @@ def acknowledged(tag: int, channel: int) -> bytes:
 
 
 def deliver_to(consumer_tag: str) -> bytes:
-    """How each delivery to a consumer begins."""
+    """The bytes with which each delivery to a consumer begins."""
     return DELIVER_ID + _short(consumer_tag)
 
 
 def tag_and_bit(frames: bytes, start: int) -> tuple[int, int]:
-    """A delivery tag, and the one bit after it that says something: `redelivered` or `multiple`."""
+    """A delivery tag, and the one bit after it that is used: `redelivered` or `multiple`."""
     tag, bits = _TAG_AND_BITS.unpack_from(frames, start)
     return tag, bits & 1
 
@@ -97,7 +97,7 @@ def body_size(header: bytes) -> int:
 
 
 def content_type(header: bytes) -> str | None:
-    """Whatever bytes a client put there."""
+    """Not validated: a client may have put any bytes there."""
     if not _FLAG_WORD.unpack_from(header)[0] & _CONTENT_TYPE:
         return None
     start = _CONTENT_BYTES + 1
@@ -105,16 +105,16 @@ def content_type(header: bytes) -> str | None:
 
 
 def failures(header: bytes) -> int:
-    """Of a message that comes again: `x-delivery-count`, or 1 where the broker does not count."""
+    """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count."""
     try:
         count = _headers(header).get("x-delivery-count", 1)
-    except Exception:  # noqa: BLE001 - headers are anybody's, and none may break the connection each time it comes
+    except Exception:  # noqa: BLE001 - clients set headers, and none may break the connection on every delivery
         return 1
     return count if isinstance(count, int) else 1
 
 
 def death(header: bytes) -> Death | None:
-    """Of a dead letter, and of whatever else speaks of `x-death`: whoever writes that himself does himself no good."""
+    """The newest `x-death` entry, if any. A client that forges one is only trusted less."""
     if not header[_FLAGS_AT] & _HEADERS_HERE or _DEATH not in header:
         return None
     try:
@@ -125,14 +125,14 @@ def death(header: bytes) -> Death | None:
 
 
 def message_id(header: bytes) -> str | None:
-    """Of a message of our own that is returned."""
+    """Of one of our own messages, returned as unroutable."""
     content = ContentHeader()
     content.unmarshal(header)
     return content.properties.message_id
 
 
 def _headers(header: bytes) -> dict[str, Any]:
-    """Raises whatever the codec does on what a client may have written."""
+    """Raises whatever the codec raises, as clients may set any headers."""
     flags = _FLAG_WORD.unpack_from(header)[0]
     at = _CONTENT_BYTES
     for flag in (_CONTENT_TYPE, _ENCODING):
@@ -164,7 +164,7 @@ def _short(text: str) -> bytes:
 
 
 _known = lru_cache(maxsize=256)(_short)
-"""Content types and types: there are few."""
+"""Content types and message types: there are few."""
 
 
 @lru_cache(maxsize=256)

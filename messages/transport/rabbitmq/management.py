@@ -21,7 +21,7 @@ class ActualQueue:
     policy: dict[str, Any]
     """What the user's and the operator's policies add, by the names of arguments: `x-delivery-limit`."""
     members: Collection[str] | None = None
-    """The nodes that keep a replica of it; None: it is not said, as of a classic queue."""
+    """The nodes that keep a replica of it; None: not reported, as of a classic queue."""
 
 
 class Management:
@@ -51,7 +51,7 @@ class Management:
         }
 
     def nodes(self) -> Collection[str] | None:
-        """All of the cluster, be they running or not; None: this user is not told, for want of the tag `monitoring`."""
+        """All of the cluster, running or not; None: this user may not see them, for want of the tag `monitoring`."""
         try:
             return [node["name"] for node in self._get("nodes")]
         except HTTPError as error:

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class RabbitPublisher:
-    """Publishes on one channel. When that owes a confirm for too long, it is dropped for a fresh one."""
+    """Publishes on one channel, which is replaced when a confirm is late."""
 
     def __init__(self, link: Link, open_channel: Callable[[], Awaitable[FastChannel]], timeout_seconds: float) -> None:
         self._link = link
@@ -33,7 +33,7 @@ class RabbitPublisher:
             try:
                 async with asyncio.timeout_at(deadline):
                     channel = await self._usable_channel()
-            except Exception as error:  # noqa: BLE001 - whatever it was, the caller says it again
+            except Exception as error:  # noqa: BLE001 - whatever it was, the caller publishes again
                 log.warning("no channel to publish on", error=self._link.tell(error))
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)

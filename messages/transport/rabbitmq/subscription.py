@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class RabbitSubscription:
-    """Keeps the contract of Subscription. The epoch of an arrival is the arrivals of one channel."""
+    """Implements Subscription. The epoch of an arrival is its channel's `Arrivals`."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class RabbitSubscription:
 
     @property
     def settled(self) -> bool:
-        """What was asked for is so: the queue is being consumed, or is not for now, or no longer."""
+        """The requested state is reached: consuming, paused or stopped."""
         return self.served or self._stopped
 
     async def acknowledge(self, last: Arrival) -> None:
         if self._widening is not None:
-            # Until then RabbitMQ has nothing more to hand out, to a consumer that is about to be another one.
+            # Unacknowledged, the old consumer is at its prefetch of 1 and gets nothing while it is being replaced.
             await asyncio.wait({self._widening})
         if self._epoch is not None and last.epoch is self._epoch:
             self._epoch.acknowledge(last.tag)
@@ -88,7 +88,7 @@ class RabbitSubscription:
         await self._cancel()
 
     async def close(self) -> None:
-        """Give back what is unacknowledged. Since RabbitMQ 4.3 that does not count as a failure; losing us would."""
+        """Requeue what is unacknowledged by nack: from RabbitMQ 4.3 that is no failure, a lost consumer is."""
         await self.stop()
         if self._epoch is not None:
             with suppress(*BROKER_FAILURES):
@@ -98,7 +98,7 @@ class RabbitSubscription:
         await asyncio.wait([self._keeper])
 
     async def _cancel(self) -> None:
-        """Without waiting for the answer: what still arrives stays unacknowledged."""
+        """Cancel the consumer, without waiting for the reply: what still arrives stays unacknowledged."""
         if self._epoch is None:
             return
         with suppress(Exception), unasked_cancellation_is_a_failure():
@@ -106,7 +106,7 @@ class RabbitSubscription:
                 await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
     async def _consume_anew(self, arrivals: Arrivals, lose: Callable[[str], None]) -> None:
-        """With another prefetch, say, which counts for consumers to come only."""
+        """Replace the consumer: a new prefetch, say, applies to new consumers only."""
         underlay = arrivals.channel.underlay
         try:
             async with self._changing:
@@ -129,7 +129,7 @@ class RabbitSubscription:
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
-        """Yields what will tell why it is over."""
+        """Yields a future of the reason why consuming is over."""
         channel = await self._open_channel()
         arrivals = Arrivals(channel, self.arrived, self._on_arrival, self._widen)
         try:
@@ -155,7 +155,7 @@ class RabbitSubscription:
             if not lost.done():
                 lost.set_result(reason)
 
-        # RabbitMQ cancels a consumer whose queue is deleted, or which sat on a message for too long. The tag cannot
+        # RabbitMQ cancels a consumer whose queue is deleted, or which held a message for too long. The tag cannot
         # be trusted to be free again then, so the whole channel is replaced.
         channel.on_consumer_cancel_callbacks.add(lambda _: lose("cancelled by the broker"))
         channel.closing.add_done_callback(lambda closing: lose(self._link.tell(why(closing))))
@@ -177,20 +177,20 @@ class RabbitSubscription:
             )
 
     def _widen(self) -> None:
-        """Something harmless has come, so there is no need any more to take one at a time."""
+        """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
         self._one_at_a_time = False
         if self._epoch is not None:
             self._widening = asyncio.create_task(self._consume_anew(self._epoch, self._lose))
             self._widening.add_done_callback(self._widened)
 
     def _widened(self, task: "asyncio.Task[None]") -> None:
-        if self._widening is task:  # not that of a channel which has taken this one's place
+        if self._widening is task:  # not the task of a newer channel
             self._widening = None
 
 
 def _nothing_to_lose(_reason: str) -> None:
-    """Before the first channel."""
+    """Placeholder until the first channel is open."""
 
 
 async def _nothing_comes_here(message: DeliveredMessage) -> None:
-    """The fast lane has it. But aiormq answers to the end of a consumer only if it knows the consumer."""
+    """The fast lane takes deliveries. But aiormq handles the end of a consumer only if it knows the consumer."""
