@@ -1,50 +1,85 @@
-"""`store-worker stock`: what stands on the shelves, and what comes onto them."""
+"""`store-worker stock`: what stands on the shelves, what comes onto them, and what must not be sold."""
 
-import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 from uuid import uuid4
 
 import click
 
-from messages.contracts.store import StockReceived
+from messages.contracts.store import PacketsWithdrawn, StockReceived
+from messages.transport.command_line.failures import WrongUsage
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.edge.say import publish
 from messages.transport.settings import Settings
-from store_worker.published import Shelf, shelves
+from store_worker.published import Choice, packets_named, packets_on_hand
+from store_worker.telling import tell_packets, tell_shelves, tell_withdrawal
+from store_worker.withdrawal import Withdrawal, withdrawal_of
 
-STATES = ("free", "reserved", "assigned", "confirmed", "fulfilled", "retired")
-PACKETS_A_DOCUMENT = 1_000
+PACKETS_A_DOCUMENT = 900
+"""However long their ids are, such a document is smaller than what a client may say."""
 FRESH_DAYS = 14
+NOT_DONE = 1
+
+ReadSettings: TypeAlias = Callable[[], Settings]
+
+
+class Time(click.DateTime):
+    """A time in UTC."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        time: datetime = super().convert(value, param, ctx)
+        return time.replace(tzinfo=UTC)
+
+
+def _chosen(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that say which packets of a store are meant."""
+    for option in (
+        click.option("--received-before", type=Time(), help="Only those that came before this time, UTC."),
+        click.option("--received-since", type=Time(), help="Only those that came at this time or later, UTC."),
+        click.option("--sku", help="Only those of this sku."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("stock")
 def stock_group() -> None:
-    """Packets: what is there, and what comes."""
+    """Packets: what is there, what comes, and what must not be sold."""
 
 
 @stock_group.command("list")
+@click.argument("store_id", metavar="[STORE]", required=False)
+@_chosen
+@click.option("--ids", is_flag=True, help="Each packet in a line of its own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def list_stock(read_settings: Callable[[], Settings], as_json: bool) -> None:
-    """List how many packets of each sku every store has, by what has become of them."""
-    found = ask(read_settings(), shelves)
-    if not as_json:
-        click.echo(f"{'store':<16} {'sku':<20}" + "".join(f"{state:>11}" for state in STATES))
-    for shelf in found:
-        click.echo(json.dumps(_fields(shelf)) if as_json else _line(shelf))
+def list_stock(read_settings: ReadSettings, /, ids: bool, as_json: bool, **choice: Any) -> None:
+    """List how many packets of each sku every store has, or STORE, by what has become of them.
+
+    With --ids, list the packets themselves. One that was withdrawn while an order has it is `confirmed, withdrawn`,
+    say; it counts as confirmed. A packet is `retired` if it was withdrawn, or came too near its best-before.
+    """
+    ask(read_settings(), lambda reader: (tell_packets if ids else tell_shelves)(reader, Choice(**choice), as_json))
 
 
 @stock_group.command("add")
 @click.argument("store_id", metavar="[STORE]", required=False)
 @click.argument("sku", required=False)
 @click.argument("quantity", type=click.IntRange(1, 1_000_000), required=False)
-@click.option("--best-before", type=click.DateTime(), help=f"UTC; in {FRESH_DAYS} days if it is not given.")
+@click.option("--best-before", type=Time(), help=f"UTC; in {FRESH_DAYS} days if it is not given.")
 @click.option("--file", type=click.File("rb"), help="StockReceived documents, one JSON object a line; - for stdin.")
+@click.option("--ids", is_flag=True, help="Print the ids of the packets, one a line, before they are published.")
 def add_stock(
-    store_id: str | None, sku: str | None, quantity: int | None, best_before: datetime | None, file: BinaryIO | None
+    store_id: str | None,
+    sku: str | None,
+    quantity: int | None,
+    best_before: datetime | None,
+    file: BinaryIO | None,
+    *,
+    ids: bool,
 ) -> None:
     """Have the store receive QUANTITY new packets of SKU, or what a file says.
 
@@ -59,20 +94,74 @@ def add_stock(
         requests = list(_received(store_id, sku, quantity, best_before))
     else:
         raise click.UsageError("say STORE, SKU and QUANTITY, or --file")
+    if ids:
+        click.echo("\n".join(_ids(requests)))
     publish("store_worker", "stock add", requests)
-    click.echo(f"{len(requests)} StockReceived published")
+    click.echo(f"{len(requests)} StockReceived published", err=ids)
+
+
+@stock_group.command("withdraw")
+@click.argument("store_id", metavar="STORE")
+@click.argument("packet_ids", metavar="[PACKET]...", nargs=-1)
+@_chosen
+@click.option("--all", "everything", is_flag=True, help="Everything that the store has.")
+@click.option("--yes", is_flag=True, help="Do it. Otherwise it is only told what would be withdrawn.")
+@click.pass_obj
+def withdraw_stock(
+    read_settings: ReadSettings, /, store_id: str, packet_ids: Sequence[str], everything: bool, yes: bool, **choice: Any
+) -> None:
+    """Take packets off the shelf of STORE for ever: those that are named, or those that the options choose.
+
+    An id that is withdrawn is never sold again, whatever is said later: what is right comes back under new ids. An
+    order that has such a packet reserved is refused; one that has it assigned or confirmed keeps it, and an alarm
+    `withdrawn_while_assigned` says so: call the customer. Those that orders have are listed.
+
+    Publishes PacketsWithdrawn; the running store worker does the rest. To say it twice does no harm. Exits with 1
+    without --yes, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the store worker's
+    database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    """
+    if [bool(packet_ids), any(choice.values()), everything].count(True) != 1:
+        raise click.UsageError("name packets, or say which by options, or say --all")
+    withdrawal = _withdrawal(read_settings(), packet_ids, Choice(store_id, **choice))
+    requests = list(_withdrawn(store_id, withdrawal.packet_ids))
+    tell_withdrawal(store_id, withdrawal)
+    if not requests:
+        return
+    if not yes:
+        click.echo("nothing was withdrawn: that takes --yes", err=True)
+        sys.exit(NOT_DONE)
+    publish("store_worker", "stock withdraw", requests)
+    click.echo(f"{len(requests)} PacketsWithdrawn published")
 
 
 def _received(store_id: str, sku: str, quantity: int, best_before: datetime | None) -> Iterator[Request]:
-    fresh = best_before.replace(tzinfo=UTC) if best_before else datetime.now(UTC) + timedelta(days=FRESH_DAYS)
-    for first in range(0, quantity, PACKETS_A_DOCUMENT):
-        names = tuple(f"P-{uuid4().hex}" for _ in range(min(PACKETS_A_DOCUMENT, quantity - first)))
+    fresh = best_before or datetime.now(UTC) + timedelta(days=FRESH_DAYS)
+    for names in _portions([f"P-{uuid4().hex}" for _ in range(quantity)]):
         yield write(StockReceived, store_id=store_id, sku=sku, best_before=fresh, packet_ids=names)
 
 
-def _line(shelf: Shelf) -> str:
-    return f"{shelf.store_id:<16} {shelf.sku:<20}" + "".join(f"{shelf.counts.get(state, 0):>11}" for state in STATES)
+def _withdrawn(store_id: str, packet_ids: Sequence[str]) -> Iterator[Request]:
+    for names in _portions(packet_ids):
+        yield write(PacketsWithdrawn, store_id=store_id, packet_ids=names)
 
 
-def _fields(shelf: Shelf) -> dict[str, str | int]:
-    return {"store_id": shelf.store_id, "sku": shelf.sku} | {state: shelf.counts.get(state, 0) for state in STATES}
+def _portions(packet_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(packet_ids), PACKETS_A_DOCUMENT):
+        yield tuple(packet_ids[first : first + PACKETS_A_DOCUMENT])
+
+
+def _ids(requests: Iterable[Request]) -> Iterator[str]:
+    for request in requests:
+        assert isinstance(request.message, StockReceived)
+        yield from request.message.packet_ids
+
+
+def _withdrawal(settings: Settings, packet_ids: Sequence[str], choice: Choice) -> Withdrawal:
+    """Raises WrongUsage, one line, if a packet that is named is another store's."""
+    if not packet_ids:
+        return withdrawal_of(ask(settings, lambda reader: packets_on_hand(reader, choice)))
+    found = ask(settings, lambda reader: packets_named(reader, packet_ids))
+    for packet in found:
+        if packet.store_id != choice.store_id:
+            raise WrongUsage(f"{packet.packet_id} is of {packet.store_id}, and not of {choice.store_id}")
+    return withdrawal_of(found, packet_ids)

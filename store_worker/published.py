@@ -1,9 +1,28 @@
 """What the store publishes of its packets, as its view shows it to people."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from messages.transport.command_line.reading import Published
+
+ON_HAND = ("free", "reserved", "assigned", "confirmed")
+"""States in which a packet is on the shelf, or an order's and not delivered, as far as the store knows."""
+CHOSEN = """
+    ($1::text IS NULL OR place = $1) AND ($2::text IS NULL OR kind = $2)
+    AND ($3::timestamptz IS NULL OR received_at >= $3) AND ($4::timestamptz IS NULL OR received_at < $4)
+"""
+
+
+class Choice(NamedTuple):
+    """Which packets are asked for: what None stands for does not matter."""
+
+    store_id: str | None = None
+    sku: str | None = None
+    received_since: datetime | None = None
+    received_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +34,53 @@ class Shelf:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-async def shelves(reader: Published) -> list[Shelf]:
+class Packet(NamedTuple):
+    """A packet, the order that has it, and whether it was withdrawn, which it can be while an order has it."""
+
+    packet_id: str
+    store_id: str
+    sku: str
+    state: str
+    """free, reserved, assigned, confirmed, fulfilled, retired."""
+    withdrawn: bool
+    order_id: UUID | None
+    best_before: datetime
+    received_at: datetime
+
+    @property
+    def on_hand(self) -> bool:
+        return self.state in ON_HAND and not self.withdrawn
+
+
+PACKET = "SELECT unit_id, place, kind, state, withdrawn, order_id, best_before, received_at FROM published.stock"
+
+
+async def shelves(reader: Published, choice: Choice) -> list[Shelf]:
     rows = await reader.rows(
-        """
+        f"""
         SELECT place, kind, array_agg(state), array_agg(units)
-        FROM (SELECT place, kind, state, count(*) AS units FROM published.stock GROUP BY place, kind, state) AS stock
+        FROM (
+            SELECT place, kind, state, count(*) AS units FROM published.stock WHERE {CHOSEN} GROUP BY place, kind, state
+        ) AS stock
         GROUP BY place, kind ORDER BY place, kind
-        """
+        """,  # noqa: S608  words of our own
+        *choice,
     )
     return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
+
+
+async def packets(reader: Published, choice: Choice) -> AsyncIterator[Packet]:
+    """One by one, however many there are: by store and sku, nearest best-before first."""
+    query = f"{PACKET} WHERE {CHOSEN} ORDER BY place, kind, best_before, unit_id"
+    async for row in reader.stream(query, *choice):
+        yield Packet(*row)
+
+
+async def packets_on_hand(reader: Published, choice: Choice) -> list[Packet]:
+    return [packet async for packet in packets(reader, choice) if packet.on_hand]
+
+
+async def packets_named(reader: Published, packet_ids: Sequence[str]) -> list[Packet]:
+    """These, as far as there are such, of whatever store and in whatever state."""
+    rows = await reader.rows(f"{PACKET} WHERE unit_id = ANY ($1::text[]) ORDER BY unit_id", packet_ids)
+    return [Packet(*row) for row in rows]

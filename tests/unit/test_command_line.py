@@ -89,9 +89,15 @@ def test_a_wrong_setting_is_named(
 
 @pytest.mark.parametrize(
     ("program", "command"),
-    [("store-worker", ("stock", "list")), ("delivery-worker", ("agents", "list"))],
+    [
+        ("store-worker", ("stock", "list")),
+        ("store-worker", ("stock", "list", "--ids", "--json")),
+        ("store-worker", ("stock", "withdraw", "north", "P-1")),
+        ("store-worker", ("stock", "withdraw", "north", "--all")),
+        ("delivery-worker", ("agents", "list")),
+    ],
 )
-def test_a_list_names_the_database_it_cannot_reach(program: str, command: tuple[str, ...]) -> None:
+def test_whatever_looks_first_names_the_database_it_cannot_reach(program: str, command: tuple[str, ...]) -> None:
     prefix = program.replace("-", "_").upper()
 
     own = typed(program, *command)
@@ -134,6 +140,9 @@ def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[
         ("store-worker", ("stock", "add", "north"), "say STORE, SKU and QUANTITY, or --file"),
         ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
         ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
+        ("store-worker", ("stock", "list", "--received-since", "soon"), "'soon' does not match the formats"),
+        ("store-worker", ("stock", "withdraw"), "Missing argument 'STORE'"),
+        ("store-worker", ("stock", "withdraw", "north"), "name packets, or say which by options, or say --all"),
         ("store-worker", ("stock", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
         ("store-worker", ("stock", "add", "--file", "-", "--best-before", "2099-01-01"), "--best-before is not for "),
         ("delivery-worker", ("agents", "add", "centre"), "say ZONE and AGENT, or --file"),
