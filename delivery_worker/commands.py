@@ -1,14 +1,17 @@
-"""`delivery-worker agents`: who is at work, and who begins."""
+"""`delivery-worker agents`: who is at work, who begins and who leaves, and who has delivered."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO
+from uuid import UUID
 
 import click
 
-from delivery_worker.published import Agent, agents
-from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
+from delivery_worker.published import Agent, agent_named, agents
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, DeliveryCompleted
+from messages.contracts.views import CONFIRMED
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write
 from messages.transport.edge.say import publish
@@ -21,20 +24,20 @@ NOWHERE = "-"
 
 @click.group("agents")
 def agents_group() -> None:
-    """Agents: who is at work, and who begins."""
+    """Agents: who is at work, who begins and who leaves, and who has delivered."""
 
 
 @agents_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
-    """List every agent, with zone and state, and the order he works for.
+    """List every agent, with zone and state, the order he works for, and since when that is so, in UTC.
 
     Who goes offline while he has an order is `confirmed, offline`, say, until he has delivered it.
     """
     found = ask(read_settings(), agents)
     if not as_json:
-        click.echo(f"{'agent':<20} {'zone':<16} {'state':<18} order")
+        click.echo(f"{'agent':<20} {'zone':<16} {'state':<18} {'order':<36} since")
     for agent in found:
         click.echo(json.dumps(_fields(agent)) if as_json else _line(agent))
 
@@ -63,6 +66,37 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
     click.echo(f"{len(requests)} published")
 
 
+@agents_group.command("offline")
+@click.argument("agent_ids", metavar="AGENT...", nargs=-1, required=True)
+def put_offline(agent_ids: tuple[str, ...]) -> None:
+    """Have agents stop working, as of when that is heard: whatever else was said of them before, they are gone.
+
+    Who has an order keeps it: of one that is assigned or confirmed an alarm `offline_while_assigned` says so. Who
+    says later that he is there is there again. Publishes AgentWentOffline; exit codes and settings are those of `add`.
+    """
+    requests = [write(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
+    publish("delivery_worker", "agents offline", requests)
+    click.echo(f"{len(requests)} published")
+
+
+@agents_group.command("completed")
+@click.argument("agent_id", metavar="AGENT")
+@click.argument("order_id", metavar="ORDER", type=click.UUID)
+@click.pass_obj
+def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, order_id: UUID) -> None:
+    """Say for AGENT that the customer has ORDER, or never will: he is free, and the packets are gone for good.
+
+    Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, and says nothing, if the order is not
+    `confirmed` for him, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the delivery
+    worker's database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    """
+    agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))
+    if agent is None or (agent.order_id, agent.state) != (order_id, CONFIRMED):
+        raise click.ClickException(f"order {order_id} is not {CONFIRMED} for {agent_id}: look at `agents list`")
+    publish("delivery_worker", "agents completed", [write(DeliveryCompleted, order_id=order_id)])
+    click.echo("1 published")
+
+
 def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
     now = datetime.now(UTC)
     for agent_id in agent_ids:
@@ -71,9 +105,13 @@ def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
 
 def _line(agent: Agent) -> str:
     state = agent.state if agent.online or agent.state == OFFLINE else f"{agent.state}, {OFFLINE}"
-    return f"{agent.agent_id:<20} {agent.zone or NOWHERE:<16} {state:<18} {agent.order_id or ''}".rstrip()
+    since = f"{agent.since.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if agent.since else ""
+    return f"{agent.agent_id:<20} {agent.zone or NOWHERE:<16} {state:<18} {agent.order_id or ''!s:<36} {since}".rstrip()
 
 
 def _fields(agent: Agent) -> dict[str, str | bool | None]:
-    order_id = str(agent.order_id) if agent.order_id else None
-    return agent._asdict() | {"zone": agent.zone or None, "order_id": order_id}
+    return agent._asdict() | {
+        "zone": agent.zone or None,
+        "order_id": str(agent.order_id) if agent.order_id else None,
+        "since": agent.since.isoformat() if agent.since else None,
+    }

@@ -1,5 +1,6 @@
 """What delivery publishes of its agents, as its view shows it to people."""
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,10 +17,20 @@ class Agent(NamedTuple):
     """free, reserved, assigned, confirmed, offline."""
     order_id: UUID | None
     online: bool
+    since: datetime | None
+    """When what the order has of him last changed; None, if he has no order."""
+
+
+AGENT = """
+    SELECT unit_id, place, stock.state, order_id, online, changed_at
+    FROM published.stock LEFT JOIN published.holdings USING (order_id)
+"""
 
 
 async def agents(reader: Published) -> list[Agent]:
-    rows = await reader.rows(
-        "SELECT unit_id, place, state, order_id, online FROM published.stock ORDER BY place, unit_id"
-    )
-    return [Agent(*row) for row in rows]
+    return [Agent(*row) for row in await reader.rows(f"{AGENT} ORDER BY place, unit_id")]
+
+
+async def agent_named(reader: Published, agent_id: str) -> Agent | None:
+    rows = await reader.rows(f"{AGENT} WHERE unit_id = $1", agent_id)
+    return Agent(*rows[0]) if rows else None

@@ -500,7 +500,12 @@ async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
     assert (working["state"], working["order_id"]) == ("confirmed", told["order_id"])
     assert [each["state"] for each in mine.values()] == ["free"]
     assert (working["online"], [each["online"] for each in mine.values()]) == (True, [True])
-    assert f"{'confirmed':<18} {told['order_id']}\n" in people.out
+    since = datetime.fromisoformat(working["since"])
+    assert since == await shell.sql(
+        "delivery_worker", f"SELECT changed_at FROM reservation WHERE order_id = '{told['order_id']}'"
+    )
+    assert [each["since"] for each in mine.values()] == [None]
+    assert f"{'confirmed':<18} {told['order_id']} {since.astimezone(UTC):%Y-%m-%d %H:%M:%S}\n" in people.out
 
 
 async def test_who_goes_offline_while_he_has_an_order_is_listed_with_both(shell: Shell) -> None:
@@ -515,9 +520,33 @@ async def test_who_goes_offline_while_he_has_an_order_is_listed_with_both(shell:
         shell.type("delivery_worker", "agents", "list"), shell.type("delivery_worker", "agents", "list", "--json")
     )
 
-    assert f"{told['agent_id']:<20} {shop:<16} confirmed, offline {told['order_id']}\n" in people.out
+    assert f"{told['agent_id']:<20} {shop:<16} confirmed, offline {told['order_id']} " in people.out
     (gone,) = [each for each in machines.objects if each["zone"] == shop]
     assert (gone["state"], gone["online"]) == ("confirmed", False)
+
+
+async def test_who_has_lost_his_phone_is_taken_off_and_what_he_delivered_is_said_for_him(shell: Shell) -> None:
+    shop = await a_shop(shell, packets=1, agents=1)
+    (told,) = (await shell.type("order_saga", "place", "--json", "-", stdin=text([order(shop)]))).objects
+    agent_id, order_id = told["agent_id"], told["order_id"]
+    mine = f"FROM published.stock WHERE place = '{shop}'"
+    for service in ("store_worker", "delivery_worker"):
+        await shell.until(service, f"SELECT bool_or(state = 'confirmed') {mine}")
+
+    gone = await shell.type("delivery_worker", "agents", "offline", agent_id)
+    assert (gone.code, gone.out) == (0, "1 published\n"), gone
+    await shell.until("delivery_worker", f"SELECT NOT bool_or(online) {mine}")
+    for nobody, nothing in ((agent_id, str(uuid.uuid4())), ("somebody-else", order_id)):
+        wrong = await shell.type("delivery_worker", "agents", "completed", nobody, nothing)
+        assert (wrong.code, wrong.out) == (1, ""), wrong
+        assert wrong.err == f"Error: order {nothing} is not confirmed for {nobody}: look at `agents list`\n"
+    done = await shell.type("delivery_worker", "agents", "completed", agent_id, order_id)
+    assert (done.code, done.out) == (0, "1 published\n"), done
+
+    await shell.until("delivery_worker", f"SELECT bool_or(state = 'offline') {mine}")
+    await shell.until("store_worker", f"SELECT bool_or(state = 'fulfilled') {mine}")
+    again = await shell.type("delivery_worker", "agents", "completed", agent_id, order_id)
+    assert (again.code, again.out) == (1, ""), again
 
 
 async def test_a_database_that_does_not_say_yet_who_is_online_is_one_line(
@@ -551,7 +580,9 @@ async def test_an_agent_of_whom_is_only_known_that_he_is_gone_is_listed_without_
 
     assert f"{agent_id:<20} {'-':<16} offline\n" in people.out
     (gone,) = [each for each in machines.objects if each["agent_id"] == agent_id]
-    assert gone == {"agent_id": agent_id, "zone": None, "state": "offline", "order_id": None, "online": False}
+    assert gone == {
+        "agent_id": agent_id, "zone": None, "state": "offline", "order_id": None, "online": False, "since": None,
+    }  # fmt: skip
 
 
 async def test_goods_and_agents_come_as_they_are_named(shell: Shell) -> None:

@@ -95,6 +95,7 @@ def test_a_wrong_setting_is_named(
         ("store-worker", ("stock", "withdraw", "north", "P-1")),
         ("store-worker", ("stock", "withdraw", "north", "--all")),
         ("delivery-worker", ("agents", "list")),
+        ("delivery-worker", ("agents", "completed", "A-1", str(uuid.uuid4()))),
     ],
 )
 def test_whatever_looks_first_names_the_database_it_cannot_reach(program: str, command: tuple[str, ...]) -> None:
@@ -147,6 +148,9 @@ def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[
         ("store-worker", ("stock", "add", "--file", "-", "--best-before", "2099-01-01"), "--best-before is not for "),
         ("delivery-worker", ("agents", "add", "centre"), "say ZONE and AGENT, or --file"),
         ("delivery-worker", ("agents", "add", "centre", "A 1"), "agent_id: String should match pattern"),
+        ("delivery-worker", ("agents", "offline"), "Missing argument 'AGENT...'"),
+        ("delivery-worker", ("agents", "offline", "A 1"), "agent_id: String should match pattern"),
+        ("delivery-worker", ("agents", "completed", "A-1", "42"), "'42' is not a valid UUID"),
         ("delivery-worker", ("agents", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
     ],
 )
@@ -165,6 +169,7 @@ SPEAKERS = pytest.mark.parametrize(
         ("order-saga", ("place", "-")),
         ("store-worker", ("stock", "add", "north", "milk", "1")),
         ("delivery-worker", ("agents", "add", "north", "A-1")),
+        ("delivery-worker", ("agents", "offline", "A-1")),
     ],
 )
 
