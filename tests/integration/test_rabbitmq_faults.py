@@ -17,7 +17,8 @@ from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import Link
+from messages.transport.rabbitmq.connection import Link, close_quietly
+from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
@@ -190,6 +191,19 @@ async def test_a_connection_whose_closing_nobody_answers_is_closed(
     network.freeze()
     await link.close()
     assert connection.is_closed
+
+
+async def test_channels_that_come_and_go_leave_nothing_on_their_connection(network: Network) -> None:
+    link = Link(network.url, "test")
+    link.start()
+    connection = await link.connection()
+    assert connection.transport is not None
+    closing = connection.transport.connection._closing  # type: ignore[attr-defined]
+    before = len(closing._callbacks)
+    for _ in range(50):
+        await close_quietly((await FastChannel.on(connection, confirms=True)).underlay)
+    assert len(closing._callbacks) == before
+    await link.close()
 
 
 async def test_a_connection_is_not_taken_for_dead_while_only_messages_come(

@@ -30,7 +30,7 @@ class Broker:
         socket = SimpleNamespace(write=self._write, is_closing=lambda: False, get_extra_info=lambda _: None)
         self.lane.connection_made(cast("asyncio.Transport", socket))
         underlay = SimpleNamespace(number=NUMBER, is_closed=False, max_content_size=1000, closing=self.closed)
-        self.channel = ConfirmingChannel(FastChannel(cast("Any", None), cast("Any", underlay), self.lane))
+        self.channel = ConfirmingChannel(FastChannel(cast("Any", underlay), self.lane))
 
     def _write(self, frames: bytes) -> None:
         self.written += frames

@@ -41,7 +41,7 @@ class Line:
         self.arrived: deque[Arrival] = deque()
         self.told = 0
         self.underlay = SimpleNamespace(number=MINE, is_closed=False)
-        self.channel = FastChannel(cast("Any", None), cast("Any", self.underlay), self.lane)
+        self.channel = FastChannel(cast("Any", self.underlay), self.lane)
         self.harmless = 0
         self.arrivals = Arrivals(self.channel, self.arrived, self._tell, self._find_harmless)
 

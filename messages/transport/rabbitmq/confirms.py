@@ -32,7 +32,7 @@ class ConfirmingChannel:
     """A channel that tracks what is in flight on it. It is unusable once a confirm is late."""
 
     def __init__(self, channel: FastChannel) -> None:
-        self.channel = channel.channel
+        self.underlay = channel.underlay
         self._channel = channel
         self._late = False
         self._last_tag = 0

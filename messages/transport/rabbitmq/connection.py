@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import AbstractChannel
 from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
@@ -158,12 +159,12 @@ def _obstacle(error: Exception) -> str:
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:
-    """A new channel. With `confirms` an unroutable mandatory publish raises, or else it would look like a success."""
-    channel = connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+    """A new channel, without aio-pika's own around it, which would leave callbacks on the connection."""
+    if connection.transport is None:
+        raise ConnectionError("closed")
     with unasked_cancellation_is_a_failure():
         async with asyncio.timeout(CALL_SECONDS):
-            await channel.initialize()
-    return channel
+            return await connection.transport.connection.channel(publisher_confirms=confirms)
 
 
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:

@@ -1,9 +1,8 @@
-"""A channel that aio-pika opens and closes, and whose messages and confirms take the fast lane."""
+"""A channel that aiormq opens and closes, and whose messages and confirms take the fast lane."""
 
 from enum import Enum, auto
 from typing import Protocol
 
-from aio_pika.abc import AbstractChannel
 from aiormq.channel import Channel as UnderlayChannel
 
 from messages.transport.rabbitmq.connection import open_channel
@@ -34,8 +33,7 @@ class Receiver(Protocol):
 class FastChannel:
     """Assembles messages for its receiver, and sends whole frames at once."""
 
-    def __init__(self, channel: AbstractChannel, underlay: UnderlayChannel, lane: FastLane) -> None:
-        self.channel = channel
+    def __init__(self, underlay: UnderlayChannel, lane: FastLane) -> None:
         self.underlay = underlay
         self.number = underlay.number
         self._lane = lane
@@ -48,10 +46,9 @@ class FastChannel:
 
     @classmethod
     async def on(cls, connection: FastConnection, *, confirms: bool) -> "FastChannel":
-        channel = await open_channel(connection, confirms=confirms)
-        underlay = await channel.get_underlay_channel()
+        underlay = await open_channel(connection, confirms=confirms)
         assert isinstance(underlay, UnderlayChannel)
-        return cls(channel, underlay, connection.lane)
+        return cls(underlay, connection.lane)
 
     @property
     def open(self) -> bool:

@@ -56,7 +56,7 @@ class RabbitPublisher:
             return self._channel
 
     def _drop(self, channel: ConfirmingChannel) -> None:
-        dropping = asyncio.create_task(close_quietly(channel.channel))
+        dropping = asyncio.create_task(close_quietly(channel.underlay))
         self._dropping.add(dropping)
         dropping.add_done_callback(self._dropping.discard)
 

@@ -146,7 +146,7 @@ class RabbitSubscription:
                 self._widening = None
             arrivals.stop()
             self.arrived.clear()
-            await close_quietly(channel.channel)
+            await close_quietly(channel.underlay)
 
     def _watch(self, channel: UnderlayChannel) -> "asyncio.Future[str]":
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()

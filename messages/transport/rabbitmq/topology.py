@@ -10,16 +10,13 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
     """Declare what is not there yet. Raises ChannelPreconditionFailed if something is there with other arguments."""
     channel = await open_channel(connection, confirms=False)
     try:
-        underlay = await channel.get_underlay_channel()
         for exchange in topology.exchanges:
-            await underlay.exchange_declare(
+            await channel.exchange_declare(
                 exchange.name, exchange_type=exchange.kind, durable=True, timeout=CALL_SECONDS
             )
         for queue in topology.queues:
-            await underlay.queue_declare(
-                queue.name, durable=True, arguments=dict(queue.arguments), timeout=CALL_SECONDS
-            )
+            await channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments), timeout=CALL_SECONDS)
         for binding in topology.bindings:
-            await underlay.queue_bind(binding.queue, binding.exchange, binding.key, timeout=CALL_SECONDS)
+            await channel.queue_bind(binding.queue, binding.exchange, binding.key, timeout=CALL_SECONDS)
     finally:
         await close_quietly(channel)
