@@ -72,6 +72,12 @@ def test_an_envelope_is_written_as_pamqp_writes_it(envelope: Envelope, channel: 
     assert published(envelope, channel, MAX_BODY) == by_pamqp(envelope, channel)
 
 
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_a_broker_that_limits_no_frame_gets_a_body_in_one(size: int) -> None:
+    envelope = Envelope(Address("e", "k"), b"x" * size, "", "id")
+    assert published(envelope, 1, max_body=-8) == published(envelope, 1, max_body=200_000)
+
+
 def test_an_id_that_is_too_long_for_amqp_is_not_written() -> None:
     with pytest.raises(ValueError, match="range"):
         published(Envelope(Address("e", "k"), b"", "", "x" * 256), 1, MAX_BODY)

@@ -57,12 +57,12 @@ _PERSISTENT = bytes((DeliveryMode.PERSISTENT,))
 
 
 def published(envelope: Envelope, channel: int, max_body: int) -> bytes:
-    """An envelope as it goes out, its body cut into frames of at most `max_body` bytes."""
+    """An envelope as it goes out, its body cut into frames of at most `max_body` bytes; below 1 there is no limit."""
     body, size = envelope.body, len(envelope.body)
     flags, properties = _properties(envelope)
     method = _publish(channel, envelope.to.exchange, envelope.to.key, envelope.mandatory)
     content = _CONTENT.pack(HEADER, channel, _CONTENT_BYTES + len(properties), Basic.frame_id, 0, size, flags)
-    if 0 < size <= max_body:
+    if size and (size <= max_body or max_body < 1):  # a broker's frame_max of 0 is none, less what frames it
         return b"".join((method, content, properties, _END, HEAD.pack(BODY, channel, size), body, _END))
     pieces = (body[start : start + max_body] for start in range(0, size, max_body))
     bodies = (HEAD.pack(BODY, channel, len(piece)) + piece + _END for piece in pieces)
