@@ -19,6 +19,8 @@ from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import Link, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.frames import HEARTBEAT
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
@@ -190,6 +192,17 @@ async def test_a_connection_whose_closing_nobody_answers_is_closed(
     connection = await link.connection()
     network.freeze()
     await link.close()
+    assert connection.is_closed
+
+
+async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(network: Network) -> None:
+    link = Link(network.url, "test")
+    link.start()
+    connection = await link.connection()
+    network.freeze()
+    connection.lane.write(HEARTBEAT * 2_000_000)
+    async with asyncio.timeout(3 * CLOSE_SECONDS):
+        await link.close()
     assert connection.is_closed
 
 

@@ -18,6 +18,7 @@ from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
 AIORMQ_HEARS_EVERY_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
 READER_BYTES = 65_536
+CLOSE_SECONDS = 1.0
 
 
 class Passenger(Protocol):
@@ -58,6 +59,11 @@ class FastLane(asyncio.StreamReaderProtocol):
         """Send whole frames at once, past aiormq's queue: nothing can happen between decision and sending."""
         assert self._socket is not None
         self._socket.write(frames)
+
+    def abort(self) -> None:
+        """Close at once: what could not be sent so far never will be."""
+        if self._socket is not None:
+            self._socket.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = cast("asyncio.Transport", transport)
@@ -123,16 +129,23 @@ class FastConnection(aio_pika.Connection):
         return self._transports.lane
 
     async def close(self, exc: ExceptionType | None = ConnectionClosed) -> None:
-        """Close for good, even if the broker is not there to answer."""
+        """Close for good, even if the broker is not there to answer, or does not even read."""
+        # aiormq waits, also when it is cancelled, until all is sent, or until the peer has ended TLS.
+        giving_up = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transports.abort)
         try:
             await super().close(exc)
         finally:  # or aio-pika takes it for open, and closes it once more when it is garbage-collected
+            giving_up.cancel()
             await super().close(exc)
 
 
 class _Transports(TransportFactory):
     def __init__(self) -> None:
         self.lane: FastLane | None = None
+
+    def abort(self) -> None:
+        if self.lane is not None:
+            self.lane.abort()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         context = kwargs.pop("ssl_context_provider")

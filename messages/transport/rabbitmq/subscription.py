@@ -15,7 +15,6 @@ from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     CALL_SECONDS,
-    CLOSE_SECONDS,
     Link,
     close_quietly,
     patience,
@@ -23,6 +22,7 @@ from messages.transport.rabbitmq.connection import (
     why,
 )
 from messages.transport.rabbitmq.fast_channel import FastChannel
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
 
 log = structlog.get_logger(__name__)
 
