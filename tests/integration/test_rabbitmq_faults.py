@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import socket
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import quote, urlsplit
 
 import aio_pika
@@ -16,6 +18,7 @@ from pamqp.common import FieldValue
 from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
+from messages.transport.rabbitmq import fast_lane
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import Link, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
@@ -67,6 +70,36 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for(new_vhost: NewVh
     assert bodies(await reader.take(1)) == ["at last"]
     await broker.close()
     await network.unplug()
+
+
+async def test_of_several_addresses_one_that_is_silent_does_not_keep_it_from_the_others(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_lane, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(fast_lane, "shuffle", lambda _: None)
+    port = urlsplit(network.url).port
+    with silent_address() as silent:
+
+        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (silent, ("127.0.0.1", port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+        link = Link(network.url, "test")
+        link.start()
+        async with asyncio.timeout(5):
+            await link.connection()
+    await link.close()
+
+
+@contextmanager
+def silent_address() -> Iterator[tuple[str, int]]:
+    """Where whoever connects is not answered: all who may wait there do already."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)  # noqa: FBT003  it has no other name
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()
 
 
 async def test_a_connection_that_the_server_closes_is_opened_again(

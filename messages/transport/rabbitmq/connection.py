@@ -14,12 +14,11 @@ from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAu
 from yarl import URL
 
 from messages.transport.backoff import Backoff
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, FastConnection
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
 from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_ITSELF, METHOD, UNBLOCKED_ID
 
 log = structlog.get_logger(__name__)
 
-CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
 HEARTBEAT_SECONDS = 10
 PORT, TLS_PORT = 5672, 5671

@@ -5,7 +5,10 @@ heartbeats and closing.
 """
 
 import asyncio
-from typing import Any, Protocol, cast
+import socket
+from contextlib import suppress
+from random import shuffle
+from typing import Any, Protocol, TypeAlias, cast
 
 import aio_pika
 from aiormq.abc import ExceptionType
@@ -18,7 +21,11 @@ from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
 AIORMQ_HEARS_EVERY_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
 READER_BYTES = 65_536
+CONNECT_SECONDS = 10.0
+"""How long whoever connects may wait: for all addresses of a name together."""
 CLOSE_SECONDS = 1.0
+
+Address: TypeAlias = tuple[str, int]
 
 
 class Passenger(Protocol):
@@ -148,13 +155,29 @@ class _Transports(TransportFactory):
             self.lane.abort()
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Try every address of the host, in any order, each for its share of the time: one may be silent."""
         context = kwargs.pop("ssl_context_provider")
-        ssl = await context.get_context() if url.scheme == "amqps" else None
+        if url.scheme == "amqps":
+            kwargs |= {"ssl": await context.get_context(), "server_hostname": url.host}
+        try:
+            *others, last = await _addresses(url)
+            for address in others:
+                with suppress(OSError):
+                    async with asyncio.timeout(CONNECT_SECONDS / (len(others) + 1)):
+                        return await self._open(address, kwargs)
+            return await self._open(last, kwargs)
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+
+    async def _open(self, address: Address, kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(READER_BYTES, loop)
         lane = self.lane = FastLane(reader)
-        try:
-            transport, _ = await loop.create_connection(lambda: lane, url.host or "", url.port or 0, ssl=ssl, **kwargs)
-        except OSError as error:
-            raise AMQPConnectionError(*error.args) from error
+        transport, _ = await loop.create_connection(lambda: lane, *address, **kwargs)
         return reader, asyncio.StreamWriter(transport, lane, reader, loop)
+
+
+async def _addresses(url: URL) -> list[Address]:
+    found = await asyncio.get_running_loop().getaddrinfo(url.host or "", url.port or 0, type=socket.SOCK_STREAM)
+    shuffle(found)
+    return [(str(address[0]), int(address[1])) for *_, address in found]
