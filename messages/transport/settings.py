@@ -3,38 +3,44 @@
 import os
 from collections.abc import Callable, Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-def _url(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+def _url(*schemes: str, host_needed: bool = True) -> Callable[[SecretStr], SecretStr]:
     """Refuse what is no URL here, without quoting it: it may hold a password."""
 
     def check(url: SecretStr) -> SecretStr:
-        if not _is_url(url.get_secret_value(), schemes):
+        parts = _parts(url.get_secret_value())
+        if parts is None or parts.scheme not in schemes:
             raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+            raise ValueError("a / ? # or @ in its password must be written as %2F %3F %23 or %40")
+        if host_needed and not parts.hostname:
+            raise ValueError("must be a URL that names a host")
         return url
 
     return check
 
 
-def _is_url(text: str, schemes: Collection[str]) -> bool:
+def _parts(text: str) -> SplitResult | None:
+    """None: it is no URL."""
     try:
         parts = urlsplit(text)
         several_hosts = "," in parts.netloc
         port = None if several_hosts else parts.port
     except ValueError:
-        return False
-    return parts.scheme in schemes and port != 0
+        return None
+    return parts if port != 0 else None
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Interval = Annotated[float, Field(gt=0, le=300)]
 """Seconds between two runs of a job. deploy/alerts.yaml expects each of them every ten minutes."""
 TEN_YEARS_SECONDS = 315_360_000.0
-PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres"))]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres", host_needed=False))]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_url("amqp", "amqps"))]
 HttpUrl = Annotated[SecretStr, AfterValidator(_url("http", "https"))]
 

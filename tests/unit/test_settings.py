@@ -11,6 +11,8 @@ from messages.transport.settings import Settings, WrongSetting
 
 SECRET = "hunter2"
 DATABASE_URL = f"postgresql://toy:{SECRET}@db.example/toy"
+CUT_SHORT = (f"{SECRET}/5", f"/{SECRET}", f"?{SECRET}", f"#{SECRET}")
+"""Passwords that end, for whoever reads the URL, where its path begins, its query or its fragment."""
 BROKER_URL = f"amqp://toy:{SECRET}@broker.example/"
 
 
@@ -57,6 +59,9 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch) -> None:
         ("BROKER_URL", "broker.example:5672"),
         ("BROKER_URL", "amqp://toy:x@broker.example:port/"),
         ("BROKER_URL", "amqp://toy:x@[broker.example/"),
+        ("BROKER_URL", "amqp:///saga"),
+        ("BROKER_URL", "amqp://toy:/x@broker.example/"),
+        ("DATABASE_URL", "postgresql://toy:/x@db.example/toy"),
         ("MANAGEMENT_URL", "amqp://broker.example/"),
         ("TOPOLOGY", "maybe"),
         ("BATCH_DOCUMENTS", "0"),
@@ -138,7 +143,7 @@ def test_secrets_are_neither_shown_nor_told_in_a_complaint(environment: pytest.M
     environment.setenv("TOY_MANAGEMENT_URL", f"https://toy:{SECRET}@broker.example/")
     settings = ToySettings.read()
     assert SECRET not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
-    for wrong in (BROKER_URL.replace("amqp", "ftp"), f"amqp://toy:{SECRET}/5@broker.example/"):
+    for wrong in (BROKER_URL.replace("amqp", "ftp"), *(f"amqp://toy:{cut}@mq/" for cut in CUT_SHORT)):
         environment.setenv("TOY_BROKER_URL", wrong)
         assert SECRET not in complaint()
     environment.setenv("TOY_BROKER_URL", BROKER_URL)
