@@ -14,6 +14,7 @@ import pytest
 from messages.transport.addresses import DEAD_LETTERS
 from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
+from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.management import ActualQueue, _policy_arguments
 from messages.transport.rabbitmq.management import Management as Reading
 from messages.transport.rabbitmq.topology import declare
@@ -95,6 +96,26 @@ async def own_vhost(station: Station, new_vhost: NewVhost, management_url: str) 
 async def declare_all(broker_url: str) -> None:
     async with await aio_pika.connect(broker_url) as connection:
         await declare(connection, topology_of([Toy().service()]))
+
+
+async def test_a_parameter_of_the_broker_s_url_that_cannot_be_read_is_told(checked: Checked) -> None:
+    url = f"{checked.broker_url.replace('amqp://', 'amqps://')}?cadata=zz"
+    assert await checked.problems(broker_url=url) == ["TOY_BROKER_URL: not an AMQP URL"]
+
+
+async def test_a_broker_that_falls_silent_before_all_is_declared_is_told(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Network(checked.broker_url) as network:
+
+        async def declare_in_vain(*given: Any) -> None:
+            network.freeze()
+            await declare(*given)
+
+        monkeypatch.setattr(checking, "declare", declare_in_vain)
+        monkeypatch.setattr(rabbitmq_connection, "CALL_SECONDS", 0.5)
+        told = "the broker has not declared the topology: TimeoutError"
+        assert await checked.problems(broker_url=network.url, topology="declare") == [told]
 
 
 async def test_where_all_is_well_there_is_nothing_to_say(checked: Checked) -> None:

@@ -10,7 +10,7 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
-from messages.transport.command_line.failures import told_at
+from messages.transport.command_line.failures import told, told_at
 from messages.transport.migrating import UnfitDatabase, pending
 from messages.transport.rabbitmq.connection import why_not_connected
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -88,6 +88,8 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
             await connection.connect(timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
             return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error, url)}"]
+        except ValueError:  # a parameter that is not what its name says
+            return [f"{settings.prefix()}BROKER_URL: not an AMQP URL"]
         if settings.topology == "declare":
             problems = await _declared_problems(connection, expected)
             if problems or settings.management_url is None:
@@ -107,6 +109,8 @@ async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expect
         await declare(connection, expected)
     except aio_pika.exceptions.AMQPError as error:
         return [f"the broker refuses the topology: {error}"]
+    except OSError as error:
+        return [f"the broker has not declared the topology: {told(error)}"]
     return []
 
 
