@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 HTTP_SECONDS = 5.0
+PORT, TLS_PORT = 15672, 443
+"""RabbitMQ's own, and that of whatever speaks TLS in front of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Management:
 
     def __init__(self, url: str, broker_url: str) -> None:
         parts = urlsplit(url)
-        self._base = f"{parts.scheme}://{parts.hostname}:{parts.port or 15672}/api"
+        self._base = _base(parts)
         credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         self._authorization = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
@@ -64,6 +66,13 @@ class Management:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Authorization": self._authorization})  # noqa: S310
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
             return json.load(response)
+
+
+def _base(parts: SplitResult) -> str:
+    """`https://[::1]:15671/rabbit/api`: without the credentials, which urllib would take for a part of the host."""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = parts.port or (TLS_PORT if parts.scheme == "https" else PORT)
+    return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}/api"
 
 
 def _policy_arguments(queue: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Where `check` looks for RabbitMQ's HTTP API, and whose certificate it trusts there."""
+
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from messages.transport.rabbitmq.management import Management
+
+BROKER_URL = "amqp://toy@localhost/saga"
+
+
+class _Api(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps([{"name": self.path}]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Of localhost, signed by itself; its key stands in the same file."""
+    file = tmp_path / "localhost.pem"
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    request = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    files = ["-keyout", str(file), "-out", str(tmp_path / "alone.pem")]
+    subprocess.run(["openssl", *request.split(), *files], check=True, capture_output=True)
+    file.write_text(file.read_text() + (tmp_path / "alone.pem").read_text())
+    return file
+
+
+@pytest.fixture
+def tls_port(certificate: Path) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Api)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://toy:secret@mq", "http://mq:15672/api"),
+        ("http://toy:secret@mq:8080/", "http://mq:8080/api"),
+        ("https://toy:secret@mq", "https://mq:443/api"),
+        ("https://toy:secret@mq:15671", "https://mq:15671/api"),
+        ("http://toy:secret@[::1]", "http://[::1]:15672/api"),
+        ("https://toy:secret@[fe80::1]:15671/rabbit/", "https://[fe80::1]:15671/rabbit/api"),
+        ("https://proxy/rabbit", "https://proxy:443/rabbit/api"),
+    ],
+)
+def test_the_api_is_where_the_url_says(url, base):
+    assert Management(url, BROKER_URL)._base == base
+
+
+def test_an_authority_of_one_s_own_is_named_by_the_variable_that_openssl_reads(monkeypatch, certificate, tls_port):
+    management = Management(f"https://toy:secret@localhost:{tls_port}/rabbit", BROKER_URL)
+    with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+        management.nodes()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert management.nodes() == ["/rabbit/api/nodes"]
