@@ -3,19 +3,22 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
-from messages.transport.faults import is_infrastructure
+from asyncpg import Record
+
+from messages.transport.isolating import isolate
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
-from messages.transport.transactions import savepoint
 from messages.transport.writing import write
 from order_saga import queries, saga, story, words
 from order_saga.queries import Due
+from order_saga.rows import saga_of
 from order_saga.settings import Settings
 from order_saga.state import Decision, Saga, Terms
 
 BATCH = 500
+DUE_SAGA_FAILED = "due_saga_failed"
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -35,10 +38,12 @@ def _job(name: str, interval_seconds: float, which: Due, terms: Terms) -> Job:
 
 async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:
     """Decide on a batch of due sagas, in order of their due time."""
-    now, sagas = await queries.lock_due(which, tx, BATCH)
-    handled = Handled(more=len(sagas) == BATCH)
-    if now is not None:
-        await _decide(tx, sagas, now, terms, handled)
+    due = await queries.lock_due(which, tx, BATCH)
+    if not due:
+        return Handled()
+    put_off = partial(queries.postpone, tx, terms.repeat_cap)
+    handled = await isolate(tx, due, partial(_decide, terms, tx), put_off, DUE_SAGA_FAILED)
+    handled.more = handled.more and len(due) == BATCH
     return handled
 
 
@@ -48,25 +53,14 @@ async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
     return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
 
 
-async def _decide(tx: Transaction, sagas: Sequence[Saga], now: datetime, terms: Terms, handled: Handled) -> None:
-    """Halve what fails until the culprit is alone: one bad row must not keep the others waiting."""
-    try:
-        async with savepoint(tx):
-            decisions = [saga.fall_due(each, now, random.random(), terms) for each in sagas]  # noqa: S311  jitter
-            await write(tx, queries.write(_changes(sagas, decisions)))
-    except Exception as error:
-        if is_infrastructure(error):
-            raise
-        if len(sagas) == 1:
-            await _put_off(tx, sagas[0], error, terms, handled)
-            return
-        middle = len(sagas) // 2
-        await _decide(tx, sagas[:middle], now, terms, handled)
-        await _decide(tx, sagas[middle:], now, terms, handled)
-        return
-    handled.outcomes += words.first_outcomes(_changes(sagas, decisions))
+async def _decide(terms: Terms, tx: Transaction, due: Sequence[Record]) -> Handled:
+    sagas = [saga_of(row, row["request"]) for row in due]
+    decisions = [saga.fall_due(each, due[0]["now"], random.random(), terms) for each in sagas]  # noqa: S311  jitter
+    await write(tx, queries.write(_changes(sagas, decisions)))
+    handled = Handled(outcomes=words.first_outcomes(_changes(sagas, decisions)))
     for before, decision in zip(sagas, decisions, strict=True):
         _record(before, decision, handled)
+    return handled
 
 
 def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[tuple[Saga, Saga]]:
@@ -81,9 +75,3 @@ def _record(before: Saga, decision: Decision, handled: Handled) -> None:
     handled.alarms.extend(Alarm(name, before.order_id, told, traceparent=trace) for name, told in decision.alarms)
     if decision.said:
         handled.story.extend(story.notes(before.order_id, "Due", decision))
-
-
-async def _put_off(tx: Transaction, culprit: Saga, error: Exception, terms: Terms, handled: Handled) -> None:
-    await queries.postpone(tx, culprit.order_id, terms.repeat_cap)
-    detail = f"{type(error).__name__}: {error}"
-    handled.alarms.append(Alarm("due_saga_failed", culprit.order_id, detail, traceparent=culprit.traceparent))

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from asyncpg import Record
+
 from messages.transport.service import Transaction, Write
 from messages.transport.writing import rows_changed
 from order_saga.rows import READ, TABLE, saga_of
@@ -46,9 +48,12 @@ def is_any_due(which: Due) -> str:
     return f"EXISTS (SELECT FROM saga WHERE {which} AND due_at <= statement_timestamp())"
 
 
-async def lock_due(which: Due, tx: Transaction, limit: int) -> tuple[datetime | None, list[Saga]]:
-    """The clock as it was after the locks, and these sagas in order of due time; what others hold is left to them."""
-    rows = await tx.fetch(
+async def lock_due(which: Due, tx: Transaction, limit: int) -> list[Record]:
+    """The rows of these sagas in order of due time, each with the clock as it was after the locks as `now`.
+
+    What others hold is left to them. Whoever reads a row, as `saga_of`, may find that he cannot.
+    """
+    return await tx.fetch(
         f"""WITH due AS MATERIALIZED (
                 SELECT {READ}, request FROM saga
                  WHERE {which} AND due_at <= statement_timestamp()
@@ -56,10 +61,9 @@ async def lock_due(which: Due, tx: Transaction, limit: int) -> tuple[datetime | 
             SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  our own words
         limit,
     )
-    return rows[0]["now"] if rows else None, [saga_of(row, row["request"]) for row in rows]
 
 
-async def postpone(tx: Transaction, order_id: UUID, wait: timedelta) -> None:
+async def postpone(tx: Transaction, wait: timedelta, order_id: UUID) -> None:
     """Look at the order again only after `wait`."""
     await tx.execute(
         "UPDATE saga SET version = version + 1, due_at = clock_timestamp() + $2::interval WHERE order_id = $1",

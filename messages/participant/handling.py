@@ -37,8 +37,7 @@ def handle_for(participant: Participant, memory: Memory[Reservation], handle_uni
         if not about_orders:
             return units
         handled = await _handle_orders(participant, memory, tx, about_orders, care)
-        handled.story += units.story
-        handled.alarms += units.alarms
+        handled.add(units)
         return handled
 
     return handle

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
+
+from asyncpg import Record
 
 from messages.participant.reservation import Reservation, State
 from messages.transport.service import Transaction, Write
@@ -47,7 +49,7 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
         """,  # noqa: S608  our own column names
         list(order_ids),
     )
-    return rows[0][0], {row[1]: _reservation(row) for row in rows if row[1] is not None}
+    return rows[0][0], {row[1]: reservation_of(row) for row in rows if row[1] is not None}
 
 
 def write(changes: Sequence[Change]) -> list[Write]:
@@ -93,9 +95,12 @@ async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[st
     return {row["order_id"] for row in rows}
 
 
-async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservation]]:
-    """Lock reservations that are due, the longest due first, each with the clock as it was once it was locked."""
-    rows = await tx.fetch(
+async def take_due(tx: Transaction, limit: int) -> list[Record]:
+    """Lock reservations that are due, the longest due first, each with the clock as it was once it was locked.
+
+    Whoever reads one of them, as `reservation_of`, may find that he cannot.
+    """
+    return await tx.fetch(
         f"""
         WITH due AS MATERIALIZED (
             SELECT {READ} FROM reservation WHERE due_at <= statement_timestamp()
@@ -105,10 +110,9 @@ async def take_due(tx: Transaction, limit: int) -> list[tuple[datetime, Reservat
         """,  # noqa: S608  our own column names
         limit,
     )
-    return [(row[0], _reservation(row)) for row in rows]
 
 
-async def postpone(tx: Transaction, order_id: UUID, seconds: float) -> None:
+async def postpone(tx: Transaction, seconds: float, order_id: UUID) -> None:
     """Keep a reservation that nothing can be done about out of the sweeper's way for a while."""
     await tx.execute(
         """
@@ -120,9 +124,9 @@ async def postpone(tx: Transaction, order_id: UUID, seconds: float) -> None:
     )
 
 
-async def prune(tx: Transaction, limit: int) -> list[tuple[State, Sequence[str]]]:
-    """Delete reservations that may be forgotten; what they were."""
-    rows = await tx.fetch(
+async def prune(tx: Transaction, limit: int) -> list[Record]:
+    """Delete reservations that may be forgotten; their `state` and `unit_ids`."""
+    return await tx.fetch(
         """
         WITH old AS MATERIALIZED (
             SELECT order_id FROM reservation WHERE forget_at <= statement_timestamp()
@@ -133,9 +137,9 @@ async def prune(tx: Transaction, limit: int) -> list[tuple[State, Sequence[str]]
         """,
         limit,
     )
-    return [(State(row["state"]), row["unit_ids"]) for row in rows]
 
 
-def _reservation(row: Any) -> Reservation:
+def reservation_of(row: Record) -> Reservation:
+    """From a row of which the clock comes first, then what READ says, then why a unit is unfit."""
     _, order_id, state, reason, unit_ids, *rest = row
     return Reservation(order_id, STATES[state], reason, tuple(unit_ids), *rest)

@@ -105,6 +105,14 @@ class Handled:
     more: bool = False
     """For a job: there was more to do than one batch; run again at once."""
 
+    def add(self, part: "Handled") -> None:
+        """Say and tell also what another part of the same transaction wants, which has written by itself."""
+        self.said += part.said
+        self.story += part.story
+        self.alarms += part.alarms
+        self.outcomes += part.outcomes
+        self.more = self.more or part.more
+
 
 Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], Care], Awaitable[Handled]]
 """(transaction, from `LOCKING` on with the batch's orders locked; documents in order of arrival; care) -> result."""

@@ -337,17 +337,17 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
     await hear(database, PacketsReleased(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now()")
     async with database.transaction() as tx:
-        assert await queries.lock_due(Due.UNCLEAN, tx, 1) == (None, [])
+        assert await queries.lock_due(Due.UNCLEAN, tx, 1) == []
 
 
 async def test_two_processes_share_what_is_due(database: Database) -> None:
     await hear(database, *(requested() for _ in range(6)))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     async with database.transaction() as first, database.transaction() as second:
-        _, some = await queries.lock_due(Due.UNANSWERED, first, 4)
-        _, rest = await queries.lock_due(Due.UNANSWERED, second, 4)
+        some = await queries.lock_due(Due.UNANSWERED, first, 4)
+        rest = await queries.lock_due(Due.UNANSWERED, second, 4)
     assert (len(some), len(rest)) == (4, 2)
-    assert not {each.order_id for each in some} & {each.order_id for each in rest}
+    assert not {each["order_id"] for each in some} & {each["order_id"] for each in rest}
 
 
 async def test_what_is_due_first_is_looked_at_first(database: Database) -> None:
@@ -359,8 +359,8 @@ async def test_what_is_due_first_is_looked_at_first(database: Database) -> None:
             f"UPDATE saga SET due_at = now() - interval '{seconds + 1} seconds' WHERE order_id = '{order.order_id}'",
         )
     async with database.transaction() as tx:
-        _, due = await queries.lock_due(Due.UNANSWERED, tx, 2)
-    assert [each.order_id for each in due] == [orders[2].order_id, orders[1].order_id]
+        due = await queries.lock_due(Due.UNANSWERED, tx, 2)
+    assert [each["order_id"] for each in due] == [orders[2].order_id, orders[1].order_id]
 
 
 async def test_one_bad_row_keeps_no_other_order_waiting(database: Database) -> None:
@@ -385,6 +385,39 @@ async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(datab
     assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert await fetchval(database, "SELECT sum(repeats) FROM saga") == 4
+
+
+async def test_one_row_that_cannot_be_read_keeps_no_other_order_waiting(database: Database) -> None:
+    """As after a rollback from a release that knows more of what a participant can answer."""
+    bad, *good = [requested() for _ in range(5)]
+    await hear(database, bad, *good)
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await execute(database, f"""UPDATE saga SET standing = '{{"store": "lost"}}' WHERE order_id = '{bad.order_id}'""")
+    handled = await look(database, Due.UNANSWERED)
+    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
+    assert (await look(database, Due.UNANSWERED)).alarms == []
+
+
+async def test_one_row_that_cannot_even_be_put_off_keeps_no_other_order_waiting(database: Database) -> None:
+    bad, *good = [requested() for _ in range(5)]
+    await hear(database, bad, *good)
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await contradict(database, f"order_id = '{bad.order_id}'")
+    handled = await look(database, Due.UNANSWERED)
+    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
+    assert "cannot be put off" in handled.alarms[0].detail
+
+
+async def test_a_whole_batch_of_rows_that_cannot_be_put_off_does_not_keep_the_job_spinning(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    await hear(database, requested(), requested(), requested())
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await contradict(database, "true")
+    assert not (await look(database, Due.UNANSWERED)).more
 
 
 async def test_a_failing_database_makes_no_order_a_culprit(database: Database) -> None:
@@ -577,6 +610,11 @@ async def hear_once(database: Database, *messages: Message) -> Handled:
 async def look(database: Database, which: Due) -> Handled:
     handled: Handled = await in_transaction(database, partial(deadlines.look_at_due, which, TERMS))
     return handled
+
+
+async def contradict(database: Database, which: str) -> None:
+    """Undecided orders with a reason why they are not placed: whoever changes anything of them is refused."""
+    await execute(database, f"SET LOCAL session_replication_role = replica; UPDATE saga SET reason = 'x' WHERE {which}")
 
 
 async def in_transaction(database: Database, work: Callable[[Transaction], Any]) -> Any:

@@ -145,6 +145,36 @@ async def test_one_bad_row_never_blocks_the_rest(store: Worker, columns: str) ->
     assert await store.holdings() == {bad: "reserved", **dict.fromkeys(good, "expired")}
 
 
+async def make_unreadable(store: Worker, order: UUID) -> None:
+    """A state that only another release knows."""
+    for constraint in ("reservation_state_check", "holds_units", "looked_after"):
+        await store.execute(f"ALTER TABLE reservation DROP CONSTRAINT {constraint}")
+    await store.execute("UPDATE reservation SET state = 'lost' WHERE order_id = $1", order)
+
+
+async def test_one_row_that_cannot_be_read_never_blocks_the_rest(store: Worker) -> None:
+    bad, *good = await reserved_orders(store, 4)
+    await expire_all(store)
+    await make_unreadable(store, bad)
+
+    answers = await store.run("sweep")
+
+    assert sorted(answer.order_id for answer in answers if answer.order_id) == sorted(good)
+    await store.run("sweep")
+    assert store.alarms == ["cannot_sweep"], "it is put off"
+
+
+async def test_a_row_that_cannot_be_read_is_pruned_like_any_other(store: Worker) -> None:
+    bad, good = await reserved_orders(store, 2)
+    await store.hear(ReleasePackets(order_id=good))
+    await make_unreadable(store, bad)
+    await store.execute("UPDATE reservation SET forget_at = now()")
+
+    await store.run("prune")
+
+    assert await store.holdings() == {}
+
+
 async def test_a_bad_row_is_put_off_and_not_tried_at_every_turn(store: Worker) -> None:
     (bad,) = await reserved_orders(store, 1)
     await expire_all(store)
