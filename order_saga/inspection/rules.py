@@ -74,7 +74,7 @@ def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
     if share.state in (ASSIGNED, CONFIRMED, FULFILLED):
         yield from _not_as_promised(order, share)
         yield from _not_as_wanted(order, share)
-    elif share.holding is not None or not _may_be_pruned(order, moment):
+    elif share.holding is not None or (_took_part(order, share) and not _may_be_pruned(order, moment)):
         yield "I1", f"the order is placed, and its reservation here is {share.state}"
     if share.state == ASSIGNED and moment.is_overdue(order.decided_at, HEARD_WITHIN):
         yield "I3", f"merely assigned, and the order is placed since {order.decided_at}"
@@ -140,6 +140,11 @@ def _more_than_wanted(order: Order, share: Share) -> Wrong:
 def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:
     """None: what the order was about has been forgotten."""
     return share.participant.wanted(order) if order.quantities else None
+
+
+def _took_part(order: Order, share: Share) -> bool:
+    """Whoever is registered later takes no part in orders that are placed by then."""
+    return share.participant.name in order.granted
 
 
 def _may_be_pruned(order: Order, moment: Moment) -> bool:

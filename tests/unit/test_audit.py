@@ -427,6 +427,15 @@ def test_a_third_participant_that_keeps_its_word_is_not_accused() -> None:
     assert wrong_with_payment("confirmed", RECEIPT) == []
 
 
+@pytest.mark.parametrize(("granted", "wrong"), [({"store": ("P-1",)}, []), ({"payment": ("R-1",)}, ["I1"])])
+def test_who_was_registered_after_an_order_was_placed_need_not_know_it(
+    granted: dict[str, tuple[str, ...]], wrong: list[str]
+) -> None:
+    placed = order(PLACED, granted=granted)
+    found = check_order(Account(PLACED, placed, {"payment": Share(PAYMENT)}), Moment(NOW, GRACE))
+    assert [finding.invariant for finding in found] == wrong
+
+
 def test_a_third_participant_is_held_to_the_outcome() -> None:
     assert wrong_with_payment("refused") == [
         ("I1", "payment: the order is placed, and its reservation here is refused")
