@@ -1,4 +1,4 @@
-"""What an order is about, apart from its id and its deadline: in one form, so that two requests can be compared."""
+"""An order's content, without its id and its deadline: in canonical form, so that two requests can be compared."""
 
 from hashlib import sha256
 from uuid import UUID
@@ -24,10 +24,10 @@ def canonical(order: OrderRequested) -> str:
 
 
 def fingerprint(content: str) -> bytes:
-    """32 bytes that stand for the content, and are kept for ever."""
+    """The SHA-256 of the content, which is kept for ever."""
     return sha256(content.encode()).digest()
 
 
 def remembered(order_id: UUID, content: str) -> OrderRequested:
-    """The order again, from its id and its canonical content."""
+    """Rebuild the order from its id and its canonical content."""
     return OrderRequested.model_validate(from_json(content) | {"order_id": order_id}, strict=False)

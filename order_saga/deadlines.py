@@ -1,4 +1,4 @@
-"""Orders that nobody speaks about any more: asked about again, and decided when their deadline has passed."""
+"""Scheduled work on orders: repeats unanswered commands, and decides orders whose deadline has passed."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ DUE_SAGA_FAILED = "due_saga_failed"
 
 
 def jobs(settings: Settings) -> list[Job]:
-    """Deciding waits for nothing; what is said again waits until it cannot add to an overload."""
+    """Decisions are never delayed; repeated commands wait until they cannot add to an overload."""
     seconds = settings.repeat_interval_seconds
     return [
         _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms),
@@ -48,7 +48,7 @@ async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:
 
 
 async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
-    """Forget what orders were about, some time after they are done; their ids and outcomes stay."""
+    """Delete the content of orders, some time after they are done; their ids and outcomes stay."""
     age = timedelta(seconds=settings.remember_seconds)
     return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
 

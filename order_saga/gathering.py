@@ -1,7 +1,7 @@
-"""Whether more is to be expected that belongs to what is at hand: the other participants' answers to the same question.
+"""Whether to wait briefly for the other participants' answers to the same question, to handle them together.
 
-All were asked at the same time, so what the second one says is a moment behind the first. Taking both into one batch
-halves the work, and the second does not wait until the first is committed.
+All were asked at the same time, so the second answer is a moment behind the first. Taking both into one batch halves
+the work, and the second does not wait until the first is committed.
 """
 
 from collections import Counter
@@ -26,23 +26,23 @@ QUESTIONS: dict[type[Message], type[Answer]] = {
     for kind in (Reserved, Assigned)
     if issubclass(answer, kind)
 }
-"""Only what lets an order go on is worth waiting for: a refusal decides by itself."""
+"""Only answers that let an order proceed are worth waiting for: a refusal decides by itself."""
 
 
 class Gathering:
-    """Counts the answers to each open question. Old entries are dropped: to have forgotten one costs a short wait."""
+    """Counts the answers to each open question. Old entries are dropped: a missing one costs a short wait."""
 
     def __init__(self) -> None:
         self._answered: dict[Question, int] = {}
 
     def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
-        """Whether one of these orders lacks an answer that is probably under way, and nothing is held up by waiting."""
+        """Whether one of these orders lacks an answer that is probably under way, and waiting delays nothing else."""
         if any(type(heard.message) not in QUESTIONS for heard in documents):
             return False
         return any(number < len(PARTICIPANTS) for _, number in self._counted(documents))
 
     def close(self, documents: Sequence[Incoming]) -> None:
-        """These are being handled now, complete or not: for what is missing nobody waits again."""
+        """These are being handled now, complete or not: what is missing is not waited for again."""
         for question, number in list(self._counted(documents)):
             if number >= len(PARTICIPANTS):
                 self._answered.pop(question, None)

@@ -1,4 +1,4 @@
-"""What the order saga listens to, and how a batch of it is handled: read, decide in order of arrival, write."""
+"""The messages that the order saga consumes, and how a batch is handled: read, decide in order of arrival, write."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

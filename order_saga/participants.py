@@ -1,4 +1,4 @@
-"""Who takes part in placing an order: the one registration. Nothing else in the orchestrator knows their names."""
+"""The registry of the participants in an order. Nothing else in the orchestrator knows their names."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ Granted: TypeAlias = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody who can hold something for an order, and give it back."""
+    """A service that can hold units for an order, and give them back."""
 
     name: str
     worker: str
-    """The service that plays the part; its queues are called after it."""
+    """The service that implements it; its queues are named after it."""
     reserve: Callable[[OrderRequested, int, datetime], Reserve]
     """(order, lease in seconds, not after) -> what to hold."""
     assign: type[Assign]
@@ -54,7 +54,7 @@ class Participant:
     place: Callable[[Order], str | None]
     """Where they must be from; None: from anywhere."""
     used_up: bool
-    """Its units serve one order only; others work for the next one once an order is fulfilled."""
+    """Its units serve one order only; those of others are free again once an order is fulfilled."""
 
     @cached_property
     def intake(self) -> Address:
@@ -68,7 +68,7 @@ class Participant:
 
 
 def placed(order_id: UUID, granted: Granted) -> OrderPlaced:
-    """What the customer hears, from what each participant granted."""
+    """The customer's OrderPlaced, from what each participant granted."""
     (agent_id,) = granted[DELIVERY]
     return OrderPlaced(order_id=order_id, packet_ids=granted[STORE], agent_id=agent_id)
 
@@ -85,7 +85,7 @@ def _reserve_packets(order: OrderRequested, lease_seconds: int, not_after: datet
 
 @lru_cache(maxsize=10_000)
 def _want(sku: str, quantity: int) -> Want:
-    """Few, each wanted many times: hence shared, and unchangeable."""
+    """Cached: there are few, each wanted many times, and they are immutable."""
     return Want(sku=sku, quantity=quantity)
 
 

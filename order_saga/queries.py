@@ -1,4 +1,4 @@
-"""What the order saga asks and tells its own database: one typed function each."""
+"""The queries of the order saga to its own database: one typed function each."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ from order_saga.state import Saga
 
 
 async def read(tx: Transaction, order_ids: Collection[UUID]) -> tuple[datetime, dict[UUID, Saga]]:
-    """The clock, and the sagas of these orders as far as they exist; without what they are about.
+    """The clock, and the sagas of these orders as far as they exist, without their content.
 
-    In a transaction they are locked, in one order for everybody, so that nobody deadlocks.
+    In a transaction they are locked, always in the same order, so that transactions do not deadlock.
     """
     lock = "ORDER BY order_id FOR UPDATE" if tx.is_in_transaction() else ""
     rows = await tx.fetch(
@@ -35,12 +35,12 @@ def write(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Write]:
 
 
 class Due(StrEnum):
-    """Which of the sagas whose due time has come."""
+    """The condition on sagas whose due time has come."""
 
     OVERDUE = "outcome IS NULL AND deadline <= statement_timestamp()"
     UNANSWERED = "outcome IS NULL"
     UNCLEAN = "outcome = 'not_placed' AND cleaned_at IS NULL"
-    """Not yet released by everybody."""
+    """Not yet released by every participant."""
 
 
 def is_any_due(which: Due) -> str:
@@ -51,14 +51,14 @@ def is_any_due(which: Due) -> str:
 async def lock_due(which: Due, tx: Transaction, limit: int) -> list[Record]:
     """The rows of these sagas in order of due time, each with the clock as it was after the locks as `now`.
 
-    What others hold is left to them. Whoever reads a row, as `saga_of`, may find that he cannot.
+    Skips those locked by others. `saga_of` may fail on a row.
     """
     return await tx.fetch(
         f"""WITH due AS MATERIALIZED (
                 SELECT {READ}, request FROM saga
                  WHERE {which} AND due_at <= statement_timestamp()
                  ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-            SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  our own words
+            SELECT clock_timestamp() AS now, * FROM due""",  # noqa: S608  our own SQL
         limit,
     )
 
@@ -82,7 +82,7 @@ async def room(tx: Transaction, undecided_limit: int) -> int:
 
 
 async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:
-    """Drop what orders were about that have been done for `age`; how many were found, at most `limit`."""
+    """Drop the content of orders that have been done for `age`; returns how many, at most `limit`."""
     status = await tx.execute(
         """WITH old AS MATERIALIZED (
                SELECT order_id FROM saga

@@ -16,7 +16,7 @@ PHASES = {phase.value: phase for phase in Phase}
 
 
 def saga_of(row: Record, request: str | None = None) -> Saga:
-    """From a row that was read as READ says."""
+    """From a row that has the columns of `READ`."""
     _, order_id, phase, standing, granted, *others = row[: len(READ_FIELDS)]
     fields = (order_id, PHASES[phase], _standing(standing), _granted(granted), *others, request, row["version"])
     return Saga(*fields)
@@ -24,7 +24,7 @@ def saga_of(row: Record, request: str | None = None) -> Saga:
 
 @lru_cache(maxsize=1024)
 def _standing(text: str) -> Mapping[str, Standing]:
-    """Few texts, each read many times: hence shared, and unchangeable."""
+    """Cached: there are few texts, each read many times. The result is read-only."""
     return MappingProxyType({name: Standing(standing) for name, standing in from_json(text).items()})
 
 
@@ -69,4 +69,4 @@ COLUMNS = {
 TABLE = Table("saga", Saga._fields, COLUMNS)
 READ_FIELDS = [field for field in Saga._fields if field != "request"]
 READ = ", ".join(READ_FIELDS)
-"""What a saga is read as, in the order of its fields, behind the clock; what it is about is rarely needed."""
+"""The columns of a saga, in the order of its fields, without `request`, which is rarely needed."""

@@ -1,4 +1,4 @@
-"""Places an order, or undoes every trace of trying. Decides, and does nothing else: no I/O, no clock, no chance.
+"""Places an order, or undoes every trace of trying. Pure decisions: no I/O, no clock, no randomness.
 
     reserving ──all reserved──▶ assigning ──all assigned──▶ placed
         └───────────┬───────────────┘
@@ -6,7 +6,7 @@
                     ▼
                 releasing ──all released──▶ closed
 
-An order is decided once. `placed` is the pivot: until everybody has answered Assigned, everything can be undone.
+An order is decided once. `placed` is the pivot: until all participants have answered Assigned, it can be undone.
 """
 
 from datetime import datetime
@@ -61,7 +61,7 @@ def advance(saga: Saga, heard: Heard, now: datetime, terms: Terms) -> Decision:
 
 
 def fall_due(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
-    """Decide on an order that is due: too late, or ask again who is silent. `jitter` is a number in 0..1."""
+    """Decide on an order that is due: give it up if too late, or repeat commands. `jitter` is a number in 0..1."""
     if saga.phase in (Phase.PLACED, Phase.CLOSED):
         return Decision(saga)
     if saga.undecided and now >= saga.deadline:
@@ -142,10 +142,10 @@ def _speaker(word: OutcomeRequested | Reserved | Assigned) -> str:
 
 
 def _was_asked_for(answer: Answer, saga: Saga) -> bool:
-    """Nobody is asked to assign before all have reserved, nor to release what is undecided."""
+    """Whether this may be a duplicate: Assign is asked only while assigning, Release never while undecided."""
     return isinstance(answer, Reserved) or (isinstance(answer, Assigned) and saga.phase is Phase.ASSIGNING)
 
 
 def _unasked(saga: Saga, answer: Answer) -> Decision:
-    """What no order of arrival explains: somebody has lost data, or is not who they say."""
+    """An answer that no reordering explains: data was lost, or the sender is forged."""
     return Decision(saga, alarms=(("unasked_answer", f"{type(answer).__name__} while {saga.phase}"),))

@@ -23,7 +23,7 @@ REQUEST_IN_BYTES = re.compile(rb'"type"\s*:\s*"(OrderRequested|CancelOrder)\b')
 
 
 def service(settings: Settings) -> Service:
-    """Everything the transport has to know."""
+    """The order saga's definition for the transport."""
     memory = Memory[Saga](TABLE)
     return Service(
         name=NAME,
@@ -41,7 +41,7 @@ def service(settings: Settings) -> Service:
 
 
 def answer_malformed(document: Malformed) -> list[Said]:
-    """Tell whoever sent an unreadable request, as far as one can be recognised."""
+    """Reject an unreadable document, if it can be recognised as a request."""
     if not _is_request(document):
         return []
     detail = f"{document.reason}: {document.detail}"[:500]

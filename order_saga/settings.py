@@ -11,7 +11,7 @@ from messages.transport.settings import Settings as TransportSettings
 from order_saga.state import Terms
 
 LEASE_MARGIN_SECONDS = 5.0
-"""What a lease must outlive the budget by: clock skew, and an Assign that waits for a lock."""
+"""How much longer than the budget a lease must be: for clock skew, and an Assign that waits for a lock."""
 DAY_SECONDS = 86_400.0
 
 
@@ -27,19 +27,19 @@ class Settings(TransportSettings):
     lease_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
     """How long a participant holds what is reserved and not yet assigned."""
     repeat_base_seconds: Seconds = 2.0
-    """What is unanswered is first said again after this, then after random times below twice as much, and so on."""
+    """Unanswered commands are first repeated after this, then after random times below twice as much, and so on."""
     repeat_cap_seconds: Seconds = 30.0
     release_cap_seconds: Seconds = 600.0
-    """The same of a Release, which no customer waits for: of what is said to somebody who is down for hours, each copy
-    has to be handled before he can take new orders."""
+    """The cap for Release, which no customer waits for; larger, because a participant that was down must work off every
+    repeat before it takes new orders."""
     alarm_after_repeats: Annotated[int, Field(ge=1)] = 6
     """About a minute, with these times."""
     due_interval_seconds: Interval = 0.5
-    """How often deadlines are looked at."""
+    """How often deadlines are checked."""
     repeat_interval_seconds: Interval = 2.0
-    """How often what is unanswered is looked at."""
+    """How often unanswered commands are checked."""
     remember_seconds: Annotated[float, Field(gt=0, le=TEN_YEARS_SECONDS)] = DAY_SECONDS
-    """How long after an order is done it is still known what it was about."""
+    """How long an order's content is kept after the order is done."""
     forget_interval_seconds: Interval = 60.0
 
     @property

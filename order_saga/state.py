@@ -39,28 +39,28 @@ class Saga(NamedTuple):
     order_id: UUID
     phase: Phase
     standing: Mapping[str, Standing]
-    """Only those who were asked: whoever is registered later takes no part in this order."""
+    """Only participants that were asked: one registered later takes no part in this order."""
     granted: Granted
     participant: str | None
-    """Who refused, if the order is not placed because somebody did."""
+    """The participant that refused, if that is why the order is not placed."""
     reason: str | None
     deadline: datetime
     asked_at: datetime
-    """When the commands of this phase were first said."""
+    """When the commands of this phase were first sent."""
     due_at: datetime
     """When to look at an unfinished order again; never later than the deadline of an undecided one."""
     repeats: int
-    """How often the commands of this phase were said again."""
+    """How often the commands of this phase were repeated."""
     accepted_at: datetime
     decided_at: datetime | None = None
     cleaned_at: datetime | None = None
     fingerprint: bytes | None = None
-    """None: nobody ever requested the order, it was only cancelled or asked about."""
+    """None: the order was never requested, only cancelled or asked about."""
     traceparent: str | None = None
     request: str | None = None
-    """The canonical content. Loaded only where a Reserve may have to be said again."""
+    """The canonical content. Loaded only where a Reserve may have to be repeated."""
     version: int = 0
-    """Counted up by each write, which fails if somebody else has written in the meantime."""
+    """Incremented by each write, which fails if another transaction has written in the meantime."""
 
     @property
     def undecided(self) -> bool:
@@ -90,7 +90,7 @@ class Terms:
 
 
 class Heard(Protocol):
-    """A message and what travelled beside it."""
+    """A received message and its metadata."""
 
     @property
     def message(self) -> Message: ...
@@ -101,12 +101,12 @@ class Heard(Protocol):
 
 
 class Decision(NamedTuple):
-    """The saga as it is from now on, and what follows."""
+    """The saga as it is from now on, what to send, and what to record."""
 
     saga: Saga | None
     """None: the order is still not known."""
     said: Sequence[tuple[Message, Address]] = ()
     effect: str = "no effect"
-    """For the order's story."""
+    """For the order's timeline."""
     alarms: Sequence[tuple[str, str]] = ()
     """(name, detail)."""

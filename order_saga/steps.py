@@ -1,4 +1,4 @@
-"""The steps an order can take. When it takes which is decided in `saga`."""
+"""The steps an order can take; `saga` decides when it takes which."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,10 +10,11 @@ from order_saga.content import canonical, fingerprint
 from order_saga.state import Decision, Heard, Phase, Saga, Standing, Terms
 
 ABOVE_ANY_CAP = 30
-"""An exponent of two that no backoff reaches; without a limit the number itself would grow for ever."""
+"""Caps the backoff's exponent: 2.0 ** repeats overflows at 1,024."""
 
 
 def accept(order: OrderRequested, heard: Heard, now: datetime, terms: Terms) -> Decision:
+    """Ask all participants to reserve; close the order at once if its deadline has passed already."""
     content = canonical(order)
     deadline = min(order.deadline or now + terms.budget, now + terms.budget)
     if deadline <= now:
@@ -40,7 +41,7 @@ def accept(order: OrderRequested, heard: Heard, now: datetime, terms: Terms) -> 
 
 
 def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> Saga:
-    """An order that is not placed, and for which nobody was asked for anything."""
+    """An order that is not placed, and for which no participant was asked for anything."""
     return Saga(
         order_id=order_id,
         phase=Phase.CLOSED,
@@ -60,6 +61,7 @@ def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> S
 
 
 def reserved(saga: Saga, name: str, now: datetime, terms: Terms) -> Decision:
+    """A participant has reserved; once all have, ask them to assign."""
     standing = {**saga.standing, name: Standing.RESERVED}
     if not _all(standing, Standing.RESERVED):
         return _await(saga._replace(standing=standing))
@@ -69,6 +71,7 @@ def reserved(saga: Saga, name: str, now: datetime, terms: Terms) -> Decision:
 
 
 def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, terms: Terms) -> Decision:
+    """A participant has assigned; once all have, the order is placed."""
     standing = {**saga.standing, name: Standing.ASSIGNED}
     granted = {**saga.granted, name: unit_ids}
     if not _all(standing, Standing.ASSIGNED):
@@ -78,7 +81,7 @@ def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, te
 
 
 def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, terms: Terms) -> Decision:
-    """Tell the customer at once, and release all: also who refused or was silent, for a Reserve may be under way."""
+    """Tell the customer at once, and release all, also who refused or was silent: a Reserve may be under way."""
     standing = saga.standing if participant is None else {**saga.standing, participant: Standing.REFUSED}
     not_placed = saga._replace(
         phase=Phase.RELEASING,
@@ -96,6 +99,7 @@ def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, ter
 
 
 def released(saga: Saga, name: str, now: datetime) -> Decision:
+    """A participant has released; once all have, the order is closed."""
     standing = {**saga.standing, name: Standing.RELEASED}
     if not _all(standing, Standing.RELEASED):
         return _await(saga._replace(standing=standing))
@@ -104,12 +108,14 @@ def released(saga: Saga, name: str, now: datetime) -> Decision:
 
 
 def release_again(saga: Saga, name: str, terms: Terms, effect: str) -> Decision:
+    """Send Release to one participant; an alarm if there is none of that name."""
     if name not in terms.participants:
         return Decision(saga, effect=effect, alarms=(("unknown_participant", name),))
     return Decision(saga, words.release(saga, (name,), terms), effect)
 
 
 def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
+    """Repeat the phase's commands to silent participants, with backoff; after many repeats with an alarm."""
     repeats = saga.repeats + 1
     wait = jitter * _longest_wait(saga.phase, repeats, terms)
     names = silent(saga)
@@ -123,7 +129,7 @@ def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decisio
 
 
 def silent(saga: Saga) -> list[str]:
-    """Who has not yet answered what this phase asks of them."""
+    """The participants that have not yet answered the command of this phase."""
     match saga.phase:
         case Phase.RELEASING:
             return [name for name, standing in saga.standing.items() if standing is not Standing.RELEASED]

@@ -1,4 +1,4 @@
-"""An order's story, as the timeline keeps it: what was heard and what came of it, and each outcome that was told."""
+"""An order's notes for the timeline: each message received, its effect, and each outcome published."""
 
 from collections.abc import Iterator, Mapping
 from uuid import UUID
@@ -10,12 +10,12 @@ from messages.transport.service import Note
 from order_saga.state import Decision
 
 OUTCOME_TOLD = "OutcomeTold"
-"""The event by which the audit knows what customers have heard; its detail is `placed` or `not_placed`."""
+"""The event by which the audit knows what was published to customers; its detail is `placed` or `not_placed`."""
 OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: "placed", OrderNotPlaced: "not_placed"}
 
 
 def notes(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> Iterator[Note]:
-    """What is noted of a decision about `event`."""
+    """The notes about a decision on `event`."""
     yield Note(order_id, event, decision.effect, message_id)
     for message, to in decision.said:
         outcome = OUTCOMES_TOLD.get(type(message))

@@ -1,4 +1,4 @@
-"""What the order saga says, and to whom."""
+"""The order saga's outgoing messages, and their addresses."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -31,7 +31,7 @@ def release(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
 
 
 def commands(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
-    """What these participants were asked for in this phase, once more."""
+    """Commands of the saga's phase to these participants, once more."""
     if saga.phase is Phase.RELEASING:
         return release(saga, names, terms)
     if saga.phase is Phase.ASSIGNING:
@@ -47,7 +47,7 @@ def confirm(saga: Saga, names: Iterable[str], terms: Terms) -> Words:
 
 
 def placed(saga: Saga, terms: Terms) -> Words:
-    """The outcome of an order that has just been placed, to whoever listens, and to all participants."""
+    """The outcome of an order that has just been placed, to clients and to all participants."""
     message = terms.placed(saga.order_id, saga.granted)
     return (_public(message), *_confirm(message, saga.standing, terms))
 
@@ -57,7 +57,7 @@ def _confirm(message: OrderPlaced, names: Iterable[str], terms: Terms) -> Words:
 
 
 def outcome(saga: Saga, terms: Terms) -> Word:
-    """The outcome of a decided order, to whoever listens."""
+    """The outcome of a decided order, to clients."""
     if saga.phase is Phase.PLACED:
         return _public(terms.placed(saga.order_id, saga.granted))
     if saga.undecided or saga.reason is None:
@@ -66,7 +66,7 @@ def outcome(saga: Saga, terms: Terms) -> Word:
 
 
 def first_outcomes(changes: Iterable[tuple[Saga | None, Saga]]) -> list[tuple[str, str]]:
-    """Outcome and reason of each order that these changes decide, by which they are counted; a repeat decides none."""
+    """Outcome and reason, for counting, of each order that these changes decide; a repeated outcome decides none."""
     return [
         ("placed", "") if after.phase is Phase.PLACED else ("not_placed", after.reason or "")
         for before, after in changes
@@ -80,7 +80,7 @@ def rejection(
     reason: Literal["malformed", "conflict", "too_late"],
     detail: str,
 ) -> Word:
-    """A request that is not acted upon, and says nothing about the order of that id."""
+    """The rejection of a request, which says nothing about the order of that id."""
     return _public(
         RequestRejected(order_id=order_id, request_message_id=request_message_id, reason=reason, detail=detail)
     )

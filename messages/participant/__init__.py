@@ -1,4 +1,4 @@
-"""The participant's half of the protocol, written once: reservations, and what becomes of them."""
+"""The participant's half of the protocol, shared by the workers: reservations, and what becomes of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who gets which of the units that were found: all or nothing, first come first served."""
+"""Allocates the units that were found to orders: all or nothing, first come first served."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Want(NamedTuple):
 
 @dataclass(slots=True)
 class Pool:
-    """Units of one shelf that were found, in a transaction locked, those to be given away first in front."""
+    """The units found on one shelf, locked if in a transaction, in the order in which they are to be given away."""
 
     unit_ids: Sequence[str]
     reason: str
-    """Of the refusal when they do not suffice."""
+    """The refusal's reason if they do not suffice."""
     complete: bool
-    """Every unit that was visibly free is among them, so that a miss is no accident of locking."""
+    """Every visibly free unit is among them, so that a shortage is not due to other transactions' locks."""
     given: int = 0
 
     @property
@@ -36,7 +36,7 @@ class Pool:
 
 
 class Offer(NamedTuple):
-    """The units an order gets; or why it gets none; or, not `certain`, that one has to look again to know."""
+    """Units for an order, or the reason for none, or neither: if not `certain`, search again, waiting."""
 
     unit_ids: tuple[str, ...] = ()
     reason: str | None = None
@@ -55,7 +55,7 @@ def offer(wants: Sequence[Want], pools: Mapping[Shelf, Pool]) -> Offer:
 
 
 def needs(wants: Iterable[Want]) -> list[Want]:
-    """What is wanted from each shelf by all together, in the order of shelves."""
+    """The total wanted from each shelf, in the order of shelves."""
     total: dict[Shelf, int] = {}
     for shelf, quantity in wants:
         total[shelf] = total.get(shelf, 0) + quantity

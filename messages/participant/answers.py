@@ -38,6 +38,7 @@ NAMES_TOLD = 5
 
 
 def decide(reservation: Reservation, heard: Heard) -> Decision:
+    """Apply the rule of `TABLE` for the reservation's state and the message's type."""
     return TABLE[reservation.state][_column(type(heard.message))](reservation, heard)
 
 

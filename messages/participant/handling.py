@@ -1,4 +1,4 @@
-"""A batch from first to last: units come and go; for orders, find units, read reservations, decide, write, answer."""
+"""Handles a batch: units that come or go; for orders, find units, read reservations, decide, write, answer."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,17 +22,17 @@ from messages.transport.memory import Memory
 from messages.transport.service import Alarm, Care, Handle, Handled, Note, Said, Transaction, Write
 
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
-"""(transaction, all documents of a batch) -> what follows from those that say that units come or go."""
+"""(transaction, all documents of a batch) -> the result of those about units that come or go."""
 
 
 def handle_for(participant: Participant, memory: Memory[Reservation], handle_units: HandleUnits) -> Handle:
-    """What a service has for a handler: commands become answers, units come and go."""
+    """The `handle` of a participant's service: answers commands, and keeps track of the units that come and go."""
 
     async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
         about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
         if len(about_orders) == len(documents):
             return await _handle_orders(participant, memory, tx, documents, care)
-        # Units first: what has just come can be lent, and what has gone is not assigned any more.
+        # Units first: what has just come can be reserved, and what has gone is not assigned any more.
         units = await handle_units(tx, documents)
         if not about_orders:
             return units
@@ -46,9 +46,9 @@ def handle_for(participant: Participant, memory: Memory[Reservation], handle_uni
 async def _handle_orders(
     participant: Participant, memory: Memory[Reservation], tx: Transaction, documents: Sequence[Incoming], care: Care
 ) -> Handled:
-    """Handle messages about orders, in order of arrival. From WAITING on no miss is blamed on a lock any more."""
-    # Units are locked before reservations are read: whoever waits for a unit holds nothing another one waits for,
-    # and a lease begins when its units are held.
+    """Handle messages about orders, in order of arrival. From `WAITING` on a shortage is final."""
+    # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
+    # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]
     pools = await _find(participant, tx, reserves, waiting=care >= Care.WAITING)
     order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
@@ -65,7 +65,7 @@ async def _handle_orders(
 def writes(
     participant: Participant, changes: Sequence[Change], places: Mapping[UUID, str] = MappingProxyType({})
 ) -> list[Write]:
-    """Write reservations and what follows for the units. `places`: where those were found that orders have taken."""
+    """Write reservations and the moves of their units. `places`: order -> where the units it took were found."""
     return [*queries.write(changes), *participant.units.move(moves_of(changes, places))]
 
 
@@ -107,7 +107,7 @@ class Batch:
         wants = self.participant.units.wants(reserve)
         offered = offer(wants, self.pools)
         if offered.reason is not None and self._freed and self.may_look_again:
-            return Offer(certain=False)  # what was given back before it in this batch is not in the pools
+            return Offer(certain=False)  # what was given back earlier in this batch is not in the pools
         self.places[reserve.order_id] = wants[0].shelf[0]
         return offered
 
@@ -129,7 +129,7 @@ class Batch:
 
 
 def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
-    """Which units change hands. An order that took and lost units in one batch never had them."""
+    """Which units change hands. Units taken and given back within one batch do not move."""
     moves = Moves(places=places)
     for before, after in changes:
         if before.state is State.ABSENT:
@@ -142,10 +142,10 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
-    """(row before, row after), None where there was no row.
+    """(row before, row after) for the cache, None if there was no row.
 
-    Only of reservations whose units are fit: that a unit becomes fit again changes no version, so that it was unfit
-    must not be remembered.
+    Only for reservations whose units are fit: a unit that becomes fit again changes no version, so an unfit one must
+    not be cached.
     """
     return None if change.before.state is State.ABSENT else change.before, change.after
 

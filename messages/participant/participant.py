@@ -1,4 +1,4 @@
-"""What makes a worker a participant: its name, its words for the answers, and its units."""
+"""What makes a worker a participant: its name, its message types for the answers, and its units."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,24 +14,24 @@ from messages.transport.service import Transaction, Write
 
 @dataclass(slots=True)
 class Moves:
-    """Units that change hands, each with its order. What is fulfilled may have been taken in the same breath."""
+    """Units that change hands, each with its order. Fulfilled ones may have been taken in the same batch."""
 
     taken: list[tuple[str, UUID]] = field(default_factory=list)
     given_back: list[tuple[str, UUID]] = field(default_factory=list)
     fulfilled: list[tuple[str, UUID]] = field(default_factory=list)
     places: Mapping[UUID, str] = field(default_factory=dict)
-    """Where what an order has taken was found."""
+    """Order -> where the units it took were found."""
 
 
 class Units(Protocol):
-    """What a participant lends: packets, agents.
+    """The units of a participant: packets, agents.
 
     Its migrations also create the view `unfit (order_id, reason)`: orders that hold a unit which must not be assigned.
     """
 
     @property
     def fulfilled_are_free(self) -> bool:
-        """Whoever has delivered can be sent again; what was delivered is gone."""
+        """Whether a fulfilled order's units can be reserved again: agents yes, packets no."""
 
     def wants(self, reserve: Any) -> Sequence[Want]:
         """What a Reserve asks for."""
@@ -39,11 +39,11 @@ class Units(Protocol):
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
         """Free units of every shelf, at most as many as needed, best first; in a transaction, locked.
 
-        `waiting`: wait for those that others have locked.
+        `waiting`: wait for those that other transactions have locked.
         """
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        """Write who has what. A unit that is taken must be free, and where it was found."""
+        """Write which order has which units. A unit that is taken must still be free, and where it was found."""
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
         """Their fulfilled reservations are being pruned."""
@@ -62,6 +62,7 @@ class Participant:
     released: Callable[..., Message]
 
     def say(self, order_id: UUID, decision: Decision) -> Message:
+        """The message to the orchestrator for a decision whose `say` is not None."""
         if decision.say is Say.RESERVED:
             return self.reserved(order_id=order_id)
         if decision.say is Say.ASSIGNED:

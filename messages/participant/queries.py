@@ -1,4 +1,4 @@
-"""What is asked and told about reservations. What begins at a unit stands in the worker's own `queries.py`."""
+"""The queries about reservations. Those that start from units are in the worker's own `queries.py`."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -40,7 +40,7 @@ class Change(NamedTuple):
 
 
 async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, Reservation]]:
-    """The clock, and the reservations that exist. From LOCKING on, an earlier statement has locked their rows."""
+    """The clock, and the reservations that exist. From `LOCKING` on, an earlier statement has locked their rows."""
     rows = await tx.fetch(
         f"""
         SELECT clock_timestamp(), {READ},
@@ -60,7 +60,7 @@ def write(changes: Sequence[Change]) -> list[Write]:
 
 
 def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Write]:
-    """A lease that is assigned must not be over by the time its row is written, however long that had to wait."""
+    """The write fails if the earliest lease being assigned has run out by then."""
     ends = [end for end in leases if end is not None]
     return [writes[0]._replace(before=min(ends)), *writes[1:]] if ends else writes
 
@@ -70,17 +70,17 @@ def _is_assigned_now(before: Reservation, after: Reservation) -> bool:
 
 
 def unit_lock(tx: Transaction, *, waiting: bool) -> str:
-    """Outside a transaction a lock would be gone before it was of use; then the write finds out who was first."""
+    """The lock clause. Outside a transaction a lock would be gone at once: then the write detects the conflict."""
     if not tx.is_in_transaction():
         return ""
     return "FOR UPDATE" if waiting else "FOR UPDATE SKIP LOCKED"
 
 
 async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[str]) -> set[UUID]:
-    """Lock the reservations of orders that hold units, so that none of them is being assigned meanwhile.
+    """Lock the reservations holding these units and bump their versions, so that none is assigned meanwhile.
 
-    And make them another version: whoever has read one before must look again. `holders`: SQL of those orders' ids,
-    given the units' ids.
+    The new version makes decisions from a cached or earlier read row fail. `holders`: SQL of those orders' ids, given
+    the units' ids.
     """
     rows = await tx.fetch(
         f"""
@@ -89,16 +89,16 @@ async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[st
         )
         UPDATE reservation SET version = version + 1 FROM held WHERE reservation.order_id = held.order_id
         RETURNING reservation.order_id
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         unit_ids,
     )
     return {row["order_id"] for row in rows}
 
 
 async def take_due(tx: Transaction, limit: int) -> list[Record]:
-    """Lock reservations that are due, the longest due first, each with the clock as it was once it was locked.
+    """Lock reservations that are due, the longest due first, each with the clock as it was after the lock.
 
-    Whoever reads one of them, as `reservation_of`, may find that he cannot.
+    `reservation_of` may fail on a row.
     """
     return await tx.fetch(
         f"""
@@ -113,7 +113,7 @@ async def take_due(tx: Transaction, limit: int) -> list[Record]:
 
 
 async def postpone(tx: Transaction, seconds: float, order_id: UUID) -> None:
-    """Keep a reservation that nothing can be done about out of the sweeper's way for a while."""
+    """Keep a reservation that cannot be handled out of the sweeper's way for a while."""
     await tx.execute(
         """
         UPDATE reservation SET version = version + 1, due_at = clock_timestamp() + make_interval(secs => $2)
@@ -125,7 +125,7 @@ async def postpone(tx: Transaction, seconds: float, order_id: UUID) -> None:
 
 
 async def prune(tx: Transaction, limit: int) -> list[Record]:
-    """Delete reservations that may be forgotten; their `state` and `unit_ids`."""
+    """Delete reservations whose `forget_at` has come; return their `state` and `unit_ids`."""
     return await tx.fetch(
         """
         WITH old AS MATERIALIZED (
@@ -140,6 +140,6 @@ async def prune(tx: Transaction, limit: int) -> list[Record]:
 
 
 def reservation_of(row: Record) -> Reservation:
-    """From a row of which the clock comes first, then what READ says, then why a unit is unfit."""
+    """From a row of the clock, the columns of `READ`, and why a unit is unfit."""
     _, order_id, state, reason, unit_ids, *rest = row
     return Reservation(order_id, STATES[state], reason, tuple(unit_ids), *rest)

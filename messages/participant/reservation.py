@@ -2,7 +2,7 @@
 
 absent    ─▶ reserved, refused, released (a tombstone)
 reserved  ─▶ assigned, refused, expired, released
-assigned  ─▶ confirmed, released; fulfilled, if the delivery was heard first
+assigned  ─▶ confirmed, released; fulfilled, if the delivery was reported first
 confirmed ─▶ fulfilled
 """
 
@@ -18,7 +18,7 @@ from messages.participant.allocation import Offer
 
 
 class State(StrEnum):
-    ABSENT = "absent"  # no row: nothing was ever heard of the order, or it has been pruned
+    ABSENT = "absent"  # no row: no message about the order has arrived, or it has been pruned
     RESERVED = "reserved"  # held until the lease is over
     ASSIGNED = "assigned"  # the order's, until it is released or confirmed
     CONFIRMED = "confirmed"  # the order is placed
@@ -33,7 +33,7 @@ HOLDING = frozenset({State.RESERVED, State.ASSIGNED, State.CONFIRMED})
 
 
 class Say(StrEnum):
-    """What is said to the orchestrator."""
+    """What is sent to the orchestrator."""
 
     RESERVED = "reserved"
     REFUSED = "refused"
@@ -52,57 +52,57 @@ class Reservation(NamedTuple):
     unit_ids: tuple[str, ...] = ()
     expires_at: datetime | None = None
     not_after: datetime | None = None
-    """The latest time up to which a command about it was meant to be obeyed."""
+    """The latest `not_after` of its Reserve and Assign."""
     assigned_at: datetime | None = None
     completed: bool = False
-    """DeliveryCompleted was heard, perhaps before the order was confirmed."""
+    """DeliveryCompleted was received, perhaps before the order was confirmed."""
     inquiries: int = 0
     due_at: datetime | None = None
-    """When the sweeper looks at it: the lease may be over, or the outcome worth asking for."""
+    """When the sweeper looks at it: to expire the lease, or to ask for the outcome."""
     forget_at: datetime | None = None
     """When the row may be pruned."""
     traceparent: str = ""
     version: int = 0
-    """Counted up by each write, which fails if somebody else has written in the meantime."""
+    """Incremented by each write, which fails if another transaction has written in the meantime."""
     unfit: str | None = None
     """Why a unit that is held must not be assigned; not a column, but looked up with the row."""
 
 
 class Terms(NamedTuple):
-    """How long things take."""
+    """After how long the outcome is asked for, and a reservation is pruned."""
 
     inquiry_after: timedelta
     prune_after: timedelta
 
 
 class Heard(NamedTuple):
-    """A message, and what it takes to decide about it."""
+    """A received message, and what is needed to decide on it."""
 
     message: Message
     clock: datetime
-    """The database's: read after the row was locked, or as remembered; then the write looks at a lease once more."""
+    """The database's: read after the row was locked, or cached; then the write checks the lease once more."""
     terms: Terms
     offer: Callable[[Reserve], Offer]
-    """The units for a Reserve that nothing speaks against; asked for only then."""
+    """Finds units for a Reserve; called only if nothing else refuses it."""
     traceparent: str = ""
 
 
 class Decision(NamedTuple):
-    """What the reservation is from now on, and what is said about it."""
+    """The reservation as it is from now on, and what to send about it."""
 
     reservation: Reservation
     say: Say | None = None
     reason: str | None = None
     """Of the refusal."""
     told: str = ""
-    """A line for the order's story; empty where nothing happened that explains anything."""
+    """A line for the order's timeline; empty if nothing worth noting happened."""
     alarm: str | None = None
     look_again: bool = False
-    """Undecided: units that may be free were locked elsewhere, or have just been given back."""
+    """Undecided: units that may be free were locked by other transactions, or have just been given back."""
 
 
 def ended(reservation: Reservation, state: State, reason: str, clock: datetime, terms: Terms) -> Reservation:
-    """Hold nothing, and say `reason` to whatever arrives later."""
+    """Hold nothing, and answer later commands with `reason`."""
     return reservation._replace(
         state=state,
         reason=reason,

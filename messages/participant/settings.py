@@ -12,7 +12,7 @@ from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Settings
 class ParticipantSettings(Settings):
     """Each worker subclasses it with its own prefix.
 
-    An audit takes a worker for broken that sweeps or asks late, or forgets early: hence the bounds.
+    The bounds are those that the audit relies on: it reports sweeps and inquiries that come later, and early pruning.
     """
 
     sweep_interval_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0

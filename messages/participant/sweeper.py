@@ -34,7 +34,7 @@ def jobs(participant: Participant, settings: ParticipantSettings) -> list[Job]:
 
 
 async def sweep(participant: Participant, tx: Transaction) -> Handled:
-    """Expire what is reserved and over; ask about what has been assigned for long. Tells the orchestrator."""
+    """Expire leases that are over, ask for outcomes of what has been assigned for long; tell the orchestrator."""
     due = await queries.take_due(tx, SWEEP_BATCH)
     if not due:
         return Handled()
@@ -45,7 +45,7 @@ async def sweep(participant: Participant, tx: Transaction) -> Handled:
 
 
 async def prune(participant: Participant, tx: Transaction) -> Handled:
-    """Forget reservations that are over for long."""
+    """Delete reservations that may be forgotten."""
     pruned = await queries.prune(tx, PRUNE_BATCH)
     used = [unit_id for row in pruned if row["state"] == State.FULFILLED for unit_id in row["unit_ids"]]
     if used:

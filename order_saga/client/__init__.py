@@ -1,1 +1,1 @@
-"""Whoever orders: says requests, and waits until an outcome is heard. A program of its own, not the daemon."""
+"""The ordering client: publishes requests and waits for their outcomes. A program of its own, not the daemon."""

@@ -1,4 +1,4 @@
-"""Which requests nobody has answered yet, when to say them again, and what an outcome answers. No I/O and no clock."""
+"""Which requests are unanswered, when to repeat them, and what an outcome answers. No I/O and no clock."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ REPEAT_CAP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, and the line of the input it stands in."""
+    """A request, and its line in the input."""
 
     line: int
     request: Request
@@ -28,7 +28,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request. Nothing was heard of it if `outcome` is None."""
+    """What became of a request; `outcome` is None if none was received."""
 
     asked: Asked
     outcome: Message | None
@@ -42,7 +42,7 @@ class Answer:
 
 
 Turn: TypeAlias = tuple[UUID, type[Message]]
-"""Requests of one kind about one order are said one after the other."""
+"""Requests of one kind about one order are published one after the other."""
 
 
 @dataclass(slots=True)
@@ -52,12 +52,12 @@ class _Open:
     say_at: float
     backoff: Backoff
     another_went_before: bool
-    """Outcomes of that one may still arrive, so that only what answers this very request counts."""
+    """Its outcomes may still arrive, so that only what answers this very request counts."""
 
 
 @dataclass(slots=True)
 class Awaiting:
-    """All that is under way. Times are seconds of any clock that only goes forward."""
+    """All open requests. Times are seconds of any monotonic clock."""
 
     timeout_seconds: float
     repeat_seconds: float = 3.0
@@ -68,7 +68,7 @@ class Awaiting:
         return len(self._open) + sum(map(len, self._queued.values()))
 
     def add(self, asked: Asked, now: float) -> None:
-        """From now on it is to be said, or as soon as those before it about the same order are answered."""
+        """Open a request, at once or as soon as those before it about the same order are answered."""
         turn = _turn(asked)
         if turn in self._open:
             self._queued.setdefault(turn, deque()).append(asked)
@@ -76,27 +76,27 @@ class Awaiting:
             self._begin(asked, now, another_went_before=False)
 
     def to_say(self, now: float) -> list[Request]:
-        """What is to be said now, for the first time or again."""
+        """The requests to publish now, for the first time or again."""
         due = [each for each in self._open.values() if each.say_at <= now]
         for each in due:
             each.say_at = now + each.backoff.next_seconds()
         return [each.asked.request for each in due]
 
     def next_at(self) -> float | None:
-        """When something is to be said again, or given up; None: nothing is under way."""
+        """When a request is to be repeated, or given up; None: none is open."""
         return min((min(each.say_at, self._ends_at(each)) for each in self._open.values()), default=None)
 
     def hear(self, heard: Outcome, now: float) -> list[Answer]:
-        """What this answers; nothing, if it is about somebody else's requests."""
+        """What this outcome answers; nothing, if it is about another client's requests."""
         return [self._end(turn, heard.message, now) for turn in self._about(heard) if self._answers(heard, turn)]
 
     def give_up(self, now: float) -> list[Answer]:
-        """The requests of which nothing was heard in time."""
+        """Close the requests without an outcome in time."""
         late = [turn for turn, each in self._open.items() if self._ends_at(each) <= now]
         return [self._end(turn, None, now) for turn in late]
 
     def unanswered(self, now: float) -> list[Answer]:
-        """What has been said, and nothing was heard of it so far."""
+        """All open requests, as unanswered so far."""
         return [Answer(each.asked, None, now - each.since) for each in self._open.values()]
 
     def _begin(self, asked: Asked, now: float, *, another_went_before: bool) -> None:

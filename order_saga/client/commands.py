@@ -76,7 +76,7 @@ async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
 
 def _proofread(file: BinaryIO) -> int:
     """How many requests there are. Raises WrongUsage before anything is published, if one of them is wrong."""
-    beginning = file.tell()  # of a stdin whose first lines the shell has kept for itself, the rest
+    beginning = file.tell()  # not 0, if the shell has read the first lines of stdin itself
     total = sum(1 for _ in read(file))
     file.seek(beginning)
     return total
@@ -123,7 +123,7 @@ def line(answer: Answer) -> str:
 
 
 def fields(answer: Answer) -> dict[str, Any]:
-    """An answer for machines: which line it is about, the outcome, and all that was told with it."""
+    """An answer for machines: which line it is about, the outcome, and all its fields."""
     told = answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
     return {
         "line": answer.asked.line,

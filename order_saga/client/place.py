@@ -1,4 +1,4 @@
-"""Says requests until something is heard of each, so many at a time, and passes on what became of them."""
+"""Publishes requests, so many at a time, until each has an outcome, and passes the outcomes on."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ from order_saga.client.request_lines import Lines
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How many requests may be under way, and how long something must have been heard of each."""
+    """How many requests may be open, and in what time each must have an outcome."""
 
     window: int = 500
     timeout_seconds: float = 60.0
 
 
 async def place(broker: Broker, listener: Listener, lines: Lines, terms: Terms, tell: Callable[[Answer], None]) -> None:
-    """Return when something was heard, or will not be heard any more, of every request. `tell` is called for each.
+    """Return when every request has an outcome, or is given up. `tell` is called for each.
 
-    Who is cancelled tells of what is under way, or nobody would ever know its order ids.
+    On cancellation open requests are reported as unanswered, so that their order ids are known.
     """
     awaiting = Awaiting(terms.timeout_seconds)
     lines.start(listener.something)
@@ -44,7 +44,7 @@ async def _say(broker: Broker, lines: Lines, awaiting: Awaiting, terms: Terms) -
     for asked in lines.take(terms.window - len(awaiting)):
         awaiting.add(asked, now)
     if requests := awaiting.to_say(now):
-        # Whatever is not confirmed is said again anyway, until something is heard.
+        # Unconfirmed requests need no care: every request is repeated until it has an outcome.
         await broker.publish([request.envelope for request in requests])
 
 

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, in one line that makes way for what is printed; nothing anywhere else."""
+"""A progress bar, in one line that is cleared before other output; shown only on a terminal."""
 
 from collections.abc import Mapping
 from typing import TextIO

@@ -1,4 +1,4 @@
-"""Requests from a file or a pipe, one JSON document a line, read ahead by a thread so that a slow pipe stops nobody."""
+"""Requests from a file or a pipe, one JSON document a line, read by a thread so that a slow pipe blocks nothing."""
 
 import asyncio
 import contextlib
@@ -30,14 +30,14 @@ class Lines:
         self._read: queue.Queue[Asked] = queue.Queue(AHEAD)
         self._ended = False
         self.mistake: WrongUsage | None = None
-        """Why nothing more is read, if it is not the end."""
+        """Why reading stopped before the end of the input."""
 
     def start(self, something: asyncio.Event) -> None:
-        """Begin to read; `something` is set whenever there is news."""
+        """Begin to read; `something` is set after each line and at the end."""
         loop = asyncio.get_running_loop()
 
         def news() -> None:
-            # The loop may be gone: nobody waits for a pipe that says nothing.
+            # The loop may be closed: this thread is not waited for, as a pipe may stay silent.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(something.set)
 

@@ -1,1 +1,1 @@
-"""Looks across the services without changing anything: the audit, the story of an order, the clocks."""
+"""Looks across the services without changing anything: the audit, an order's timeline, the clocks."""

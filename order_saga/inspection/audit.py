@@ -1,4 +1,4 @@
-"""Looks at all the databases, holds what they say of each order against the rules, and tells what is wrong."""
+"""Reads the databases of all services, checks each order against the rules, and reports what is wrong."""
 
 from asyncio import sleep
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ from order_saga.inspection.snapshot import Census, Finding, Moment
 from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000
-"""About so many are kept: one is enough to know, and a wrong database would fill the memory with them."""
+"""About so many are kept: one is enough to know, and with a wrong database they would fill the memory."""
 MOST_PARKED = 10_000
-"""So many are named of what a service could not handle at our own fault: the oldest."""
+"""So many are reported of the documents that a service parked through our own fault: the oldest."""
 OUR_FAULT = (HANDLER_FAILED, DEAD_LETTERED)
 """Reasons to park that are never the sender's fault."""
 
@@ -32,7 +32,7 @@ class Report:
     orders: int
     """How many orders were looked at."""
     parked_by_others: int = 0
-    """Documents that are parked at the fault of whoever sent them from outside."""
+    """Documents that are parked through the fault of a client."""
 
 
 async def audit(urls: Mapping[str, str], grace_seconds: float = 0.0, *, at_rest: bool = False) -> list[Finding]:
@@ -41,7 +41,7 @@ async def audit(urls: Mapping[str, str], grace_seconds: float = 0.0, *, at_rest:
 
 
 async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: bool = False) -> Report:
-    """Look; and where something seems wrong, look again after the grace period: it may only have been on its way."""
+    """Look, and look again after the grace period at what seems wrong: a message may have been under way."""
     first = await _look(urls, Patience(grace_seconds, at_rest))
     if at_rest or not first.findings:
         return first
@@ -55,7 +55,7 @@ async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: boo
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long things may take; `at_rest`, nothing is on its way any more."""
+    """How long things may take; `at_rest`: nothing is under way any more."""
 
     grace_seconds: float
     at_rest: bool = False
@@ -98,7 +98,7 @@ async def _census(service: str, reader: Published, patience: Patience) -> Census
 
 
 def _inside_names() -> list[str]:
-    """What only our own services say: where that cannot be handled, and no client has said it, the fault is ours."""
+    """Types that only our own services publish: if one is parked that is not from a client, the fault is ours."""
     return [kind.__name__ for kind in _all_kinds(Message) if not kind.FROM_OUTSIDE]
 
 

@@ -12,7 +12,7 @@ from order_saga.inspection.databases import ORCHESTRATOR, known_urls, setting_of
 
 
 class Offset(NamedTuple):
-    """How far a database is ahead of this host, at least and at most: the question takes its time."""
+    """How far a database is ahead of this host, at least and at most, as the query takes time."""
 
     least: timedelta
     most: timedelta
@@ -21,7 +21,7 @@ class Offset(NamedTuple):
 async def clock_problems() -> list[str]:
     """One sentence for each two of the databases named in the environment that differ, and each that cannot be asked.
 
-    That the orchestrator's own cannot be asked is left to whoever checks the service itself.
+    That the orchestrator's own cannot be asked is reported by the check of the service itself.
     """
     offsets: dict[str, Offset] = {}
     problems = []

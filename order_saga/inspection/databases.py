@@ -1,4 +1,4 @@
-"""Where the services' databases are, for those who only look: the orchestrator's own and each participant's."""
+"""The databases that are inspected, read-only: the orchestrator's own and each participant's."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -56,7 +56,7 @@ def known_urls() -> dict[str, str]:
 
 
 def setting_of(service: str) -> str:
-    """What to look at when a database cannot be read."""
+    """The setting to name when a database cannot be read."""
     return _source(service)[0]
 
 

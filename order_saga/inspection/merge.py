@@ -1,4 +1,4 @@
-"""What the databases say of each order, put together: several streams in the order of order ids become one."""
+"""Merges what the databases say about each order: several streams in the order of order ids become one."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 async def accounts(
     orders: AsyncIterator[tuple[UUID, Order]], shares: Mapping[Participant, AsyncIterator[tuple[UUID, Share]]]
 ) -> AsyncIterator[Account]:
-    """Yield an account of every order that anybody has heard of; one at a time, whatever their number."""
+    """Yield an account of every order in any of the databases, one at a time, whatever their number."""
     own, theirs = Stream(orders), {participant: Stream(rows) for participant, rows in shares.items()}
     streams: list[Stream[Any]] = [own, *theirs.values()]
     for stream in streams:

@@ -1,4 +1,4 @@
-"""Every statement that looks across the services: the published views, read into rows and put together by order."""
+"""All queries of the inspection: they read the published views into rows, grouped by order."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -22,15 +22,15 @@ PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_out
 OUR_FAULT = """(
     reason = ANY ($1::text[]) OR (split_part(coalesce(type, ''), '/', 1) = ANY ($2::text[]) AND NOT from_outside)
 )"""
-"""The reasons that are ours, and the names of what only our own services say: a client that says so is to blame."""
+"""$1: reasons that are our fault; $2: types that only our own services publish, which from a client are its fault."""
 
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told
     FROM published.timeline
     WHERE event = '{OUTCOME_TOLD}' AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
     GROUP BY order_id
-"""  # noqa: S608  our own word
-"""Every outcome that customers were told, also those told again."""
+"""  # noqa: S608  our own SQL
+"""Every outcome that was published to customers, repeated ones too."""
 
 
 async def clock(reader: Published) -> datetime:
@@ -45,7 +45,7 @@ async def orders(reader: Published, only: Sequence[UUID] | None = None) -> Async
         SELECT {ORDER}, told FROM published.orders LEFT JOIN ({TOLD}) AS told USING (order_id)
         WHERE $1::uuid[] IS NULL OR order_id = ANY ($1)
         ORDER BY order_id
-        """,  # noqa: S608  our own words
+        """,  # noqa: S608  our own SQL
         only,
     )
     async for row in rows:
@@ -91,7 +91,7 @@ async def holding(reader: Published, order_id: UUID) -> Holding | None:
 
 
 async def stock(reader: Published) -> list[tuple[Received, int]]:
-    """What was received of each kind in each place, and how many units there are; nothing where nobody counts."""
+    """What was received of each kind in each place, and how many units there are; empty if nothing is counted."""
     if await reader.value("SELECT to_regclass('published.received') IS NULL"):
         return []
     rows = await reader.rows(
@@ -106,7 +106,7 @@ async def stock(reader: Published) -> list[tuple[Received, int]]:
 
 
 async def parked_by_us(reader: Published, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
-    """What is parked for these reasons, or is of our own with one of these names; the oldest first."""
+    """What is parked for these reasons, or has one of these types and is not from a client; the oldest first."""
     query = f"SELECT {PARKED} FROM published.parked WHERE {OUR_FAULT} ORDER BY parked_at LIMIT $3"  # noqa: S608
     return [Parked(**row) for row in await reader.rows(query, reasons, names, most)]
 
@@ -127,7 +127,7 @@ async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
 
 
 async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
-    """Envelopes that nobody has said, though somebody should have so long ago; None: however fresh they are."""
+    """Envelopes that are still in the outbox, so long after a relay was due to publish them; None: all of them."""
     number: int = await reader.value(
         """
         SELECT count(*) FROM published.outbox
@@ -139,7 +139,7 @@ async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
 
 
 async def timeline(reader: Published, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
-    """What one service noted about an order. Bounded in time, because batches are found by block ranges of `at`."""
+    """What one service noted about an order. Bounded in time, because the index is BRIN on `at`."""
     rows = await reader.rows(
         """
         SELECT order_id, at, event, detail, message_id FROM published.timeline

@@ -12,9 +12,9 @@ from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_P
 from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
-"""How long after its deadline a fulfilled order's reservation may be gone. No worker can be told to forget sooner."""
+"""How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""
 HEARD_WITHIN = timedelta(seconds=120)
-"""How soon a participant knows that an order is placed: it asks if it is not told, and cannot be told to ask later."""
+"""How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later."""
 
 SHOWN = 5
 """Names in one sentence."""

@@ -1,4 +1,4 @@
-"""The story of one order: what the orchestrator knows, what each participant holds, what happened when and where."""
+"""All about one order: what the orchestrator knows, what each participant holds, what happened when and where."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that anybody has noted about an order."""
+    """Everything that the services have recorded about an order."""
 
     order_id: UUID
     order: Order | None
     holdings: Mapping[str, Holding]
-    """By participant; who has never heard of the order, or has forgotten it, is not there."""
+    """By participant; without those that have no reservation of the order, or have pruned it."""
     happenings: Sequence[tuple[str, Happening]]
     """With the service that noted it, in order of time."""
     parked: Sequence[tuple[str, Parked]]
 
 
 async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
-    """None, if nobody knows anything of the order. Raises Unreachable."""
+    """None, if no service knows the order. Raises Unreachable."""
     async with snapshots(urls) as looked:
         order = await queries.order(looked.orchestrator, order_id)
         held = {name: await queries.holding(reader, order_id) for name, reader in looked.participants.items()}
@@ -72,12 +72,12 @@ def _times(
 
 
 def lines(story: Story) -> list[str]:
-    """The story for people: what became of the order, what is held for it, what happened when."""
+    """As lines for people: what became of the order, what is held for it, what happened when."""
     return [*_heading(story), *_held(story), *_told(story)]
 
 
 def fields(story: Story) -> dict[str, Any]:
-    """The story for machines."""
+    """As JSON for machines."""
     told: dict[str, Any] = to_jsonable_python(
         {
             "order_id": story.order_id,

@@ -1,4 +1,4 @@
-"""What an audit looks at, and what it says: rows of the published views, gathered by order and by service."""
+"""What an audit reads, and what it reports: rows of the published views, gathered by order and by service."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Share:
 
     @property
     def carried(self) -> frozenset[str]:
-        """The units that are the order's by their own account."""
+        """The units that are the order's by their own rows."""
         return frozenset(unit.unit_id for unit in self.units if self._has(unit.state))
 
     @property
@@ -50,7 +50,7 @@ class Share:
         return kinds
 
     def _has(self, state: str) -> bool:
-        """What is used up stays the order's, as long as anything is known of it."""
+        """A used-up unit stays the order's, as long as its row exists."""
         return state in HELD or (state == FULFILLED and self.participant.used_up)
 
 
@@ -79,7 +79,7 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When one looked, by the orchestrator's database, and how long things may take."""
+    """When the audit looked, by the orchestrator's clock, and the grace period."""
 
     now: datetime
     grace: timedelta = timedelta()
@@ -87,5 +87,5 @@ class Moment:
     """Nothing is running: what is merely unfinished is wrong too."""
 
     def is_overdue(self, since: datetime | None, at_least: timedelta = timedelta()) -> bool:
-        """`since` lies further back than the grace period; what has no time has been due for ever."""
+        """Whether `since` is older than the grace period; None counts as overdue, and so does everything at rest."""
         return self.at_rest or since is None or since + max(self.grace, at_least) < self.now
