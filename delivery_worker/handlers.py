@@ -1,6 +1,7 @@
 """What delivery listens to, and what it does when agents come and go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 from delivery_worker import queries
 from delivery_worker.shifts import Shift, fold
@@ -39,12 +40,14 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     handled = Handled()
     messages = [document.message for document in documents]
     shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
+    leaving = [shift for shift in shifts if not shift.online]
+    # Reservations before agents, as everybody locks them, so that nobody deadlocks.
+    holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving]) if leaving else set()
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
         await queries.put_online(tx, with_zone)
-    leaving = [shift for shift in shifts if not shift.online]
     if leaving:
-        await _put_offline(tx, leaving, _departures(documents), handled)
+        await _put_offline(tx, leaving, holders, _departures(documents), handled)
     return handled
 
 
@@ -56,9 +59,12 @@ def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
 
 
 async def _put_offline(
-    tx: Transaction, leaving: Sequence[Shift], causes: Mapping[str, Incoming], handled: Handled
+    tx: Transaction,
+    leaving: Sequence[Shift],
+    holders: Collection[UUID],
+    causes: Mapping[str, Incoming],
+    handled: Handled,
 ) -> None:
-    holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving])
     for agent in await queries.put_offline(tx, leaving):
         if agent.order_id not in holders:
             raise Collision(f"{agent.agent_id} was sent while he was leaving")

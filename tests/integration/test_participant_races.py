@@ -636,6 +636,30 @@ async def test_an_agent_sent_while_he_is_leaving_has_left_his_order(
     assert await _remembering(there, AssignAgent(order_id=order, not_after=in_seconds(60))) == "collision"
 
 
+async def test_agents_who_come_and_go_do_not_deadlock_with_a_sweep(
+    delivery_twins: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = delivery_twins
+    agents = ("A-1", "A-2")
+    await here.hear(*(AgentCameOnline(agent_id=agent_id, zone="mitte") for agent_id in agents))
+    await here.hear(*(reserve_agent(uuid4()) for _ in agents))
+    await here.execute("UPDATE reservation SET expires_at = clock_timestamp(), due_at = clock_timestamp()")
+    look_for_holders = delivery_worker.queries.lock_holders
+    sweeps: list[asyncio.Future[list[Message]]] = []
+
+    async def while_it_is_swept(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
+        sweeps.append(asyncio.ensure_future(there.run("sweep")))
+        while not sweeps[0].done() and not await is_waiting_for_a_lock(tx):
+            await asyncio.wait(sweeps, timeout=0.005)
+        return await look_for_holders(tx, agent_ids)
+
+    monkeypatch.setattr(delivery_worker.queries, "lock_holders", while_it_is_swept)
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"), AgentWentOffline(agent_id="A-2"))
+
+    assert len(await sweeps[0]) == len(agents)
+    assert await here.stock() == {"A-1": "free", "A-2": "offline"}
+
+
 @pytest.mark.parametrize("gone_first", [True, False])
 async def test_an_agent_never_heard_of_who_comes_and_goes_at_the_same_time_is_where_was_said_last(
     delivery_twins: Twins, gone_first: bool
