@@ -9,7 +9,7 @@ from delivery_worker.allocation import Found
 from delivery_worker.shifts import Shift
 from messages.participant.allocation import Want
 from messages.participant.queries import lock_reservations, unit_lock
-from messages.transport.service import Transaction, Write
+from messages.transport.service import Measure, Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
 STILL_IDLE = "num_nonnulls(agent.order_id) = 0 AND agent.online"
@@ -27,6 +27,19 @@ IS_NEWS = f"""(
     OR agent.agent_id = ANY ($3::text[])
 )"""
 """Of a word that is being written. $3: the agents of whom it is said without a time, which is always news."""
+
+
+MEASURES = (
+    Measure(
+        "confirmed_oldest_seconds",
+        "For how long the agent who has been confirmed the longest has been so; 0: none is.",
+        """
+        SELECT coalesce(extract(epoch FROM clock_timestamp() - min(reservation.changed_at)), 0)
+        FROM agent JOIN reservation USING (order_id) WHERE reservation.state = 'confirmed'
+        """,
+    ),
+)
+"""From the agents, who are few, to their orders: an index of what is confirmed would cost every order a write."""
 
 
 class Left(NamedTuple):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from delivery_worker import queries
 from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_fleet
 from delivery_worker.settings import Settings
 from delivery_worker.units import Agents
@@ -30,6 +31,7 @@ def service(settings: Settings) -> Service:
         memory=memory,
         migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
         jobs=sweeper.jobs(delivery, settings),
+        measures=queries.MEASURES,
     )
 
 

@@ -11,7 +11,8 @@ from asyncpg import Record
 from messages.transport.isolating import isolate
 from messages.transport.service import Alarm, Handled, Job, Said, Transaction
 from messages.transport.writing import write
-from order_saga import queries, saga, story, words
+from order_saga import queries, saga, story
+from order_saga.counting import first_outcomes
 from order_saga.queries import Due
 from order_saga.rows import saga_of
 from order_saga.settings import Settings
@@ -57,7 +58,7 @@ async def _decide(terms: Terms, tx: Transaction, due: Sequence[Record]) -> Handl
     sagas = [saga_of(row, row["request"]) for row in due]
     decisions = [saga.fall_due(each, due[0]["now"], random.random(), terms) for each in sagas]  # noqa: S311  jitter
     await write(tx, queries.write(_changes(sagas, decisions)))
-    handled = Handled(outcomes=words.first_outcomes(_changes(sagas, decisions)))
+    handled = Handled(outcomes=first_outcomes(_changes(sagas, decisions)))
     for before, decision in zip(sagas, decisions, strict=True):
         _record(before, decision, handled)
     return handled

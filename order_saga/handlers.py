@@ -11,7 +11,8 @@ from messages.contracts.participation import OutcomeRequested
 from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
 from messages.transport.service import Alarm, Care, Handled, Said, Transaction
-from order_saga import queries, saga, story, words
+from order_saga import queries, saga, story
+from order_saga.counting import first_outcomes
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Saga, Terms
 
@@ -40,7 +41,7 @@ async def handle(terms: Terms, memory: Memory[Saga], tx: Transaction, batch: Seq
             after[order_id] = decision.saga
         _record(decision, heard, handled)
     handled.changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
-    handled.outcomes = words.first_outcomes(handled.changes)
+    handled.outcomes = first_outcomes(handled.changes)
     handled.writes = queries.write(handled.changes) + memory.hold(known, after.keys())
     return handled
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from messages.transport.service import Transaction, Write
+from messages.transport.service import Measure, Transaction, Write
 from messages.transport.writing import rows_changed
 from order_saga.rows import READ, TABLE, saga_of
 from order_saga.state import Saga
@@ -79,6 +79,18 @@ async def room(tx: Transaction, undecided_limit: int) -> int:
         undecided_limit,
     )
     return left
+
+
+_SINCE = (
+    "SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min({})), 0), 0) FROM saga WHERE outcome IS NULL"
+)
+MEASURES = (
+    Measure("undecided_orders", "Orders accepted and not decided.", "SELECT count(*) FROM saga WHERE outcome IS NULL"),
+    Measure("undecided_oldest_seconds", "How long ago the oldest of them was accepted.", _SINCE.format("accepted_at")),
+    Measure(
+        "undecided_overdue_seconds", "How long ago the first of their deadlines passed.", _SINCE.format("deadline")
+    ),
+)
 
 
 async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:

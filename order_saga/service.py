@@ -12,7 +12,7 @@ from order_saga import words
 from order_saga.deadlines import jobs
 from order_saga.gathering import Gathering
 from order_saga.handlers import FIRST, HANDLERS, INTAKE, handle
-from order_saga.queries import room
+from order_saga.queries import MEASURES, room
 from order_saga.rows import TABLE
 from order_saga.settings import Settings
 from order_saga.state import Saga
@@ -35,6 +35,7 @@ def service(settings: Settings) -> Service:
         gathering=Gathering(),
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),
+        measures=MEASURES,
         room=partial(room, undecided_limit=settings.undecided_limit),
         answer_malformed=answer_malformed,
     )

@@ -65,15 +65,6 @@ def outcome(saga: Saga, terms: Terms) -> Word:
     return _public(OrderNotPlaced(order_id=saga.order_id, participant=saga.participant, reason=saga.reason))
 
 
-def first_outcomes(changes: Iterable[tuple[Saga | None, Saga]]) -> list[tuple[str, str]]:
-    """Outcome and reason, for counting, of each order that these changes decide; a repeated outcome decides none."""
-    return [
-        ("placed", "") if after.phase is Phase.PLACED else ("not_placed", after.reason or "")
-        for before, after in changes
-        if after.decided_at is not None and (before is None or before.decided_at is None)
-    ]
-
-
 def rejection(
     order_id: UUID | None,
     request_message_id: UUID,

@@ -10,7 +10,7 @@ import jiter
 from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.document import write
-from messages.transport.service import Said, Transaction, Write
+from messages.transport.service import Measure, Said, Transaction, Write
 
 ENVELOPE_DOCUMENTS = 500
 ENVELOPE_BYTES = 1_048_576
@@ -79,6 +79,14 @@ KEEP = """
         AS said (id, exchange, key, body, documents)
 """
 IS_ANY_OVERDUE = "EXISTS (SELECT FROM outbox WHERE publish_after < statement_timestamp())"
+MEASURES = (
+    Measure("outbox_rows", "Outbox rows that the table has, whoever keeps them.", "SELECT count(*) FROM outbox"),
+    Measure(
+        "outbox_oldest_seconds",
+        "How long ago the oldest of them was kept; 0: there is none.",
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(kept_at)), 0) FROM outbox",
+    ),
+)
 FORGET = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
 
 

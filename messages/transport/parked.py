@@ -6,13 +6,16 @@ from datetime import datetime
 from uuid import UUID
 
 from messages.transport.incoming import Malformed
-from messages.transport.service import Transaction
+from messages.transport.service import Measure, Transaction
 from messages.transport.writing import rows_changed
 
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"
 FORBIDDEN = "forbidden"
 """A client published what only our own services may, or anything through an exchange or queue of its own making."""
+
+MOST_COUNTED = 10_000
+"""Whoever has so many, knows enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,15 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
     return rows_changed(status)
 
 
+OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
+"""At our own fault: we gave it up, or one of our own services says what we cannot read. An index has just these."""
+_ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
+_OURS = f"(SELECT count(*) FROM (SELECT FROM parked WHERE {OURS} ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
+_COUNTED = f"Documents that are parked, by whose fault it is; counted up to {MOST_COUNTED}."
+MEASURES = (
+    Measure("parked_documents", _COUNTED, f"SELECT {_OURS}", (("fault", "ours"),)),
+    Measure("parked_documents", _COUNTED, f"SELECT greatest({_ALL} - {_OURS}, 0)", (("fault", "theirs"),)),
+)
 COLUMNS = (
     "id, message_id, type, order_id, queue, reason, detail, body, parked_at, times, replay_requested_at, from_outside"
 )

@@ -66,6 +66,16 @@ class Write(NamedTuple):
     """Until when it may be done, by the database's clock; None: any time."""
 
 
+class Decided(NamedTuple):
+    """The outcome of an order, as it is counted in the metrics."""
+
+    outcome: str
+    reason: str = ""
+    """A short code, or empty."""
+    seconds: float | None = None
+    """Since it was accepted; None: it never was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Something that a person should look at. Logged and counted once the transaction is committed.
@@ -94,9 +104,8 @@ class Handled:
     story: list[Note] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
-    outcomes: list[tuple[str, str]] = field(default_factory=list)
-    """For each order decided here: the outcome and a short code for its reason, or an empty one. Counted after the
-    commit."""
+    outcomes: list[Decided] = field(default_factory=list)
+    """The orders decided here. Counted after the commit."""
     changes: Sequence[tuple[Any, Any]] = ()
     """Rows before and after, as far as they may be cached after the commit."""
     look_again: list[Incoming] = field(default_factory=list)
@@ -138,6 +147,16 @@ class Job:
     """Low priority: pause after each batch for several times as long as it took."""
 
 
+class Measure(NamedTuple):
+    """A gauge whose value is queried from the service's tables, several times a minute."""
+
+    name: str
+    text: str
+    sql: str
+    """Returns one number. Must stay cheap as tables grow: read active rows only, by index."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class Gathering(Protocol):
     """Decides which documents are worth waiting for, to handle them together."""
 
@@ -172,6 +191,7 @@ class Service:
     gathering: Gathering | None = None
     """Which small batches are worth delaying briefly for more documents; None: none."""
     jobs: Sequence[Job] = ()
+    measures: Sequence[Measure] = ()
     room: Callable[[Transaction], Awaitable[int]] | None = None
     """How many more orders may begin beside those in progress; at 0 or less `intake` pauses. None: no limit."""
     answer_malformed: Callable[[Malformed], list[Said]] = lambda _: []

@@ -29,6 +29,7 @@ OWN = [
     "messages.transport/0002_write_in_one_statement.sql",
     "messages.transport/0003_compress_outbox_quickly.sql",
     "messages.transport/0004_remember_who_spoke.sql",
+    "messages.transport/0005_measure_outbox_and_parked.sql",
 ]
 
 

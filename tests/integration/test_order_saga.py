@@ -100,7 +100,8 @@ async def test_an_outcome_is_counted_when_the_order_is_decided_and_not_when_it_i
     assert undecided.outcomes == []
     refusal = AgentRefused(order_id=refused.order_id, reason="no_agent")
     decided = await hear(database, happy_story(order)[-1], refusal, order, refused)
-    assert sorted(decided.outcomes) == [("not_placed", "no_agent"), ("placed", "")]
+    assert sorted(each[:2] for each in decided.outcomes) == [("not_placed", "no_agent"), ("placed", "")]
+    assert all(each.seconds is not None and 0 < each.seconds < 10 for each in decided.outcomes)
     again = await hear(database, order, refused, CancelOrder(order_id=refused.order_id))
     assert len(again.said) == 3
     released = [kind(order_id=refused.order_id) for kind in (AgentReleased, PacketsReleased)]
@@ -110,8 +111,17 @@ async def test_an_outcome_is_counted_when_the_order_is_decided_and_not_when_it_i
 
 async def test_an_order_that_is_decided_with_its_first_message_is_counted_once(database: Database) -> None:
     cancel = CancelOrder(order_id=uuid.uuid4())
-    assert (await hear(database, cancel, cancel)).outcomes == [("not_placed", "cancelled")]
+    assert (await hear(database, cancel, cancel)).outcomes == [("not_placed", "cancelled", None)]
     assert (await hear(database, cancel)).outcomes == []
+
+
+async def test_a_deadline_that_was_over_when_the_order_came_is_counted_apart_and_told_as_any_other(
+    database: Database,
+) -> None:
+    late = requested(deadline=datetime.now(UTC) - timedelta(seconds=1))
+    handled = await hear(database, late)
+    assert handled.outcomes == [("not_placed", "deadline_passed_before", None)]
+    assert handled.said[0].message == OrderNotPlaced(order_id=late.order_id, reason="deadline_passed")
 
 
 async def test_what_changes_nothing_is_not_written(database: Database) -> None:
@@ -298,7 +308,7 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
         ("OutcomeTold", "not_placed"),
     ]
     assert {each.traceparent for each in handled.said} == {TRACEPARENT}
-    assert handled.outcomes == [("not_placed", "deadline_passed")]
+    assert [each[:2] for each in handled.outcomes] == [("not_placed", "deadline_passed")]
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     assert (await look(database, Due.UNCLEAN)).outcomes == []
     await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))

@@ -1,7 +1,10 @@
 """What is counted has few series, whoever chooses the words."""
 
 from messages.transport import metrics
+from messages.transport.daemon.measuring import offset
 from messages.transport.metrics import Metrics
+from messages.transport.release import UNKNOWN, release
+from messages.transport.service import Decided, Measure
 
 
 def counted(metrics: Metrics, outcome: str, reason: str) -> float | None:
@@ -11,17 +14,55 @@ def counted(metrics: Metrics, outcome: str, reason: str) -> float | None:
 
 def test_outcomes_are_counted_by_their_reason() -> None:
     counting = Metrics()
-    counting.outcomes.count([("placed", ""), ("not_placed", "no_agent"), ("placed", "")])
-    counting.outcomes.count([("placed", "")])
+    counting.outcomes.count([Decided("placed"), Decided("not_placed", "no_agent"), Decided("placed")])
+    counting.outcomes.count([Decided("placed")])
     assert (counted(counting, "placed", ""), counted(counting, "not_placed", "no_agent")) == (3, 1)
 
 
 def test_reasons_without_end_share_one_series() -> None:
     counting = Metrics()
-    counting.outcomes.count([("not_placed", "no_agent")])
-    counting.outcomes.count(("not_placed", f"reason {number}") for number in range(1_000))
-    counting.outcomes.count([("not_placed", "no_agent")])
+    counting.outcomes.count([Decided("not_placed", "no_agent")])
+    counting.outcomes.count([Decided("not_placed", f"reason {number}") for number in range(1_000)])
+    counting.outcomes.count([Decided("not_placed", "no_agent")])
     assert counted(counting, "not_placed", "no_agent") == 2
     assert counted(counting, "not_placed", "other") == 1_001 - metrics.MOST_OUTCOMES
     (family,) = [each for each in counting.registry.collect() if each.name == "ordersaga_outcomes"]
     assert sum(sample.name == "ordersaga_outcomes_total" for sample in family.samples) == metrics.MOST_OUTCOMES + 1
+
+
+def test_how_long_a_decision_took_is_observed_by_its_outcome_and_only_of_orders_that_were_accepted() -> None:
+    counting = Metrics()
+    counting.outcomes.count(
+        [Decided("placed", "", 0.03), Decided("placed", "", 4.0), Decided("not_placed", "cancelled")]
+    )
+    value = counting.registry.get_sample_value
+    assert value("ordersaga_decision_seconds_sum", {"outcome": "placed"}) == 4.03
+    assert value("ordersaga_decision_seconds_bucket", {"outcome": "placed", "le": "0.05"}) == 1
+    assert value("ordersaga_decision_seconds_count", {"outcome": "not_placed"}) is None
+
+
+def test_a_service_says_which_release_it_is_and_how_its_process_fares() -> None:
+    value = Metrics().registry.get_sample_value
+    assert release() != UNKNOWN
+    assert value("ordersaga_build_info", {"version": release()}) == 1
+    assert (value("process_start_time_seconds") or 0) > 0
+    assert (value("process_resident_memory_bytes") or 0) > 0
+
+
+def test_what_tables_have_is_set_in_the_order_of_the_measures_and_by_their_labels() -> None:
+    measures = [
+        Measure("lost", "Lost things.", "", (("by", "us"),)),
+        Measure("found", "Found things.", ""),
+        Measure("lost", "Lost things.", "", (("by", "them"),)),
+    ]
+    measuring = Metrics(measures)
+    measuring.measured.set([1, 2, 3])
+    value = measuring.registry.get_sample_value
+    lost = [value("ordersaga_lost", {"by": who}) for who in ("us", "them")]
+    assert (lost, value("ordersaga_found")) == ([1, 3], 2)
+
+
+def test_the_time_that_a_question_takes_is_not_taken_for_an_offset_of_the_clock() -> None:
+    assert offset(100.0, 100.5, 101.0) == 0
+    assert offset(100.0, 103.0, 101.0) == 2
+    assert offset(100.0, 98.5, 101.0) == -1.5

@@ -1,11 +1,13 @@
-"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, parked, days."""
+"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, measures, days."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from messages.transport import outbox, parked, timeline
-from messages.transport.metrics import MOST_PARKED, Metrics
+from messages.transport.daemon.measuring import measure
+from messages.transport.metrics import Metrics
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
 from messages.transport.replay import Replay
@@ -18,7 +20,7 @@ log = structlog.get_logger(__name__)
 RELAY_ROWS = 50
 CONFIRMED_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
-COUNT_PARKED_SECONDS = 20.0
+MEASURE_SECONDS = 20.0
 DAYS_SECONDS = 3_600.0
 LAST_WORD_SECONDS = 1.0
 
@@ -36,10 +38,6 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
         """Empty on purpose: every transaction deletes rows confirmed before it; this one runs when no batch does."""
         return Handled()
 
-    async def count_parked(tx: Transaction) -> Handled:
-        metrics.parked_documents.set(await parked.count(tx, MOST_PARKED))
-        return Handled()
-
     async def turn_days(tx: Transaction) -> Handled:
         return await timeline.turn_days(tx, settings.timeline_days)
 
@@ -47,7 +45,7 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
         Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
         Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
-        Job("count_parked", COUNT_PARKED_SECONDS, count_parked),
+        Job("measure", MEASURE_SECONDS, partial(measure, metrics)),
         Job("turn_days", DAYS_SECONDS, turn_days),
     )
 

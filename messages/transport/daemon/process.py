@@ -11,6 +11,7 @@ from messages.transport.consumer import Consumer
 from messages.transport.daemon.health import Health
 from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
+from messages.transport.daemon.measuring import measures_of
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
@@ -20,6 +21,7 @@ from messages.transport.migrating import pending
 from messages.transport.pacing import Pace
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
+from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -39,7 +41,8 @@ class Process:
         self._service = service
         self._settings = settings
         self._broker = broker
-        self.metrics = Metrics()
+        self.metrics = Metrics(measures_of(service))
+        self.metrics.unconfirmed_rows_limit.set(settings.unconfirmed_rows)
         self._database = Database(
             settings.database_url.get_secret_value(), size=settings.pool_size, application_name=service.name
         )
@@ -114,7 +117,7 @@ class Process:
             (f"{name}.{self._service.first}", settings.first_prefetch),
             (f"{name}.{self._service.intake}", settings.intake_prefetch),
         )
-        log.info("started")
+        log.info("started", version=release())
 
     async def _migrations_are_current(self) -> bool:
         try:

@@ -16,7 +16,7 @@ from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Gathering, Handled, Job, Note, Said, Service, Transaction
+from messages.transport.service import Alarm, Care, Decided, Gathering, Handled, Job, Note, Said, Service, Transaction
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -155,7 +155,7 @@ async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handle
         waiting,
     )
     handled.said.append(Said(Counted(order_id=message.order_id, text=message.text), COUNTED, document))
-    handled.outcomes.append(("heard", message.wish))
+    handled.outcomes.append(Decided("heard", message.wish))
     handled.story.append(Note(message.order_id, type(message).__name__, message.text, document.message_id))
     if message.wish == TELL_ELSEWHERE:
         handled.said.append(Said(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))

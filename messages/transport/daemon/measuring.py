@@ -1,0 +1,33 @@
+"""What is asked of a service's tables for Prometheus: all of it in one question, and the database's clock with it."""
+
+import time
+from functools import lru_cache
+
+from messages.transport import outbox, parked
+from messages.transport.metrics import Metrics
+from messages.transport.service import Handled, Measure, Service, Transaction
+
+
+def measures_of(service: Service) -> tuple[Measure, ...]:
+    """Of the transport's own tables and of the service's."""
+    return (*outbox.MEASURES, *parked.MEASURES, *service.measures)
+
+
+async def measure(metrics: Metrics, tx: Transaction) -> Handled:
+    """A job: sets every gauge that only the database knows."""
+    asked_at = time.time()
+    ((there, *values),) = await tx.fetch(_question(tuple(metrics.measured.measures)))
+    metrics.clock_offset.set(offset(asked_at, there, time.time()))
+    metrics.measured.set(values)
+    return Handled()
+
+
+def offset(asked_at: float, there: float, answered_at: float) -> float:
+    """How far the clock there is certainly ahead, in seconds, or behind: it was read between question and answer."""
+    return max(there - answered_at, 0.0) + min(there - asked_at, 0.0)
+
+
+@lru_cache(maxsize=16)
+def _question(measures: tuple[Measure, ...]) -> str:
+    numbers = (f"({each.sql})::double precision" for each in measures)
+    return f"SELECT {', '.join(['extract(epoch FROM clock_timestamp())::double precision', *numbers])}"  # noqa: S608

@@ -1,0 +1,28 @@
+"""What is counted of the orders that are decided: what became of each, why, and how long it took."""
+
+from collections.abc import Iterable
+
+from messages.contracts.order import DEADLINE_PASSED
+from messages.transport.service import Decided
+from order_saga.state import Phase, Saga
+
+DEADLINE_PASSED_BEFORE = "deadline_passed_before"
+"""In place of `deadline_passed`: it had passed when the request was taken, and nobody was asked for anything."""
+
+
+def first_outcomes(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Decided]:
+    """Each order that these changes decide; a repeat decides none."""
+    return [
+        _decided(after, (after.decided_at - after.accepted_at).total_seconds())
+        for before, after in changes
+        if after.decided_at is not None and (before is None or before.decided_at is None)
+    ]
+
+
+def _decided(saga: Saga, seconds: float) -> Decided:
+    if saga.phase is Phase.PLACED:
+        return Decided("placed", seconds=seconds)
+    reason = saga.reason or ""
+    if saga.standing:
+        return Decided("not_placed", reason, seconds)
+    return Decided("not_placed", DEADLINE_PASSED_BEFORE if reason == DEADLINE_PASSED else reason)
