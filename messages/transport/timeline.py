@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from messages.transport.service import Handled, Note, Transaction, Write
+from messages.transport.service import Alarm, Handled, Note, Transaction, Write
 
 DAYS_AHEAD = 3
+ALARM = "Alarm"
+"""The event by which an order's story says that somebody was told to look at it."""
 TELL = """
     INSERT INTO timeline (at, order_ids, events, details, message_ids)
     VALUES (clock_timestamp(), $1::uuid[], $2::text, $3::text, $4::text)
@@ -21,6 +23,15 @@ def tell(story: Sequence[Note]) -> Iterator[Write]:
             said = "\n".join(detail.replace("\n", " ") for detail in details)
         ids = "\n".join([str(message_id) if message_id else "" for message_id in message_ids])
         yield Write(TELL, (order_ids, "\n".join(events), said, ids))
+
+
+def notes_of(alarms: Sequence[Alarm]) -> list[Note]:
+    """What is to be told of those that are about an order."""
+    return [
+        Note(each.order_id, ALARM, f"{each.name}: {each.detail}", each.cause.message_id if each.cause else None)
+        for each in alarms
+        if each.order_id is not None
+    ]
 
 
 async def turn_days(tx: Transaction, days_kept: int) -> Handled:

@@ -8,6 +8,7 @@ import structlog
 
 from messages.transport import outbox, parked, timeline
 from messages.transport.faults import Collision
+from messages.transport.flood import Flood
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
@@ -56,6 +57,7 @@ class Transactor:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
         self._caution = Caution()
+        self._flood = Flood()
         self._connections_opened = 0
         self.database = database
         self.publisher = publisher
@@ -136,7 +138,8 @@ class Transactor:
     async def _write(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:
         rows = outbox.pack(handled.said)
         kept = outbox.keep(rows, self._relay_after_seconds)
-        writing = write(tx, [*handled.writes, *timeline.tell(handled.story), *kept, *outbox.forget(confirmed)])
+        story = handled.story + timeline.notes_of(handled.alarms) if handled.alarms else handled.story
+        writing = write(tx, [*handled.writes, *timeline.tell(story), *kept, *outbox.forget(confirmed)])
         asked_at = time.monotonic()
         now = await (writing if tx.is_in_transaction() else uncancelled(writing))
         if now is not None and self._service.memory is not None:
@@ -155,5 +158,10 @@ class Transactor:
         self.metrics.heard.count(document.message for document in documents)
         for document in malformed:
             self.metrics.parked.labels(document.reason).inc()
+            self._tell_of(document)
+
+    def _tell_of(self, document: Malformed) -> None:
+        untold = self._flood.untold(document.queue, document.reason, document.from_outside)
+        if untold is not None:
             told = {"type": document.wire_type, "reason": document.reason, "detail": document.detail}
-            log.warning("parked", **document.about, **told)
+            log.warning("parked", **document.about, **told, queue=document.queue, untold=untold)

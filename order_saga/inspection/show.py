@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic_core import to_jsonable_python
 
-from messages.contracts.views import PLACED, Happening, Holding, Order, Parked
+from messages.contracts.views import HELD, PLACED, Happening, Holding, Order, Parked
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 
@@ -16,6 +16,8 @@ BEFORE = timedelta(seconds=10)
 """A participant's clock may be behind, and it may have noted something before the orchestrator knew of the order."""
 AFTER = timedelta(minutes=1)
 """Repeats and duplicates still arrive when an order is long done."""
+WHILE_HELD = timedelta(hours=3)
+"""So long what is held may still be withdrawn, or go offline. Looked through in vain for what nobody gives back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def _times(
 ) -> list[datetime]:
     """When anything is known to have happened. What is not over goes on until now."""
     times = [holding.changed_at for holding in holdings.values()] + [document.parked_at for _, document in parked]
+    times += [min(now, each.changed_at + WHILE_HELD) for each in holdings.values() if each.state in HELD]
     if order is not None:
         over = order.decided_at if order.outcome == PLACED else order.cleaned_at
         times += [order.accepted_at, over or now]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
@@ -10,14 +11,14 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import consumer, intake, parked, postgres, transactor
+from messages.transport import consumer, flood, intake, parked, postgres, timeline, transactor
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
 from messages.transport.in_process import queues
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.intake import Intake
 from messages.transport.memory import Memory
-from messages.transport.service import Care, Said, Transaction
+from messages.transport.service import Alarm, Care, Said, Transaction
 from messages.transport.taken import Taken
 from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (
@@ -383,6 +384,41 @@ async def test_what_a_batch_that_failed_wanted_said_is_not_said(station: Station
     assert sorted(station.texts()) == ["good", "loud"]
     assert running.counted("alarms", alarm="shouted") == 1
     assert await station.count("timeline") == 2
+
+
+async def test_an_alarm_about_an_order_is_a_line_of_its_story(station: Station) -> None:
+    loud = bought("loud", SHOUT)
+    await station.say(loud, bought("quiet"))
+    async with station.running():
+        await station.until_heard(2)
+    rows = await station.rows(
+        "SELECT order_id, event, detail, message_id FROM published.timeline WHERE event = 'Alarm'"
+    )
+    ((message_id,),) = await station.rows("SELECT message_id FROM heard WHERE text = 'loud'")
+    assert [tuple(row) for row in rows] == [(loud.order_id, "Alarm", "shouted: loud", message_id)]
+    assert timeline.notes_of([Alarm("about no order")]) == []
+
+
+async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_leaves_out(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flood, "AGAIN_AFTER_SECONDS", 0.5)
+    with capture_logs() as logs:
+        async with station.running(batch_documents=7) as running:
+            for number in range(30):
+                await station.publish("bought", b"{" + b"%d" % number)
+            await station.say(*[bought(f"bad {number}", FAIL) for number in range(2)], bought("loud", SHOUT))
+            await station.say(bought("also loud", SHOUT))
+            await running.until_counted("messages_parked", 30, reason="not_json")
+            await running.until_counted("messages_parked", 2, reason="handler_failed")
+            await station.until_heard(2)
+            await asyncio.sleep(0.5)
+            await station.publish("bought", b"{ once more")
+            await running.until_counted("messages_parked", 31, reason="not_json")
+    told = [(line["reason"], line["untold"]) for line in logs if line["event"] == "parked"]
+    assert told[-1] == ("not_json", 30 - sum(reason == "not_json" for reason, _ in told[:-1]))
+    assert Counter(reason for reason, _ in told)["not_json"] <= 3
+    assert [line["detail"] for line in logs if line["event"] == "alarm"] == ["loud", "also loud"]
 
 
 # -- nobody is at fault: the batch is held
