@@ -1,6 +1,7 @@
 """What delivery listens to, and what it does when agents come and go."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from delivery_worker import queries
@@ -15,9 +16,11 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
-from messages.transport.faults import Collision
+from messages.participant.participant import HELD_WITHOUT_RESERVATION
+from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
 from messages.transport.service import Alarm, Handled, Note, Transaction
+from messages.transport.writing import write
 
 RESERVE = "reserve"
 SETTLE = "settle"
@@ -33,6 +36,8 @@ HANDLERS: Mapping[type[Message], str] = {
 }
 
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
+ALARMS = {None: HELD_WITHOUT_RESERVATION, "assigned": OFFLINE_WHILE_ASSIGNED, "confirmed": OFFLINE_WHILE_ASSIGNED}
+"""By the state of the reservation that holds an agent who goes offline."""
 
 
 async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
@@ -61,14 +66,16 @@ def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
 async def _put_offline(
     tx: Transaction,
     leaving: Sequence[Shift],
-    holders: Collection[UUID],
+    holders: AbstractSet[UUID],
     causes: Mapping[str, Incoming],
     handled: Handled,
 ) -> None:
-    for agent in await queries.put_offline(tx, leaving):
-        if agent.order_id not in holders:
-            raise Collision(f"{agent.agent_id} was sent while he was leaving")
-        detail = f"{agent.agent_id} went offline while {agent.state}"
+    left = await queries.put_offline(tx, leaving)
+    await expect_no_reservations(tx, {agent.order_id for agent in left} - holders)
+    if orphans := [(agent.agent_id, agent.order_id, False) for agent in left if agent.state is None]:
+        await write(tx, [queries.let_go(*zip(*orphans, strict=True))])
+    for agent in left:
+        detail = f"{agent.agent_id} went offline while {agent.state or 'his order has no reservation'}"
         handled.story.append(Note(agent.order_id, AgentWentOffline.__name__, detail))
-        if agent.state in ("assigned", "confirmed"):
-            handled.alarms.append(Alarm(OFFLINE_WHILE_ASSIGNED, agent.order_id, detail, causes[agent.agent_id]))
+        if name := ALARMS.get(agent.state):
+            handled.alarms.append(Alarm(name, agent.order_id, detail, causes[agent.agent_id]))

@@ -1,6 +1,7 @@
 """What the store listens to, and what it does when goods come and go."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 from messages.contracts.delivery import DeliveryCompleted
@@ -13,9 +14,11 @@ from messages.contracts.store import (
     ReservePackets,
     StockReceived,
 )
-from messages.transport.faults import Collision
+from messages.participant.participant import HELD_WITHOUT_RESERVATION
+from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
 from messages.transport.service import Alarm, Handled, Note, Transaction
+from messages.transport.writing import write
 from store_worker import queries
 
 RESERVE = "reserve"
@@ -34,6 +37,12 @@ HANDLERS: Mapping[type[Message], str] = {
 PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_ELSEWHERE = "withdrawn_elsewhere"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
+ALARMS = {
+    None: HELD_WITHOUT_RESERVATION,
+    "assigned": WITHDRAWN_WHILE_ASSIGNED,
+    "confirmed": WITHDRAWN_WHILE_ASSIGNED,
+}
+"""By the state of the reservation that holds a packet which is withdrawn."""
 
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
@@ -73,7 +82,7 @@ async def _receive(
 async def _withdraw(
     tx: Transaction,
     withdrawn: Sequence[PacketsWithdrawn],
-    holders: Collection[UUID],
+    holders: AbstractSet[UUID],
     causes: Mapping[str, Incoming],
     handled: Handled,
 ) -> None:
@@ -82,13 +91,12 @@ async def _withdraw(
     for packet_id, store_id, said in await queries.strays(tx, packet_ids, store_ids):
         detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
         handled.alarms.append(Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id]))
-    for packet in await queries.withdraw(tx, packet_ids, store_ids):
-        if packet.order_id is None:
-            continue
-        if packet.order_id not in holders:
-            raise Collision(f"{packet.packet_id} was taken while it was being withdrawn")
-        detail = f"{packet.packet_id} withdrawn while {packet.state}"
+    held = await queries.withdraw(tx, packet_ids, store_ids)
+    await expect_no_reservations(tx, {packet.order_id for packet in held} - holders)
+    if orphans := [(packet.packet_id, packet.order_id) for packet in held if packet.state is None]:
+        await write(tx, [queries.give_back(*zip(*orphans, strict=True))])
+    for packet in held:
+        detail = f"{packet.packet_id} withdrawn while {packet.state or 'its order has no reservation'}"
         handled.story.append(Note(packet.order_id, PacketsWithdrawn.__name__, detail))
-        if packet.state in ("assigned", "confirmed"):
-            alarm = Alarm(WITHDRAWN_WHILE_ASSIGNED, packet.order_id, detail, causes[packet.packet_id])
-            handled.alarms.append(alarm)
+        if name := ALARMS.get(packet.state):
+            handled.alarms.append(Alarm(name, packet.order_id, detail, causes[packet.packet_id]))

@@ -18,10 +18,10 @@ FRESH = "packet.best_before > statement_timestamp() + make_interval(secs => $4)"
 
 
 class Withdrawn(NamedTuple):
-    """A packet that is off the shelf now, and the order that holds it, with its state, if one does."""
+    """A packet that was withdrawn while an order holds it, and the state of that order's reservation, if it has one."""
 
     packet_id: str
-    order_id: UUID | None
+    order_id: UUID
     state: str | None
 
 
@@ -148,7 +148,7 @@ async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
-    """Take packets off the shelf for ever; those that an order holds as soon as it gives them back."""
+    """Take packets off the shelf for ever; those that an order holds as soon as it gives them back. Returns these."""
     rows = await tx.fetch(
         """
         WITH given AS MATERIALIZED (
@@ -165,7 +165,8 @@ async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequen
             UPDATE packet SET gone = 'withdrawn' FROM locked WHERE packet.packet_id = locked.packet_id
             RETURNING packet.packet_id, packet.order_id
         )
-        SELECT packet_id, order_id, state FROM withdrawn LEFT JOIN reservation USING (order_id) ORDER BY packet_id
+        SELECT packet_id, order_id, state FROM withdrawn LEFT JOIN reservation USING (order_id)
+        WHERE order_id IS NOT NULL ORDER BY packet_id
         """,
         packet_ids,
         store_ids,

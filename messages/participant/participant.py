@@ -11,6 +11,9 @@ from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.reservation import Decision, Say, Terms
 from messages.transport.service import Transaction, Write
 
+HELD_WITHOUT_RESERVATION = "held_without_reservation"
+"""The alarm for a unit that an order carries and has no reservation for, as after a change by hand."""
+
 
 @dataclass(slots=True)
 class Moves:

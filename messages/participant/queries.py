@@ -1,6 +1,7 @@
 """The queries about reservations. Those that start from units are in the worker's own `queries.py`."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from messages.participant.reservation import Reservation, State
+from messages.transport.faults import Collision
 from messages.transport.service import Transaction, Write
 from messages.transport.versioned import Column, Table
 
@@ -93,6 +95,15 @@ async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[st
         unit_ids,
     )
     return {row["order_id"] for row in rows}
+
+
+async def expect_no_reservations(tx: Transaction, order_ids: AbstractSet[UUID]) -> None:
+    """Of orders that hold units, and whose reservations were not there to be locked. Raises Collision if one is now.
+
+    It is a later statement than those that waited for the units, and so sees who had taken them.
+    """
+    if order_ids and await tx.fetchval("SELECT count(*) FROM reservation WHERE order_id = ANY ($1)", list(order_ids)):
+        raise Collision("a unit was taken while it was going")
 
 
 async def take_due(tx: Transaction, limit: int) -> list[Record]:

@@ -1,5 +1,6 @@
 """The delivery worker against a real PostgreSQL: who is sent, and who is idle afterwards."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -27,6 +28,7 @@ from messages.participant.participant import Moves
 from messages.transport.faults import Collision
 from messages.transport.writing import write
 from tests.conftest import NewDatabase
+from tests.integration.toy.station import PATIENCE_SECONDS
 from tests.integration.workers import Worker, in_seconds
 
 ZONE = "mitte"
@@ -278,6 +280,19 @@ async def test_going_offline_while_assigned_takes_effect_afterwards_with_an_alar
     await delivery.hear(placed(order))
     assert await delivery.stock() == {"A-1": "confirmed"}
     await delivery.hear(completed(order))
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_who_leaves_an_order_without_a_reservation_is_nobodys(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order))
+    await delivery.execute("DELETE FROM reservation")
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await delivery.hear(offline("A-1"))
+
+    assert delivery.alarms == ["held_without_reservation"]
+    assert delivery.collisions == 0
     assert await delivery.stock() == {"A-1": "offline"}
 
 

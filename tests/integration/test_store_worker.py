@@ -1,5 +1,6 @@
 """The store worker against a real PostgreSQL: what it answers, and where the packets are afterwards."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID, uuid4
 
@@ -36,7 +37,7 @@ from store_worker.service import service
 from store_worker.settings import Settings
 from store_worker.units import Packets
 from tests.conftest import NewDatabase
-from tests.integration.toy.station import has_lost_what_is_at_hand, until
+from tests.integration.toy.station import PATIENCE_SECONDS, has_lost_what_is_at_hand, until
 from tests.integration.workers import Worker, heard, in_seconds
 
 STORE = "berlin-1"
@@ -395,6 +396,19 @@ async def test_withdrawing_what_is_assigned_takes_effect_afterwards_with_an_alar
     assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
     assert await store.stock() == {"M-1": "assigned"}
     await store.hear(release(order))
+    assert await store.stock() == {"M-1": "retired"}
+
+
+async def test_a_packet_whose_order_has_no_reservation_is_withdrawn_and_nobodys(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1))
+    await store.execute("DELETE FROM reservation")
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await store.hear(withdraw("M-1"))
+
+    assert store.alarms == ["held_without_reservation"]
+    assert store.collisions == 0
     assert await store.stock() == {"M-1": "retired"}
 
 
