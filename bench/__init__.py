@@ -1,1 +1,1 @@
-"""How fast the system is: measured on real servers, from outside, with the audit clean or no figure."""
+"""Measures how fast the system is: on real servers, from outside, and only if the audit is clean."""

@@ -75,7 +75,7 @@ async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
 
 
 async def _figures(name: str, bench: Bench) -> list[dict[str, Any]]:
-    """None if the scenario failed: that does not keep the others from theirs."""
+    """Empty if the scenario failed: the others are run all the same."""
     began = time.monotonic()
     print(f"{name} ...", file=sys.stderr)
     try:
@@ -88,7 +88,7 @@ async def _figures(name: str, bench: Bench) -> list[dict[str, Any]]:
 
 
 def _compared(line: dict[str, Any], highest: dict[str, Any], bench: Bench) -> dict[str, Any]:
-    """The ceiling, and for what is about throughput its shares."""
+    """The ceiling, and for a throughput its shares of ceiling and saturation."""
     compared = {"ceiling_orders_per_second": highest["orders_per_second"]}
     if "orders_per_second" in line and not line["scenario"].startswith("latency"):
         compared["share_of_ceiling"] = round(line["orders_per_second"] / highest["orders_per_second"], 3)

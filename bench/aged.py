@@ -34,7 +34,7 @@ SAGA = f"""
             'decided_at', original.decided_at - age
         )) AS copy
     WHERE original.order_id = $1
-"""  # noqa: S608  our own words
+"""  # noqa: S608  our own SQL
 RESERVATION = f"""
     INSERT INTO reservation SELECT copy.* FROM reservation AS original, {COPIES},
         jsonb_populate_record(original, jsonb_build_object(
@@ -42,7 +42,7 @@ RESERVATION = f"""
             'not_after', original.not_after - age, 'forget_at', original.forget_at - age
         )) AS copy
     WHERE original.order_id = $1
-"""  # noqa: S608  our own words
+"""  # noqa: S608  our own SQL
 STORE_RESERVATION = RESERVATION.format(unit_ids="jsonb_build_array(packet_id)")
 DELIVERY_RESERVATION = RESERVATION.format(unit_ids="to_jsonb(original.unit_ids)")
 PACKET = f"""
@@ -51,7 +51,7 @@ PACKET = f"""
             'order_id', copied.order_id, 'packet_id', copied.packet_id
         )) AS copy
     WHERE original.order_id = $1
-"""  # noqa: S608  our own words
+"""  # noqa: S608  our own SQL
 RECEIVED = """
     UPDATE received SET received = received + $2::integer FROM packet
     WHERE packet.order_id = $1 AND $3::integer IS NOT NULL

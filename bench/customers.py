@@ -16,7 +16,7 @@ GRACE_SECONDS = 30.0
 
 
 class Customers:
-    """A generator that is connected and waits for the word."""
+    """A generator that is connected and waits for `go`."""
 
     def __init__(self, plan: Plan, process: asyncio.subprocess.Process) -> None:
         self._plan = plan
@@ -35,7 +35,7 @@ class Customers:
         await self._line("sent", self._plan.seconds + self._plan.patience_seconds + GRACE_SECONDS)
 
     async def report(self) -> Report:
-        """Return when every order is decided, or patience has ended."""
+        """Return when every order is decided, or the plan's patience has ended."""
         seconds = self._plan.seconds + self._plan.patience_seconds + GRACE_SECONDS
         line = await self._read(seconds)
         report = Report(**json.loads(await self._read(seconds) if line == "sent" else line))

@@ -61,7 +61,7 @@ class Daemon:
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL for whoever does not drain in time."""
+        """SIGTERM, and SIGKILL if it does not drain in time."""
         if self.process is None or self.process.returncode is not None:
             return
         self.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What is told of a scenario: one flat line of JSON, of the median run."""
+"""A scenario's figures: one flat line of JSON, of the median run."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ GENERATOR = "generator"
 
 
 def figures(scenario: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """`runs` are in order of what counts in this scenario; the middle one is told in full."""
+    """`runs` are in order of what counts in this scenario; the middle one is reported in full."""
     run = runs[len(runs) // 2]
     report = run.report
     return {
@@ -45,7 +45,7 @@ def figures(scenario: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def at_rest(scenario: str, cost: Cost, peak_rss_megabytes: Mapping[str, float]) -> dict[str, Any]:
-    """Of a system that nobody asks for anything."""
+    """Of an idle system."""
     percent = {name: 100.0 * seconds / cost.seconds for name, seconds in cost.cpu_seconds.items()}
     return {
         "scenario": scenario,

@@ -13,12 +13,12 @@ from bench.processes import cpu_seconds, machine_cpu_seconds
 from bench.servers import Servers
 
 STATISTICS_SECONDS = 1.5
-"""So long after a transaction PostgreSQL has counted it, as long as its connection goes on working."""
+"""How soon PostgreSQL has counted a transaction, as long as its connection goes on working."""
 RECEIVED = 'rabbitmq_global_messages_received_total{protocol="amqp091"}'
 
 
 Processes: TypeAlias = Callable[[], Mapping[str, Collection[int]]]
-"""Of each group those that there are by now."""
+"""Group -> the ids of its processes by now."""
 
 
 @dataclass(frozen=True, slots=True)

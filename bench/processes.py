@@ -26,7 +26,7 @@ def cpu_seconds(groups: Mapping[str, Collection[int]]) -> dict[str, float]:
 
 
 def machine_cpu_seconds() -> float:
-    """What all CPUs of the machine have done, whoever it was for; stolen and idle time excluded."""
+    """What all CPUs of the machine have worked, for whichever process; stolen and idle time excluded."""
     user, nice, system, _idle, _wait, interrupt, soft_interrupt = (
         int(word) for word in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:8]
     )

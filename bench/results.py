@@ -1,4 +1,4 @@
-"""Keeps the newest line of each scenario, and makes from them what people look at."""
+"""Keeps the newest line of each scenario, and makes a table and a plot from them."""
 
 import json
 from collections.abc import Mapping

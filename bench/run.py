@@ -36,7 +36,7 @@ class Run:
 
     @property
     def held(self) -> bool:
-        """The backlog did not grow, and nobody waited for long."""
+        """The backlog did not grow, and no order waited for long."""
         late = self.report.latency_milliseconds.get("p99", LONGEST_P99_MILLISECONDS) >= LONGEST_P99_MILLISECONDS
         growth = slope([(at, waiting) for at, waiting in self.report.backlog if at >= SETTLED * self.plan.seconds])
         return not late and growth <= GROWTH * self.plan.orders_per_second
@@ -54,14 +54,14 @@ def planned(
 
 
 async def warm_up(system: System, orders_per_second: float, seconds: float) -> None:
-    """Connections, prepared statements, caches: what every process has behind it after its first seconds."""
+    """Let connections, prepared statements and caches come into being, as in the first seconds of every process."""
     plan = planned(system, orders_per_second, seconds)
     await system.fill(plan.workload, exactly)
     expect_all_placed(await order(plan))
 
 
 async def measure(system: System, plan: Plan) -> Run:
-    """The shelves have been filled for this plan."""
+    """Run this plan, for which the shelves must be filled already."""
     async with customers(plan) as generator:
         meter = system.meter()
         await meter.start()

@@ -32,7 +32,7 @@ class Kind:
     of_each: int = 1
     system: type[System] = System
     burst_orders: int = 10_000
-    """How many at once tell where to begin looking for the highest rate."""
+    """The size of the burst that tells where to begin looking for the highest rate."""
     aged: bool = False
     to_be_forgotten: float = 0.0
     """The part of the history that is due to be pruned while the run goes on."""
@@ -80,7 +80,7 @@ async def confirm(servers: Servers, kind: Kind, pace: Pace, rate: float) -> Run:
 
 
 def tell(run: Run) -> None:
-    """Progress, for whoever waits."""
+    """Print the progress."""
     p99 = run.report.latency_milliseconds.get("p99", math.inf)
     verdict = "held" if run.held else "not held"
     print(

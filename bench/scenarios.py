@@ -70,7 +70,7 @@ async def latency(bench: Bench) -> list[Figures]:
 
 
 async def plain(bench: Bench) -> list[Figures]:
-    """What all this is compared with: how much, and how quick when there is little to do."""
+    """The plain saga, as a comparison: its throughput, and its latency when there is little to do."""
     runs = await _latencies(bench, RATES[0], PlainSystem)
     return [*await throughput("plain")(bench), figures(f"latency_{RATES[0]:.0f}_plain", runs)]
 
@@ -88,7 +88,7 @@ async def _latency_at(bench: Bench, rate: float, kind: type[System]) -> Run:
 
 
 async def overload(bench: Bench) -> list[Figures]:
-    """Twice as much as can be done: as much as ever must still be done, and the rest afterwards."""
+    """Twice the saturation rate: throughput should not fall, and the rest must be decided afterwards."""
     rate = OVERLOAD * await bench.known_saturation()
     runs = []
     for _ in range(bench.pace.repeats):
@@ -128,7 +128,7 @@ async def _recover(bench: Bench) -> Run:
 
 
 async def quiet(bench: Bench) -> list[Figures]:
-    """Nothing to do: what waiting costs."""
+    """An idle system: what waiting costs."""
     async with System.fresh(bench.servers) as it:
         await it.start()
         await warm_up(it, 50.0, bench.pace.warm_up_seconds)

@@ -28,7 +28,7 @@ ERLANG_FLAGS = "+S 1:1"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where they are, and the processes whose trees they are."""
+    """Their URLs, and the root of the process tree of each."""
 
     postgres_url: str
     postgres_pid: int

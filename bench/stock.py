@@ -15,7 +15,7 @@ from store_worker import queries as shelves
 
 Shelf: TypeAlias = tuple[int, int]
 Supply: TypeAlias = Callable[[Shelf, int], int]
-"""How many packets a shelf gets on which so many are wanted."""
+"""(shelf, packets wanted of it) -> packets it gets."""
 
 ROWS = 20_000
 MESSAGE_PACKETS = 1_000
@@ -26,7 +26,7 @@ def plenty(_shelf: Shelf, wanted: int) -> int:
 
 
 def exactly(_shelf: Shelf, wanted: int) -> int:
-    """Nothing is left for those who come later."""
+    """As many as are wanted, and none to spare."""
     return wanted
 
 

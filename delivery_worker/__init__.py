@@ -1,1 +1,1 @@
-"""Keeps track of agents, and lends them to orders."""
+"""Keeps track of agents, and reserves and assigns them for orders."""

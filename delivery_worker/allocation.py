@@ -1,4 +1,4 @@
-"""What an order wants of the fleet, and what may be said when it cannot be had."""
+"""What an order wants of the fleet, and when and why it is refused."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ AGENT = "agent"
 
 
 class Found(NamedTuple):
-    """Agents of a zone that were found, in a transaction locked; `visible`: how many were idle, up to those wanted."""
+    """The agents found in a zone, locked if in a transaction; `visible`: how many were idle, up to those wanted."""
 
     zone: str
     agent_ids: Sequence[str]
@@ -22,5 +22,5 @@ def wants_of(reserve: ReserveAgent) -> list[Want]:
 
 
 def pool_of(found: Found, *, waiting: bool) -> Pool:
-    """Agents to give away. The miss is real if nobody who was idle was locked by somebody else, or if we waited."""
+    """Agents to give away. A shortage is certain if no idle agent was locked by others, or if we waited."""
     return Pool(found.agent_ids, reason=NO_AGENT, complete=waiting or len(found.agent_ids) >= found.visible)

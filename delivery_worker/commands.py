@@ -19,7 +19,7 @@ from messages.transport.settings import Settings
 
 OFFLINE = "offline"
 NOWHERE = "-"
-"""In place of a zone: all that is known of the agent is that he is offline."""
+"""In place of a zone: all that is known of the agent is that they are offline."""
 
 
 @click.group("agents")
@@ -31,9 +31,9 @@ def agents_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
-    """List every agent, with zone and state, the order he works for, and since when that is so, in UTC.
+    """List every agent, with zone and state, the order they work for, and since when that is so, in UTC.
 
-    Who goes offline while he has an order is `confirmed, offline`, say, until he has delivered it.
+    An agent who goes offline with an order is `confirmed, offline`, say, until it is delivered.
     """
     found = ask(read_settings(), agents)
     if not as_json:
@@ -51,7 +51,7 @@ def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
 def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
     """Have agents begin to work in ZONE, or those that a file names.
 
-    Publishes AgentCameOnline, said now by this machine's clock, or when the file says; the running delivery worker
+    Publishes AgentCameOnline, dated now by this machine's clock, or as in the file; the running delivery worker
     does the rest. Exits with 2 if the input is wrong, 3 if the broker cannot be reached. Settings: BROKER_URL, or
     CLIENT_BROKER_URL for a user of one's own.
     """
@@ -69,10 +69,10 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
 @agents_group.command("offline")
 @click.argument("agent_ids", metavar="AGENT...", nargs=-1, required=True)
 def put_offline(agent_ids: tuple[str, ...]) -> None:
-    """Have agents stop working, as of when that is heard: whatever else was said of them before, they are gone.
+    """Have agents stop working, as of when the message is handled: it overrides all earlier ones.
 
-    Who has an order keeps it: of one that is assigned or confirmed an alarm `offline_while_assigned` says so. Who
-    says later that he is there is there again. Publishes AgentWentOffline; exit codes and settings are those of `add`.
+    An agent with an order keeps it; if it is assigned or confirmed, an alarm `offline_while_assigned` says so. A later
+    AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes and settings are those of `add`.
     """
     requests = [write(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
     publish("delivery_worker", "agents offline", requests)
@@ -84,10 +84,10 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
 @click.argument("order_id", metavar="ORDER", type=click.UUID)
 @click.pass_obj
 def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, order_id: UUID) -> None:
-    """Say for AGENT that the customer has ORDER, or never will: he is free, and the packets are gone for good.
+    """Report for AGENT that the customer has ORDER, or never will: the agent is free, the packets are gone for good.
 
-    Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, and says nothing, if the order is not
-    `confirmed` for him, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the delivery
+    Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, publishing nothing, if the order is not
+    `confirmed` for the agent, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the delivery
     worker's database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
     agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))

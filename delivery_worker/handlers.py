@@ -1,4 +1,4 @@
-"""What delivery listens to, and what it does when agents come and go."""
+"""The messages that delivery consumes, and how it handles agents that come and go."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -41,12 +41,12 @@ ALARMS = {None: HELD_WITHOUT_RESERVATION, "assigned": OFFLINE_WHILE_ASSIGNED, "c
 
 
 async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
-    """Who comes and who leaves."""
+    """Put agents online and offline."""
     handled = Handled()
     messages = [document.message for document in documents]
     shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
     leaving = [shift for shift in shifts if not shift.online]
-    # Reservations before agents, as everybody locks them, so that nobody deadlocks.
+    # Reservations are locked before agents, as in every other transaction, so that none deadlock.
     holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving]) if leaving else set()
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
@@ -57,7 +57,7 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
-    """Of each agent, who said that he has left; of several, the last that arrived."""
+    """Agent id -> the last document that says that they have left."""
     return {
         document.message.agent_id: document for document in documents if isinstance(document.message, AgentWentOffline)
     }

@@ -1,4 +1,4 @@
-"""What delivery publishes of its agents, as its view shows it to people."""
+"""The agents of delivery, as its published views show them."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,17 +8,17 @@ from messages.transport.command_line.reading import Published
 
 
 class Agent(NamedTuple):
-    """An agent, the order he works for, and whether he is online, which he need not be to have one."""
+    """An agent, the order they work for, and whether they are online, which they need not be to have one."""
 
     agent_id: str
     zone: str
-    """Empty, if all that is known of him is that he is offline."""
+    """Empty, if all that is known of them is that they are offline."""
     state: str
     """free, reserved, assigned, confirmed, offline."""
     order_id: UUID | None
     online: bool
     since: datetime | None
-    """When what the order has of him last changed; None, if he has no order."""
+    """When the order's reservation of them last changed; None, if they have no order."""
 
 
 AGENT = """

@@ -13,20 +13,20 @@ from messages.transport.service import Measure, Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
 STILL_IDLE = "num_nonnulls(agent.order_id) = 0 AND agent.online"
-"""The same, of agents who are known by name: to be looked up by it, and not in the index of who is idle."""
+"""The same, for agents looked up by id, in a form that hides it from the index of idle agents."""
 
 UNKNOWN_ZONE = ""
-"""Of an agent of whom is only known that he is gone. No order can want it."""
+"""The zone of an agent of whom is only known that they are offline. No order can ask for it."""
 
-# A clock that is ahead may put its words in order; one that is wrong must not silence all others for long.
+# Times ahead of our clock are capped at one minute, so a wrong clock cannot suppress later messages for long.
 LATEST = "clock_timestamp() + interval '1 minute'"
 SAID_AT = f"least(coalesce(shift.at, clock_timestamp()), {LATEST})"
-# What was written with a time that is even later was written before the database's own clock was put back.
+# A time in the row that is even later dates from before the database's clock was set back.
 IS_NEWS = f"""(
     agent.said_at IS NULL OR agent.said_at <= excluded.said_at OR agent.said_at > {LATEST}
     OR agent.agent_id = ANY ($3::text[])
 )"""
-"""Of a word that is being written. $3: the agents of whom it is said without a time, which is always news."""
+"""SQL: is this message to be applied? $3: the agents whose message has no time, which always is."""
 
 
 MEASURES = (
@@ -51,7 +51,7 @@ class Left(NamedTuple):
 
 
 async def find_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) -> list[Found]:
-    """Who is wanted, longest idle first; in a transaction, locked. `waiting`: wait for whom others have locked."""
+    """The agents wanted, longest idle first; locked if in a transaction. `waiting`: wait for others' locks."""
     rows = await tx.fetch(
         f"""
         WITH found AS MATERIALIZED (
@@ -71,7 +71,7 @@ async def find_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
                 ) AS idle
             ) END
         FROM found
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         [want.shelf[0] for want in wants],
         [want.quantity for want in wants],
     )
@@ -79,18 +79,18 @@ async def find_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) ->
 
 
 def take(agent_ids: Sequence[str], order_ids: Sequence[UUID], zones: Sequence[str]) -> Write:
-    """Give idle agents to orders, each in the zone where he was found: he may be somewhere else by now."""
+    """Give idle agents to orders, if each is still in the zone where they were found."""
     sql = f"""
         UPDATE agent SET order_id = taking.order_id
         FROM unnest(string_to_array($1, ','), $2::uuid[], $3::text[]) AS taking (agent_id, order_id, zone)
         WHERE agent.agent_id = taking.agent_id AND agent.zone = taking.zone AND {STILL_IDLE}
         RETURNING 1
-    """  # noqa: S608  words of our own
+    """  # noqa: S608  our own SQL
     return Write(sql, (",".join(agent_ids), order_ids, zones), len(agent_ids))
 
 
 def let_go(agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Sequence[bool]) -> Write:
-    """Make agents idle again, if these orders have them. Only who has worked goes to the end of the line."""
+    """Make agents idle again, if these orders have them. Only those who have worked go to the end of the queue."""
     sql = """
         UPDATE agent
         SET order_id = NULL, zone = coalesce(next_zone, zone), next_zone = NULL,
@@ -102,7 +102,7 @@ def let_go(agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Seq
 
 
 def send_to_the_end(agent_ids: Sequence[str]) -> Write:
-    """Idle agents have worked in between, without anybody noticing."""
+    """Move agents taken and fulfilled within this batch to the end of the idle queue."""
     sql = """
         UPDATE agent SET idle_since = clock_timestamp()
         WHERE agent_id = ANY (string_to_array($1, ',')) AND order_id IS NULL
@@ -112,7 +112,7 @@ def send_to_the_end(agent_ids: Sequence[str]) -> Write:
 
 
 async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
-    """Put agents online, each in his zone, unless newer is known; a busy one changes zones when he is idle again."""
+    """Put agents online, each in their zone, unless newer is known; a busy one changes zones when idle again."""
     await tx.execute(
         f"""
         INSERT INTO agent (agent_id, zone, online, idle_since, said_at)
@@ -126,7 +126,7 @@ async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
             idle_since = CASE WHEN agent.online THEN agent.idle_since ELSE excluded.idle_since END,
             said_at = excluded.said_at
         WHERE {IS_NEWS}
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         *_words(shifts),
         [shift.zone for shift in shifts],
     )
@@ -139,9 +139,9 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
 
 
 async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
-    """Put agents offline, unless newer is known, also those that nobody has heard of.
+    """Put agents offline, unless newer is known, also unknown ones.
 
-    Those that an order has now stay its own as long as it has them, and are returned.
+    Those that an order has stay with it, and are returned.
     """
     rows = await tx.fetch(
         f"""
@@ -159,7 +159,7 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
         SELECT agent_id, order_id, state
         FROM gone LEFT JOIN known USING (agent_id) LEFT JOIN reservation USING (order_id)
         WHERE order_id IS NOT NULL AND known.online IS NOT FALSE
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         *_words(shifts),
         UNKNOWN_ZONE,
     )
@@ -167,6 +167,6 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
 
 
 def _words(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], list[str]]:
-    """Of whom, when it was said, and of whom it was said without a time."""
+    """The ids of agents, the times of their messages, and the ids of those whose message has no time."""
     untimed = [shift.agent_id for shift in shifts if shift.at is None]
     return [shift.agent_id for shift in shifts], [shift.at for shift in shifts], untimed

@@ -1,4 +1,4 @@
-"""The delivery worker, as the transport runs it."""
+"""The delivery worker as the transport runs it."""
 
 from pathlib import Path
 
@@ -19,6 +19,7 @@ NAME = "delivery_worker"
 
 
 def service(settings: Settings) -> Service:
+    """The delivery worker's definition for the transport."""
     delivery = participant(settings)
     memory = Memory[Reservation](TABLE)
     return Service(
@@ -36,6 +37,7 @@ def service(settings: Settings) -> Service:
 
 
 def participant(settings: Settings) -> Participant:
+    """Delivery as a participant of the protocol: its units and its answers."""
     return Participant(
         name=DELIVERY,
         units=Agents(),

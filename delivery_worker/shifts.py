@@ -1,4 +1,4 @@
-"""Where agents are after a batch of comings and goings: the word that was said last counts, whenever it arrived."""
+"""Where agents are after a batch of comings and goings: the message with the latest time counts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 
 NOW = datetime.max.replace(tzinfo=UTC)
-"""Of a word that does not say when it was said. Nothing that arrived together with it was said later."""
+"""Stands for a missing `at`: sorts after all others of its batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """An agent is online, or not, in a zone; None: wherever he was. `at`: when that was said; None: now."""
+    """Whether an agent is online, in which zone (None: as before), and since when by the message (None: now)."""
 
     agent_id: str
     zone: str | None

@@ -23,7 +23,7 @@ class Agents:
         return {(each.zone, AGENT): pool_of(each, waiting=waiting) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        # All is written in one statement, which sees every agent as he was before it.
+        # All is written in one statement, which sees every agent row as it was before it.
         at_once = set(moves.taken) & set(moves.fulfilled)
         if at_once:
             yield queries.send_to_the_end([agent_id for agent_id, _ in at_once])
@@ -37,4 +37,4 @@ class Agents:
             yield queries.let_go(*zip(*back, strict=True))
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
-        """An agent works on: he remembers nothing of orders he has delivered."""
+        """Nothing to do: an agent's row keeps nothing of the orders they delivered."""

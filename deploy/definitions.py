@@ -1,6 +1,6 @@
-"""What a production broker is set up with: the topology, and users that may do no more than their work.
+"""The definitions for a production broker: the topology, and users with no more rights than their work needs.
 
-`python -m deploy.definitions > deploy/definitions.json` writes the development file, whose passwords everybody knows.
+`python -m deploy.definitions > deploy/definitions.json` writes the development file, whose passwords are public.
 `--passwords FILE`, a JSON object with the password of each user, writes one for production. An import sets the password
 of each user that it names; `--keep-passwords` names none, for a broker that has them.
 """
@@ -86,7 +86,7 @@ def all_services() -> list[Service]:
 
 
 def users(services: Iterable[Service]) -> list[User]:
-    """One a service, and those at the edge: who orders, who supplies, who watches."""
+    """One per service, and those at the edge: customers, suppliers, monitoring."""
     found, ordering, supplying = [], set[str](), set[str]()
     for service in services:
         own = topology_of([service])
@@ -107,14 +107,14 @@ def _service_user(name: str, own: Topology) -> User:
 
 
 def _client(name: str, keys: Iterable[str]) -> User:
-    """May say these requests, and hear outcomes in queues of its own making.
+    """May publish these requests, and receive outcomes in queues of its own making.
 
-    The patterns are for exchanges as well: what a client says through one of its own, our services forbid.
+    The patterns match exchanges as well: what a client publishes through one of its own, our services refuse.
     """
     return User(
         name,
         configure=f"^{OUTCOME_QUEUES}$",
-        write=f"^({REQUESTS}|{OUTCOME_QUEUES})$",  # to bind a queue is to write it
+        write=f"^({REQUESTS}|{OUTCOME_QUEUES})$",  # binding a queue requires write permission on it
         read=f"^({OUTCOMES}|{OUTCOME_QUEUES})$",
         requests=_only(keys),
     )

@@ -15,7 +15,7 @@ URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def read(file: BinaryIO, names: Collection[str]) -> dict[str, str]:
-    """A JSON object with the password of each user. Raises WrongUsage, which says no word of any of them."""
+    """A JSON object with the password of each user. Raises WrongUsage, which quotes none of them."""
     try:
         passwords = json.load(file)
     except (ValueError, RecursionError) as error:

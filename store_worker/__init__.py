@@ -1,1 +1,1 @@
-"""Keeps packets, and lends them to orders."""
+"""Keeps packets, and reserves and assigns them for orders."""

@@ -1,4 +1,4 @@
-"""What an order wants of a store, and what may be said when it cannot be had."""
+"""What an order wants of a store, and when and why it is refused."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from messages.participant.allocation import Pool, Want
 
 
 class Found(NamedTuple):
-    """Packets of one sku in one store that were found, in a transaction locked.
+    """The packets found of one sku in one store, locked if in a transaction.
 
     `visible`: how many were free, up to those wanted.
     """
@@ -29,7 +29,7 @@ def wants_of(reserve: ReservePackets) -> list[Want]:
 
 
 def pool_of(found: Found, *, waiting: bool) -> Pool:
-    """Packets to give away. The miss is real if nothing that was free was locked by somebody else, or if we waited."""
+    """Packets to give away. A shortage is certain if no free packet was locked by others, or if we waited."""
     return Pool(
         found.packet_ids,
         reason=OUT_OF_STOCK if found.known else UNKNOWN_SKU,

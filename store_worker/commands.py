@@ -19,7 +19,7 @@ from store_worker.telling import tell_packets, tell_shelves, tell_withdrawal
 from store_worker.withdrawal import Withdrawal, withdrawal_of
 
 PACKETS_A_DOCUMENT = 900
-"""However long their ids are, such a document is smaller than what a client may say."""
+"""Such a document is within a client's size limit, however long the ids are."""
 FRESH_DAYS = 14
 NOT_DONE = 1
 
@@ -112,11 +112,11 @@ def withdraw_stock(
 ) -> None:
     """Take packets off the shelf of STORE for ever: those that are named, or those that the options choose.
 
-    An id that is withdrawn is never sold again, whatever is said later: what is right comes back under new ids. An
+    An id that is withdrawn is never sold again, whatever arrives later: good packets come back under new ids. An
     order that has such a packet reserved is refused; one that has it assigned or confirmed keeps it, and an alarm
     `withdrawn_while_assigned` says so: call the customer. Those that orders have are listed.
 
-    Publishes PacketsWithdrawn; the running store worker does the rest. To say it twice does no harm. Exits with 1
+    Publishes PacketsWithdrawn; the running store worker does the rest. Repeating it does no harm. Exits with 1
     without --yes, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the store worker's
     database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """

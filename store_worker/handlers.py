@@ -1,4 +1,4 @@
-"""What the store listens to, and what it does when goods come and go."""
+"""The messages that the store consumes, and how it handles goods that come and go."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -46,13 +46,13 @@ ALARMS = {
 
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
-    """What comes and what is withdrawn."""
+    """Receive packets, and withdraw packets."""
     handled = Handled()
     received = [document.message for document in documents if isinstance(document.message, StockReceived)]
     withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     holders = await queries.lock_holders(tx, packet_ids) if packet_ids else set()
-    # Only now: whoever has the turn waits for nobody who may be waiting for it.
+    # Only now: the holder of this advisory lock must not wait for locks whose owners wait for it.
     await queries.take_turn(tx)
     if received:
         await _receive(tx, received, _causes(documents, StockReceived), handled)
@@ -62,7 +62,7 @@ async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handle
 
 
 def _causes(documents: Sequence[Incoming], kind: type[StockReceived | PacketsWithdrawn]) -> dict[str, Incoming]:
-    """What was said of each packet, as far as it is of this kind."""
+    """Packet id -> the last document of this kind about it."""
     return {
         packet_id: document
         for document in documents

@@ -1,4 +1,4 @@
-"""What the store publishes of its packets, as its view shows it to people."""
+"""The packets of the store, as its published views show them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ CHOSEN = """
 
 
 class Choice(NamedTuple):
-    """Which packets are asked for: what None stands for does not matter."""
+    """A filter on packets; None: any."""
 
     store_id: str | None = None
     sku: str | None = None
@@ -63,7 +63,7 @@ async def shelves(reader: Published, choice: Choice) -> list[Shelf]:
             SELECT place, kind, state, count(*) AS units FROM published.stock WHERE {CHOSEN} GROUP BY place, kind, state
         ) AS stock
         GROUP BY place, kind ORDER BY place, kind
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         *choice,
     )
     return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
@@ -81,6 +81,6 @@ async def packets_on_hand(reader: Published, choice: Choice) -> list[Packet]:
 
 
 async def packets_named(reader: Published, packet_ids: Sequence[str]) -> list[Packet]:
-    """These, as far as there are such, of whatever store and in whatever state."""
+    """Those of these packets that exist, of any store and in any state."""
     rows = await reader.rows(f"{PACKET} WHERE unit_id = ANY ($1::text[]) ORDER BY unit_id", packet_ids)
     return [Packet(*row) for row in rows]

@@ -12,8 +12,8 @@ from store_worker.allocation import Found
 
 FREE = "packet.order_id IS NULL AND packet.gone IS NULL"
 STILL_FREE = "num_nonnulls(packet.order_id, packet.gone) = 0"
-"""The same, of packets that are known by name. Where few were free at the last ANALYZE, PostgreSQL would rather read
-the index of what is free from end to end, for each of them, than look them up: so this does not let it."""
+"""The same, for packets looked up by id, in a form that hides it from the index of free packets: if few were free at
+the last ANALYZE, PostgreSQL would read that index from end to end for each packet."""
 FRESH = "packet.best_before > statement_timestamp() + make_interval(secs => $4)"
 
 
@@ -26,7 +26,7 @@ class Withdrawn(NamedTuple):
 
 
 async def find_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: float, *, waiting: bool) -> list[Found]:
-    """What is wanted, nearest best-before first; in a transaction, locked. `waiting`: wait for what others hold."""
+    """The packets wanted, nearest best-before first; locked if in a transaction. `waiting`: wait for others' locks."""
     rows = await tx.fetch(
         f"""
         WITH found AS MATERIALIZED (
@@ -53,7 +53,7 @@ async def find_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
                 ) AS free
             ) END
         FROM found
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         [want.shelf[0] for want in wants],
         [want.shelf[1] for want in wants],
         [want.quantity for want in wants],
@@ -69,7 +69,7 @@ def take(packet_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
         FROM unnest(string_to_array($1, ','), $2::uuid[]) AS taking (packet_id, order_id)
         WHERE packet.packet_id = taking.packet_id AND {STILL_FREE}
         RETURNING 1
-    """  # noqa: S608  words of our own
+    """  # noqa: S608  our own SQL
     return Write(sql, (",".join(packet_ids), order_ids), len(packet_ids))
 
 
@@ -84,7 +84,7 @@ def give_back(packet_ids: Sequence[str], order_ids: Sequence[UUID]) -> Write:
 
 
 async def close(tx: Transaction, packet_ids: Sequence[str]) -> None:
-    """Remember of fulfilled packets only that they are; the reservation that said so is being pruned."""
+    """Mark packets as fulfilled, without their order: the reservation that said so is being pruned."""
     await tx.execute(
         "UPDATE packet SET gone = 'fulfilled', order_id = NULL WHERE packet_id = ANY ($1::text[])", packet_ids
     )
@@ -123,7 +123,7 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[st
 
 
 async def take_turn(tx: Transaction) -> None:
-    """Let nobody else receive or withdraw until the commit: neither would see what the other is about to do."""
+    """Serialise receiving and withdrawing until the commit: neither sees the other's uncommitted rows."""
     await tx.execute("SELECT pg_advisory_xact_lock(7305812028)")
 
 
@@ -175,7 +175,7 @@ async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequen
 
 
 async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
-    """Take packets off the shelf that are too near their best-before; how many."""
+    """Take packets off the shelf that are too near their best-before. Returns how many."""
     retired: int = await tx.fetchval(
         f"""
         WITH old AS MATERIALIZED (
@@ -191,7 +191,7 @@ async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
             RETURNING 1
         )
         SELECT count(*) FROM retired
-        """,  # noqa: S608  words of our own
+        """,  # noqa: S608  our own SQL
         margin_seconds,
         limit,
     )

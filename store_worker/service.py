@@ -1,4 +1,4 @@
-"""The store worker, as the transport runs it."""
+"""The store worker as the transport runs it."""
 
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ RETIRE_BATCH = 1_000
 
 
 def service(settings: Settings) -> Service:
+    """The store worker's definition for the transport."""
     store = participant(settings)
     memory = Memory[Reservation](TABLE)
     return Service(
@@ -40,6 +41,7 @@ def service(settings: Settings) -> Service:
 
 
 def participant(settings: Settings) -> Participant:
+    """The store as a participant of the protocol: its units and its answers."""
     return Participant(
         name=STORE,
         units=Packets(settings.best_before_margin_seconds),

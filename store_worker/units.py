@@ -1,4 +1,4 @@
-"""Packets as the units of the protocol: what an order wants of them, and what it hears when they do not suffice."""
+"""Packets as the units of the protocol: how they are found, and how they change hands."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from store_worker.allocation import pool_of, wants_of
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """Packets are lent only while they are fresh: a margin before best-before they stay on the shelf."""
+    """Packets are reserved only while they are fresh: not within a margin before their best-before."""
 
     best_before_margin_seconds: float
     fulfilled_are_free: bool = False
@@ -26,7 +26,7 @@ class Packets:
         return {(each.store_id, each.sku): pool_of(each, waiting=waiting) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        # What is fulfilled keeps its order: that the packets are gone, the reservation says.
+        # Fulfilled packets keep their order: their reservation says that they are gone.
         if moves.given_back:
             yield queries.give_back(*zip(*moves.given_back, strict=True))
         if moves.taken:

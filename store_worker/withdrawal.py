@@ -1,4 +1,4 @@
-"""What it means to withdraw packets: which of them can still be withdrawn, and whose they are by now."""
+"""Which packets can still be withdrawn, and which of them orders have."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from store_worker.published import ON_HAND, Packet
 
 UNKNOWN = "never received"
-"""Of an id that is named and that the store does not know. It is not sold either, should it come."""
+"""The state of a named id that the store does not know. Such a packet is not sold either, if it comes later."""
 
 
 class Withdrawal(NamedTuple):
@@ -15,13 +15,13 @@ class Withdrawal(NamedTuple):
 
     packet_ids: Sequence[str]
     counts: Mapping[str, int]
-    """How many of them are in which state, in the order of states; those in none are not there."""
+    """State -> how many of them are in it, in the order of states, without zeros."""
     held: Sequence[Packet]
     """Those that an order has."""
 
 
 def withdrawal_of(found: Iterable[Packet], named: Iterable[str] = ()) -> Withdrawal:
-    """Of what was found, what is on hand, and of what was named, also what nobody has ever seen."""
+    """Of the packets found, those on hand; of the ids named, also the unknown ones."""
     known = {packet.packet_id: packet for packet in found}
     on_hand = [packet for packet in known.values() if packet.on_hand]
     unknown = [packet_id for packet_id in dict.fromkeys(named) if packet_id not in known]

@@ -1,4 +1,4 @@
-"""Takes orders through the services' handlers, batch by batch and without a broker, and notes every statement."""
+"""Takes orders through the services' handlers, batch by batch and without a broker, and records every statement."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class Recorded(NamedTuple):
 
 
 class Recorder:
-    """A connection that notes what is asked of it."""
+    """A connection that records its calls."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -59,7 +59,7 @@ class Stage:
     confirmed: list[int] = field(default_factory=list)
 
     async def handle(self, batch: Sequence[Incoming]) -> list[Said]:
-        """What the transport does with a batch as long as nobody is in the way, with outbox and timeline."""
+        """What the transport does with a batch that meets no conflict, with outbox and timeline."""
         tx: Any = self.recorder
         handled = await self.service.handle(tx, batch, Care.REMEMBERING)
         rows = pack(handled.said)
@@ -98,7 +98,7 @@ async def _take_through(stages: Mapping[str, Stage], asks: Sequence[Ask]) -> Non
 
 
 def _addressed(said: Iterable[Said]) -> Iterator[tuple[str, list[Incoming]]]:
-    """What each service hears next, in batches."""
+    """What each service receives next, in batches."""
     heard: dict[str, list[Incoming]] = {}
     for each in said:
         if each.to.exchange != OUTCOMES:

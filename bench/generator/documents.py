@@ -16,7 +16,7 @@ NOT_PLACED = b'"OrderNotPlaced/'
 
 
 class Outcome(NamedTuple):
-    """What was heard of the order of that number; `reason` is empty if it was placed."""
+    """The outcome of the order of that number; `reason` is empty if it was placed."""
 
     number: int
     reason: str

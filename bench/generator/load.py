@@ -1,4 +1,4 @@
-"""The open loop: publish what is due, hear what has arrived, wait for whichever comes first."""
+"""The open loop: publish what is due, read what has arrived, wait for whichever comes first."""
 
 import select
 import time
@@ -15,7 +15,7 @@ from messages.transport.topology import listener
 
 SAMPLE_SECONDS = 0.1
 AT_ONCE = 500
-"""Orders in one write, so that a burst does not keep the generator from listening."""
+"""Orders in one write, so that a burst does not keep the generator from reading."""
 UNSENT_BYTES = 1_000_000
 """What the broker does not take is not prepared any further ahead than this."""
 TICK_SECONDS = 0.001

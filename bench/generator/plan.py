@@ -1,4 +1,4 @@
-"""What the generator is told, and what it reports: both travel as one line of JSON."""
+"""The generator's input and its report: both travel as one line of JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -41,7 +41,7 @@ async def main(service: str, environment: Mapping[str, str]) -> None:
 
 
 async def _left_as_it_is(_connection: Any) -> None:
-    """Nothing is changed for the session, so undoing that would be a round trip in vain."""
+    """Session state is never changed, so a reset would be a wasted round trip."""
 
 
 def _handler(handle: Handle) -> Callable[[AbstractIncomingMessage], Awaitable[None]]:

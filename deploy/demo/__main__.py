@@ -27,7 +27,7 @@ from order_saga.inspection.audit import Report
 from order_saga.inspection.commands import verdict
 
 NOT_HERE = ("unknown_sku", "no_agent")
-"""What is heard also if there is no such store or zone."""
+"""Reasons that are also given if there is no such store or zone."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +71,7 @@ async def _introduce(postgres: EmbeddedPostgres, seconds: float) -> None:
 
 
 async def _open_shop(system: System, catalogue: Catalogue) -> None:
-    """Fill stores and fleet, the way anybody would: with messages."""
+    """Fill stores and fleet as any client would: with messages."""
     await _say(system, catalogue.requests())
     await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
     await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.agents_online)
@@ -82,7 +82,7 @@ async def _open_shop(system: System, catalogue: Catalogue) -> None:
 
 
 def _help(answers: Sequence[Answer], catalogue: Catalogue) -> None:
-    """Tell who orders what there is not, without expecting to be refused, what there is."""
+    """If orders ask for what does not exist, and no refusal is expected, tell what exists."""
     if any(answer.word in NOT_HERE and not answer.line.expected for answer in answers):
         click.echo(f"There are the stores {', '.join(catalogue.stores)}, and the zones {', '.join(catalogue.agents)}.")
         click.echo("What is on their shelves: deploy/demo/catalogue.json.\n")
@@ -120,7 +120,7 @@ def _judge(conversation: Conversation, report: Report) -> bool:
 
 
 def _counted(answers: Sequence[Answer], good: int) -> str:
-    """Of orders of one's own nothing is expected but an answer."""
+    """A user's own orders have no expected outcome, only that there is one."""
     if any(answer.line.expected for answer in answers):
         return f"{good} of {len(answers)} answers as expected."
     if good < len(answers):

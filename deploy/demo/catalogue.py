@@ -1,4 +1,4 @@
-"""What stands on the demo's shelves and who rides for it, from a file, as the requests that say so."""
+"""The demo's packets and agents, from a file, as requests."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ class Catalogue(Contract):
         return sum(self.agents.values())
 
     def requests(self) -> Iterator[Request]:
-        """Yield what says all of it at the public edge."""
+        """Yield the requests that bring all of it."""
         now = datetime.now(UTC)
         for number, lot in enumerate(self.lots, 1):
             yield write(

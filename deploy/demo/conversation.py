@@ -14,7 +14,7 @@ UNANSWERED = "unanswered"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a line. Nothing was heard if `outcome` is None."""
+    """What became of a line; `outcome` is None if none was received."""
 
     line: Line
     outcome: Message | None
@@ -37,11 +37,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Conversation:
-    """All that was said and heard. Times are seconds of any clock that only goes forward."""
+    """All lines sent and outcomes received. Times are seconds of any monotonic clock."""
 
     answers: list[Answer] = field(default_factory=list)
     outcomes: dict[UUID, set[Message]] = field(default_factory=dict)
-    """Order -> the different outcomes it was told: one, if all is well."""
+    """Order -> the different outcomes received of it: one, if all is well."""
     _open: dict[Line, float] = field(default_factory=dict)
     _content: dict[UUID, str] = field(default_factory=dict)
 
@@ -53,11 +53,11 @@ class Conversation:
     def say(self, line: Line, now: float) -> None:
         self._open[line] = now
         if isinstance(line.message, OrderRequested):
-            # What an order is about is what is said about it first; the rest are repetitions, or conflicts.
+            # The first request defines an order's content; later ones are repetitions, or conflicts.
             self._content.setdefault(line.message.order_id, canonical(line.message))
 
     def hear(self, message: Message, now: float) -> list[Answer]:
-        """Return what this answers: nothing, if it only repeats what was heard."""
+        """Return what this answers: nothing, if it only repeats an outcome."""
         if isinstance(message, (OrderPlaced, OrderNotPlaced)):
             self.outcomes.setdefault(message.order_id, set()).add(message)
         return [self._close(line, message, now) for line in list(self._answered_by(message))]
@@ -68,7 +68,7 @@ class Conversation:
 
     @property
     def contradictions(self) -> list[UUID]:
-        """Orders that were told different outcomes."""
+        """Orders with different outcomes."""
         return [order_id for order_id, told in self.outcomes.items() if len(told) > 1]
 
     def _answered_by(self, message: Message) -> Iterator[Line]:

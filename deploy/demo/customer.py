@@ -1,4 +1,4 @@
-"""Plays a script: says its lines, a few at a time, hears what becomes of them, and lets the store worker stall."""
+"""Plays a script: sends its lines, a few at a time, receives their outcomes, and makes the store worker stall."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Customer:
-    """Says lines and hears answers; `tell` is called with each answer, `remark` with what happens besides."""
+    """Sends lines and receives answers; `tell` is called with each answer, `remark` with what happens besides."""
 
     def __init__(self, system: System, tell: Callable[[Answer], None], remark: Callable[[str], None]) -> None:
         self.conversation = Conversation()
@@ -71,7 +71,7 @@ class Customer:
         self._remark(f"The store worker stalls: it reserves, but gets no further. Its leases last {LEASE_SECONDS} s.")
 
     async def _resume(self) -> None:
-        """Let the store worker come back when its leases have run out, long after its customers were told."""
+        """Let the store worker come back when its leases have run out, long after its customers got their outcomes."""
         await self._hear_until(lambda: not self.conversation.open)
         await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
         self._system.store.let_go()

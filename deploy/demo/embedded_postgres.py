@@ -91,7 +91,7 @@ class EmbeddedPostgres:
             raise NoPostgresError(self._complaint("initdb failed"))
 
     async def _use_readable_binaries(self) -> None:
-        # Below a folder that is closed to others, such as root's home, nobody can run them: then a copy does.
+        # The user nobody cannot run them below a folder that is closed to others, such as root's home: use a copy.
         try:
             process = await self._run("postgres", "--version")
         except PermissionError:

@@ -1,4 +1,4 @@
-"""Looks into the databases until they are as expected: what the public edge does not tell."""
+"""Polls the databases until they are as expected, for what the public edge does not show."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ class TooSlowError(Exception):
 
 
 async def look_until(url: str, look: Callable[[Connection], Awaitable[T]], enough: Callable[[T], bool]) -> T:
-    """Look again and again; return what satisfied. Raises TooSlowError."""
+    """Poll until the value is enough, and return it. Raises TooSlowError."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     connection = await asyncpg.connect(url)
     try:
@@ -35,7 +35,7 @@ async def look_until(url: str, look: Callable[[Connection], Awaitable[T]], enoug
 
 
 async def audited(urls: Mapping[str, str]) -> Report:
-    """Hold all databases against the invariants once everything is at rest, or should be."""
+    """Audit all databases once everything is at rest, or should be."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         report = await examine(urls, 0.0, at_rest=True)

@@ -1,4 +1,4 @@
-"""What the demo asks of databases: its own to make them, and the published views to see how far things are."""
+"""The demo's queries: to create its databases, and to see in the published views how far things are."""
 
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ async def version(connection: Connection) -> str:
 
 
 async def units(connection: Connection) -> int:
-    """How many packets, or agents, the worker has heard of."""
+    """How many packets, or agents, the worker knows."""
     count: int = await connection.fetchval("SELECT count(*) FROM published.stock")
     return count
 

@@ -1,4 +1,4 @@
-"""A file of orders, one JSON document a line, as what is to be said and done, one after the other.
+"""A file of orders, one JSON document a line, as steps to take one after the other.
 
 A line is an OrderRequested or CancelOrder document, or the bare content of an order. In the demo's own file a line may
 also tell what to `expect` and what it is `about`, be `raw` text that is no document at all, or `do` something.
@@ -24,19 +24,19 @@ READER = Reader((OrderRequested, CancelOrder))
 
 
 class Deed(StrEnum):
-    """What a line may do instead of saying something."""
+    """What a line may do instead of sending a document."""
 
     WAIT = "wait"
-    """Until everything said so far is answered."""
+    """Until everything sent so far is answered."""
     STALL = "stall"
-    """From now on, the store worker reserves and does not get to anything else."""
+    """From now on, the store worker reserves and does nothing else."""
     RESUME = "resume"
-    """When its leases have run out, the store worker comes to itself."""
+    """Once its leases have run out, the store worker works again."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Line:
-    """Something to say, and what may be answered: `placed`, or a reason. No expectation: anything may."""
+    """A document to send, and the answers expected: `placed`, or a reason. None: any answer."""
 
     number: int
     body: bytes
@@ -60,7 +60,7 @@ Step: TypeAlias = Line | Deed
 
 
 def read(path: Path) -> list[Step]:
-    """Raises WrongUsage, one line, if the file cannot be read. A line that cannot be is said all the same."""
+    """Raises WrongUsage, one line, if the file cannot be read. A line that is no document is sent all the same."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A broker for a worker that can be made to stall: of one queue it hears nothing for a while, and then everything."""
+"""A broker for a worker that can be made to stall: it gets nothing from one queue for a while, and then everything."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from messages.transport.broker import Arrival, Broker, Envelope, Subscription
 
 
 class StallingBroker:
-    """Keeps the contract of Broker, and lets `stall` and `let_go` decide when arrivals of `queue` are seen."""
+    """Implements Broker; `stall` and `let_go` decide when arrivals of `queue` are seen."""
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker = broker
@@ -44,7 +44,7 @@ class StallingBroker:
 
 
 class StallingSubscription:
-    """What has arrived is seen later."""
+    """Implements Subscription; while stalled, arrivals are hidden."""
 
     def __init__(self, subscription: Subscription, on_arrival: Callable[[], None]) -> None:
         self.queue = subscription.queue

@@ -1,4 +1,4 @@
-"""The three services in this process: a database each, and a broker that is nothing but memory."""
+"""The three services in this process: a database each, and a broker in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,13 +30,13 @@ from store_worker.settings import Settings as StoreSettings
 NAMES = ("order_saga", "store_worker", "delivery_worker")
 BUDGET_SECONDS = 4.0
 LEASE_SECONDS = 9
-"""As short as the settings allow: nobody wants to wait long for a lease to run out."""
+"""As short as the settings allow, so that a lease soon runs out."""
 SWEEP_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """The running services, as a customer and as an onlooker sees them."""
+    """The running services, as customers and observers see them."""
 
     broker: Broker
     listener: Listener

@@ -17,7 +17,7 @@ TABLE = "{:<10}  {:<18}  {:>6}  {:>8}  {:>8}"
 
 
 def remark(text: str) -> None:
-    """Something besides outcomes, between them."""
+    """Print something besides outcomes, between them."""
     _bold(f"\n{text}\n")
 
 

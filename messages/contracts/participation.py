@@ -36,7 +36,7 @@ class Release(Command):
 
 
 class Answer(OrderMessage):
-    """What a participant says about an order: a function of its reservation's state."""
+    """A participant's answer about an order: a function of its reservation's state."""
 
     PARTICIPANT: ClassVar[str]
 

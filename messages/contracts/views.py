@@ -35,7 +35,7 @@ class Order(NamedTuple):
     quantities: Mapping[str, int]
     """sku -> packets wanted."""
     granted: Mapping[str, tuple[str, ...]]
-    """participant -> the units it said are the order's."""
+    """participant -> the units that it assigned, by its answer."""
     accepted_at: datetime
     deadline: datetime | None
     decided_at: datetime | None
@@ -56,7 +56,7 @@ class Holding(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """`published.stock`: one packet or one agent. Delivery's also says who is `online`."""
+    """`published.stock`: one packet or one agent. Delivery's also has `online`."""
 
     unit_id: str
     place: str

@@ -1,4 +1,4 @@
-"""Rows that a job handles together: one that cannot be handled must not keep the others waiting."""
+"""Isolates the rows that a job cannot handle, so that they do not block the others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
@@ -15,10 +15,10 @@ PutOff: TypeAlias = Callable[[UUID], Awaitable[None]]
 
 
 async def isolate(tx: Transaction, rows: Sequence[Record], work: Work, put_off: PutOff, alarm: str) -> Handled:
-    """Handle all rows at once; if that fails, halve them until the culprit is alone, put that off and raise an alarm.
+    """Handle all rows at once; if that fails, bisect until the bad row is alone, postpone it and raise an alarm.
 
-    Every row has an `order_id` and a `traceparent`. The result says `more` if any of them is out of the way now.
-    Raises what time heals.
+    Every row has an `order_id` and a `traceparent`. The result says `more` if any of them was handled or postponed.
+    Raises what a retry can heal.
     """
     try:
         async with savepoint(tx):

@@ -115,7 +115,7 @@ class Handled:
     """For a job: there was more to do than one batch; run again at once."""
 
     def add(self, part: "Handled") -> None:
-        """Say and tell also what another part of the same transaction wants, which has written by itself."""
+        """Add the result of another part of the same transaction, which has executed its writes itself."""
         self.said += part.said
         self.story += part.story
         self.alarms += part.alarms

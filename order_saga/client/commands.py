@@ -44,14 +44,14 @@ NAMES_TOLD = 5
     help="Requests under way at the same time.",
 )
 def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window: int) -> None:
-    """Place the orders in FILE, one JSON document a line, and tell what becomes of each.
+    """Place the orders in FILE, one JSON document a line, and report what becomes of each.
 
     A line is an OrderRequested or CancelOrder document, or the bare content of an order: an order id, a message id and
-    the type are added to it. Each is published again and again until something is heard of it.
+    the type are added to it. Each is published repeatedly until it has an outcome.
 
     Exits with 0 if every order was placed (or cancelled, as asked), 1 if one was not, 2 if the input is wrong, 3 if
-    the broker cannot be reached, nothing was heard of a request in time or the disk is full, 130 after Ctrl-C: what
-    is under way is told as unanswered, and may still be placed. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user
+    the broker cannot be reached, a request had no outcome in time or the disk is full, 130 after Ctrl-C: open requests
+    are reported as unanswered, and may still be placed. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user
     of one's own.
     """
     total = _proofread(file) if file.seekable() else None

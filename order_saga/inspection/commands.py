@@ -22,10 +22,10 @@ GRACE_SECONDS = 30.0
 @click.argument("order_id", type=click.UUID, metavar="ORDER")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show_command(order_id: UUID, as_json: bool) -> None:
-    """Tell the story of an order, in order of time, across the services.
+    """Show an order's timeline across the services, in order of time.
 
     Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
-    Exits with 1 if nobody knows the order, 3 if a database cannot be reached.
+    Exits with 1 if no service knows the order, 3 if a database cannot be reached.
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
@@ -45,7 +45,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
 )
 @click.option("--at-rest", is_flag=True, help="Nothing is running: what is merely unfinished is wrong too.")
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
-    """Prove the invariants over the databases of all services, and tell what is wrong.
+    """Check the invariants over the databases of all services, and report what is wrong.
 
     Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
     Exits with 1 if something is wrong, 3 if a database cannot be reached.

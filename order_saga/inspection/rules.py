@@ -143,7 +143,7 @@ def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:
 
 
 def _took_part(order: Order, share: Share) -> bool:
-    """Whoever is registered later takes no part in orders that are placed by then."""
+    """A participant that is registered later takes no part in orders that are placed by then."""
     return share.participant.name in order.granted
 
 

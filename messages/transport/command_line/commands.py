@@ -76,7 +76,7 @@ def command_line(program: Program) -> click.Group:
     def migrate_command() -> None:
         """Bring the database to the present schema. Safe at any time, from any number of processes.
 
-        Waits some minutes for tables that others hold for long, and says who they are. Exits with 3 if a migration
+        Waits some minutes for tables that others hold for long, and names them. Exits with 3 if a migration
         could not be applied, and names it.
         """
         settings = program.read_settings()

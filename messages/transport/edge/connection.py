@@ -86,7 +86,7 @@ async def _until_served(broker: Broker) -> None:
     """Wait until the broker's queues are being consumed. Raises Unreachable if that takes too long."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            while not broker.connected:  # noqa: ASYNC110  it tells by a property, not by an event
+            while not broker.connected:  # noqa: ASYNC110  it is a property, not an event
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         question = "has a service declared it, and may this user bind a queue to it?"

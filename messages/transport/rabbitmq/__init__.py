@@ -1,1 +1,1 @@
-"""The production broker: RabbitMQ through aio-pika, whose channel objects messages and confirms bypass."""
+"""The production broker: RabbitMQ on aio-pika connections; messages and confirms bypass its channel objects."""

@@ -22,7 +22,7 @@ AIORMQ_HEARS_EVERY_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
 READER_BYTES = 65_536
 CONNECT_SECONDS = 10.0
-"""How long whoever connects may wait: for all addresses of a name together."""
+"""How long connecting may take, for all addresses of a name together."""
 CLOSE_SECONDS = 1.0
 
 Address: TypeAlias = tuple[str, int]
@@ -68,7 +68,7 @@ class FastLane(asyncio.StreamReaderProtocol):
         self._socket.write(frames)
 
     def abort(self) -> None:
-        """Close at once: what could not be sent so far never will be."""
+        """Close at once, and drop what is not sent yet."""
         if self._socket is not None:
             self._socket.abort()
 

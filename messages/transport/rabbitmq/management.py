@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 HTTP_SECONDS = 5.0
 PORT, TLS_PORT = 15672, 443
-"""RabbitMQ's own, and that of whatever speaks TLS in front of it."""
+"""RabbitMQ's own port, and that of a TLS proxy in front of it."""
 
 
 @dataclass(frozen=True, slots=True)

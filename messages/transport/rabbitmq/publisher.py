@@ -1,4 +1,4 @@
-"""Publishes envelopes with confirms, and never waits longer for them than it was told to."""
+"""Publishes envelopes with confirms, and never waits for them longer than its timeout."""
 
 import asyncio
 from collections import Counter
