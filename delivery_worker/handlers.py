@@ -37,7 +37,7 @@ HANDLERS: Mapping[type[Message], str] = {
 
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
 ALARMS = {None: HELD_WITHOUT_RESERVATION, "assigned": OFFLINE_WHILE_ASSIGNED, "confirmed": OFFLINE_WHILE_ASSIGNED}
-"""By the state of the reservation that holds an agent who goes offline."""
+"""State of the reservation that holds an agent who goes offline -> alarm."""
 
 
 async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:

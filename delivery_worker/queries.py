@@ -43,7 +43,7 @@ MEASURES = (
 
 
 class Left(NamedTuple):
-    """An agent that went offline while an order has him, and the state of that order's reservation, if it has one."""
+    """An agent that went offline while an order has them, and the state of that order's reservation, if it has one."""
 
     agent_id: str
     order_id: UUID

@@ -1,4 +1,4 @@
-"""What is counted of the orders that are decided: what became of each, why, and how long it took."""
+"""What is counted of decided orders: the outcome of each, its reason, and how long it took."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ from messages.transport.service import Decided
 from order_saga.state import Phase, Saga
 
 DEADLINE_PASSED_BEFORE = "deadline_passed_before"
-"""In place of `deadline_passed`: it had passed when the request was taken, and nobody was asked for anything."""
+"""In place of `deadline_passed`: it had passed when the request was taken, and no participant was asked."""
 
 
 def first_outcomes(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Decided]:
-    """Each order that these changes decide; a repeat decides none."""
+    """Each order that these changes decide; a repeated outcome decides none."""
     return [
         _decided(after, (after.decided_at - after.accepted_at).total_seconds())
         for before, after in changes

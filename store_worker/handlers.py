@@ -42,7 +42,7 @@ ALARMS = {
     "assigned": WITHDRAWN_WHILE_ASSIGNED,
     "confirmed": WITHDRAWN_WHILE_ASSIGNED,
 }
-"""By the state of the reservation that holds a packet which is withdrawn."""
+"""State of the reservation that holds a withdrawn packet -> alarm."""
 
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:

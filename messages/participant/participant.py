@@ -12,7 +12,7 @@ from messages.participant.reservation import Decision, Say, Terms
 from messages.transport.service import Transaction, Write
 
 HELD_WITHOUT_RESERVATION = "held_without_reservation"
-"""The alarm for a unit that an order carries and has no reservation for, as after a change by hand."""
+"""The alarm for a unit that has an order without a reservation, as after a change by hand."""
 
 
 @dataclass(slots=True)

@@ -98,9 +98,9 @@ async def lock_reservations(tx: Transaction, holders: str, unit_ids: Sequence[st
 
 
 async def expect_no_reservations(tx: Transaction, order_ids: AbstractSet[UUID]) -> None:
-    """Of orders that hold units, and whose reservations were not there to be locked. Raises Collision if one is now.
+    """Raises Collision if one of these orders, which hold units but had no reservation to lock, has one now.
 
-    It is a later statement than those that waited for the units, and so sees who had taken them.
+    It is a later statement than those that waited for the units, and so sees which orders had taken them.
     """
     if order_ids and await tx.fetchval("SELECT count(*) FROM reservation WHERE order_id = ANY ($1)", list(order_ids)):
         raise Collision("a unit was taken while it was going")

@@ -1,4 +1,4 @@
-"""What strangers can bring about as often as they like must not wash the rest out of the log."""
+"""Throttles log lines that clients can cause as often as they like, so that they do not flood the log."""
 
 import math
 import time
@@ -14,7 +14,7 @@ class Flood:
         self._untold: dict[tuple[object, ...], int] = {}
 
     def untold(self, *kind: object) -> int | None:
-        """None: leave it out. Otherwise tell of it, and that so many were left out before. Kinds must be few."""
+        """None: do not log it. Otherwise log it, with this number of lines left out before. Kinds must be few."""
         now = time.monotonic()
         if now - self._told_at.get(kind, -math.inf) < AGAIN_AFTER_SECONDS:
             self._untold[kind] = self._untold.get(kind, 0) + 1

@@ -15,7 +15,7 @@ FORBIDDEN = "forbidden"
 """A client published what only our own services may, or anything through an exchange or queue of its own making."""
 
 MOST_COUNTED = 10_000
-"""Whoever has so many, knows enough."""
+"""More are not counted: an exact number would be of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
 
 
 OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
-"""At our own fault: we gave it up, or one of our own services says what we cannot read. An index has just these."""
+"""Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""
 _ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
 _OURS = f"(SELECT count(*) FROM (SELECT FROM parked WHERE {OURS} ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
 _COUNTED = f"Documents that are parked, by whose fault it is; counted up to {MOST_COUNTED}."

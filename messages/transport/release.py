@@ -1,4 +1,4 @@
-"""Which release is running, as whoever installed it knows."""
+"""Which release is running, by the metadata of the installed package."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +9,7 @@ UNKNOWN = "unknown"
 
 @cache
 def release() -> str:
-    """`0.1.0`; or `unknown`, where a checkout runs that nobody has installed."""
+    """`0.1.0`; or `unknown`, if it runs from a checkout that is not installed."""
     try:
         return version(PACKAGE)
     except PackageNotFoundError:

@@ -7,7 +7,7 @@ from messages.transport.service import Alarm, Handled, Note, Transaction, Write
 
 DAYS_AHEAD = 3
 ALARM = "Alarm"
-"""The event by which an order's story says that somebody was told to look at it."""
+"""The timeline event of an alarm about the order."""
 TELL = """
     INSERT INTO timeline (at, order_ids, events, details, message_ids)
     VALUES (clock_timestamp(), $1::uuid[], $2::text, $3::text, $4::text)
@@ -26,7 +26,7 @@ def tell(story: Sequence[Note]) -> Iterator[Write]:
 
 
 def notes_of(alarms: Sequence[Alarm]) -> list[Note]:
-    """What is to be told of those that are about an order."""
+    """The timeline notes of alarms that are about an order."""
     return [
         Note(each.order_id, ALARM, f"{each.name}: {each.detail}", each.cause.message_id if each.cause else None)
         for each in alarms

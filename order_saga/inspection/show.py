@@ -17,7 +17,7 @@ BEFORE = timedelta(seconds=10)
 AFTER = timedelta(minutes=1)
 """Repeats and duplicates still arrive when an order is long done."""
 WHILE_HELD = timedelta(hours=3)
-"""So long what is held may still be withdrawn, or go offline. Looked through in vain for what nobody gives back."""
+"""How long held units may still be withdrawn or go offline; longer is not searched, even if they are still held."""
 
 
 @dataclass(frozen=True, slots=True)

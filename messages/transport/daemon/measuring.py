@@ -1,4 +1,4 @@
-"""What is asked of a service's tables for Prometheus: all of it in one question, and the database's clock with it."""
+"""Gauges from a service's tables for Prometheus: all in one query, together with the database's clock."""
 
 import time
 from functools import lru_cache
@@ -9,12 +9,12 @@ from messages.transport.service import Handled, Measure, Service, Transaction
 
 
 def measures_of(service: Service) -> tuple[Measure, ...]:
-    """Of the transport's own tables and of the service's."""
+    """The measures of the transport's own tables and of the service's."""
     return (*outbox.MEASURES, *parked.MEASURES, *service.measures)
 
 
 async def measure(metrics: Metrics, tx: Transaction) -> Handled:
-    """A job: sets every gauge that only the database knows."""
+    """A job: sets every gauge whose value is in the database."""
     asked_at = time.time()
     ((there, *values),) = await tx.fetch(_question(tuple(metrics.measured.measures)))
     metrics.clock_offset.set(offset(asked_at, there, time.time()))
@@ -23,7 +23,7 @@ async def measure(metrics: Metrics, tx: Transaction) -> Handled:
 
 
 def offset(asked_at: float, there: float, answered_at: float) -> float:
-    """How far the clock there is certainly ahead, in seconds, or behind: it was read between question and answer."""
+    """How far the clock there is certainly ahead (or behind: negative), in seconds: it was read between both times."""
     return max(there - answered_at, 0.0) + min(there - asked_at, 0.0)
 
 
