@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import click
 
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.arguments import Span
+from messages.transport.command_line.failures import INTERRUPTED
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
 from order_saga.client.awaiting import Answer
@@ -21,7 +24,7 @@ from order_saga.client.request_lines import Lines, read
 DEFAULT = Terms()
 NOT_ALL_PLACED = 1
 UNANSWERED = 3
-INTERRUPTED = 130
+TERMINATED = 143
 NAMES_TOLD = 5
 
 
@@ -50,18 +53,18 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     the type are added to it. Each is published repeatedly until it has an outcome.
 
     Exits with 0 if every order was placed (or cancelled, as asked), 1 if one was not, 2 if the input is wrong, 3 if
-    the broker cannot be reached, a request had no outcome in time or the disk is full, 130 after Ctrl-C: open requests
-    are reported as unanswered, and may still be placed. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user
-    of one's own.
+    the broker cannot be reached, a request had no outcome in time or the disk is full, 130 after Ctrl-C and 143 after
+    SIGTERM: open requests are reported as unanswered, and may still be placed. Settings: BROKER_URL, or
+    CLIENT_BROKER_URL for a user of one's own.
     """
     total = _proofread(file) if file.seekable() else None
     told = Telling(Progress(total, sys.stderr), as_json=as_json)
     lines = Lines(file)
     try:
         asyncio.run(_place(lines, Terms(window, timeout_seconds), told))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
         told.sum_up()
-        sys.exit(INTERRUPTED)
+        sys.exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED)
     told.sum_up()
     if lines.mistake is not None:
         raise lines.mistake
@@ -70,6 +73,10 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
 
 async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
     configure_logs("order_saga", "error")
+    with suppress(NotImplementedError):  # on Windows
+        placing = asyncio.current_task()
+        assert placing is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, placing.cancel)
     async with listening("place") as (broker, listener):
         await place(broker, listener, lines, terms, told.tell)
 

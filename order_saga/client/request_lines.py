@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import io
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ class Lines:
     """What has been read so far, and whether there will be more."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+        self._stream = stream if stream.seekable() else _own(stream)
         self._read: queue.Queue[Asked] = queue.Queue(AHEAD)
         self._ended = False
         self.mistake: WrongUsage | None = None
@@ -63,3 +65,13 @@ class Lines:
         finally:
             self._ended = True
             news()
+
+
+def _own(pipe: BinaryIO) -> BinaryIO:
+    """The same pipe, from which nothing has been read yet, as a file that only the thread uses.
+
+    While the thread waits in it, nobody can close it, and Python aborts if it tries to at its exit.
+    """
+    raw = io.FileIO(os.dup(pipe.fileno()))
+    raw.name = pipe.name
+    return io.BufferedReader(raw)

@@ -32,6 +32,7 @@ from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.conftest import NewDatabase
+from tests.integration.network import Network
 from tests.integration.small_system import Urls, all_services, databases, running, until
 from tests.servers.management import Management
 
@@ -113,6 +114,33 @@ async def vhost(management_url: str) -> AsyncIterator[str]:
         yield name
     finally:
         await management.delete_vhost(name)
+
+
+@dataclass(frozen=True)
+class SilentShop:
+    """A broker with all queues, of which nobody takes anything."""
+
+    url: str
+    _connection: aio_pika.abc.AbstractConnection
+
+    async def until_an_order_waits(self) -> None:
+        channel = await self._connection.channel()
+        async with asyncio.timeout(20):
+            while not await self._waiting(channel):  # noqa: ASYNC110  a queue sets no event
+                await asyncio.sleep(0.05)
+
+    async def _waiting(self, channel: aio_pika.abc.AbstractChannel) -> int:
+        queue = await channel.declare_queue("order_saga.orders", passive=True)
+        return queue.declaration_result.message_count or 0
+
+
+@pytest.fixture
+async def silent_shop(management_url: str, amqp_url: str) -> AsyncIterator[SilentShop]:
+    async with vhost(management_url) as name:
+        url = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
+        async with await aio_pika.connect(url) as connection:
+            await declare(connection, topology_of(all_services()))
+            yield SilentShop(url, connection)
 
 
 async def a_shop(shell: Shell, packets: int, agents: int) -> str:
@@ -241,34 +269,68 @@ async def test_a_broker_that_is_not_there_is_one_line(shell: Shell) -> None:
         assert result.err == "Error: BROKER_URL: the broker cannot be reached at 127.0.0.1:1: Connection refused\n"
 
 
-async def test_whoever_is_interrupted_tells_what_is_under_way(shell: Shell, management_url: str, amqp_url: str) -> None:
-    async with vhost(management_url) as name:
-        url = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
-        async with await aio_pika.connect(url) as connection:
-            await declare(connection, topology_of(all_services()))
-            asking = subprocess.Popen(  # noqa: ASYNC220  no more than starting it takes
-                [sys.executable, "-c", INTERRUPTIBLE, "place", "-"], env={**shell.environment, "BROKER_URL": url},
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
-            try:
-                assert asking.stdin is not None
-                asking.stdin.write(text([order("north", order_id=(order_id := str(uuid.uuid4())))]).encode())
-                asking.stdin.flush()
-                await until_it_waits(connection, "order_saga.orders")
-                asking.send_signal(signal.SIGINT)
-                out, err = await asyncio.to_thread(asking.communicate, timeout=20)
-            finally:
-                asking.kill()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("named", [False, True], ids=["pipe", "named pipe"])
+async def test_whoever_is_stopped_tells_what_is_under_way_though_its_input_stays_open(
+    shell: Shell, silent_shop: SilentShop, tmp_path: Path, number: signal.Signals, named: bool
+) -> None:
+    pipe = tmp_path / "orders"
+    os.mkfifo(pipe)
+    with subprocess.Popen(  # noqa: ASYNC220  no more than starting it takes
+        [sys.executable, "-c", INTERRUPTIBLE, "place", str(pipe) if named else "-"], cwd=ROOT,
+        env={**shell.environment, "BROKER_URL": silent_shop.url},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as asking:  # fmt: skip
+        assert asking.stdin
+        assert asking.stdout
+        assert asking.stderr
+        try:
+            with await asyncio.to_thread(pipe.open, "wb") if named else asking.stdin as requests:
+                requests.write(text([order("north", order_id=(order_id := str(uuid.uuid4())))]).encode())
+                requests.flush()
+                await silent_shop.until_an_order_waits()
+                asking.send_signal(number)
+                await asyncio.to_thread(asking.wait, timeout=10)
+            out, err = asking.stdout.read(), asking.stderr.read()
+        finally:
+            asking.kill()
 
-    assert (asking.returncode, out.decode().split()[:2]) == (130, ["unanswered", order_id])
+    assert (asking.returncode, out.decode().split()[:2]) == (128 + number, ["unanswered", order_id])
     assert err.decode().startswith("1 unanswered in ")
+    assert err.count(b"\n") == 1
 
 
-async def until_it_waits(connection: aio_pika.abc.AbstractConnection, queue: str) -> None:
-    channel = await connection.channel()
-    async with asyncio.timeout(20):
-        while not (await channel.declare_queue(queue, passive=True)).declaration_result.message_count:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+async def test_a_broker_that_falls_silent_leaves_requests_unanswered(shell: Shell, silent_shop: SilentShop) -> None:
+    async with Network(silent_shop.url) as network:
+        placing = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "order_saga", "place", "--timeout", "1", "-", cwd=ROOT,
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**shell.environment, "BROKER_URL": network.url},
+        )  # fmt: skip
+        assert placing.stdin
+        assert placing.stderr
+        placing.stdin.write(text([order("north")]).encode())
+        await silent_shop.until_an_order_waits()
+        network.freeze()
+        placing.stdin.close()
+        try:
+            async with asyncio.timeout(15):
+                told = await placing.stderr.read()
+                assert await placing.wait() == 3
+        finally:
+            if placing.returncode is None:
+                placing.kill()
+
+    assert told.decode().startswith("1 unanswered in ")
+    assert told.count(b"\n") == 1
+
+
+async def test_a_standard_input_that_is_closed_is_one_line(shell: Shell) -> None:
+    placing = await asyncio.create_subprocess_shell(
+        f"{shlex.quote(sys.executable)} -m order_saga place - <&-",
+        env=shell.environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, told = await placing.communicate()
+    assert (placing.returncode, told) == (2, b"Error: there is no standard input to read from\n")
 
 
 async def test_a_virtual_host_that_is_not_there_is_one_line(shell: Shell, amqp_url: str) -> None:

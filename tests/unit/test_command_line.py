@@ -14,7 +14,7 @@ import messages.transport.command_line.commands
 import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
-from messages.transport.command_line.failures import told, told_at
+from messages.transport.command_line.failures import CommandLine, told, told_at
 from messages.transport.edge import say
 from messages.transport.strict_json import DOCUMENT_BYTES
 
@@ -299,3 +299,14 @@ def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None
 def test_of_a_url_only_the_place_is_told(url: str, place: str) -> None:
     assert told_at(TimeoutError(), url) == f"TimeoutError{place}"
     assert told_at(ValueError("no"), url) == "no"
+
+
+def test_who_interrupts_a_command_gets_the_exit_code_of_a_shell() -> None:
+    group = CommandLine("toy")
+
+    @group.command()
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    said = CliRunner().invoke(group, ["wait"])
+    assert (said.exit_code, said.output) == (130, "")

@@ -13,6 +13,7 @@ from yarl import URL
 from messages.transport.command_line.failures import told, told_at
 from messages.transport.migrating import UnfitDatabase, pending
 from messages.transport.rabbitmq.connection import why_not_connected
+from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
@@ -83,7 +84,7 @@ async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> l
 async def _broker_problems(service: Service, settings: Settings) -> list[str]:
     expected = topology_of([service])
     url = settings.broker_url.get_secret_value()
-    async with aio_pika.Connection(URL(url)) as connection:
+    async with FastConnection(URL(url)) as connection:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:

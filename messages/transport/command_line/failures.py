@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 import click
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as a shell has it."""
+
 
 def told(error: BaseException) -> str:
     """The error's text and hint in one line, or its class if it has no text, as a timeout has none."""
@@ -31,6 +34,12 @@ class CommandLine(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except RuntimeError as error:
+            if "sys.stdin" not in str(error):  # click's way to say that there is none
+                raise
+            raise WrongUsage("there is no standard input to read from") from None
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

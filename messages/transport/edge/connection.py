@@ -15,7 +15,8 @@ from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.edge.requests import Listener, Request
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import BROKER_FAILURES, why_not_connected
+from messages.transport.rabbitmq.connection import BROKER_FAILURES, unasked_cancellation_is_a_failure, why_not_connected
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, FastConnection
 from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener
 
@@ -59,8 +60,9 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
             yield broker, heard
         finally:
             await broker.close()
-            with suppress(*BROKER_FAILURES):
-                await (await connection.channel()).queue_delete(queue)
+            with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await (await connection.channel()).queue_delete(queue)
 
 
 async def say(broker: Broker, requests: Sequence[Request]) -> None:
@@ -96,12 +98,12 @@ async def _until_served(broker: Broker) -> None:
 @asynccontextmanager
 async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
     """Fail at once on a wrong URL, user or virtual host: a broker's connections retry for ever."""
-    async with aio_pika.Connection(URL(url)) as connection:
+    async with FastConnection(URL(url)) as connection:
         try:
             await connection.connect(timeout=CONNECT_SECONDS)
         except BROKER_FAILURES as error:
             raise Unreachable(f"{_variable()}: {why_not_connected(error, url)}") from None
-        except ValueError:  # a URL without a host, say
+        except ValueError:  # a parameter that is not what its name says
             raise WrongUsage(f"{_variable()}: not an AMQP URL") from None
         yield connection
 
