@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -26,6 +27,13 @@ HOLDERS = """
       AND coalesce(xact_start < clock_timestamp() - make_interval(secs => $1), true)
     ORDER BY holder LIMIT 5"""
 """Transactions that have held a table for so long, and other users' ones, whose age is not visible."""
+
+OTHERS = """
+    SELECT format('pid %s, connected since %s', pid, date_trunc('second', backend_start)) AS other
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE granted AND locktype = 'advisory' AND datname = current_database() AND database = datid
+      AND (classid::bigint << 32 | objid::bigint) = $1"""
+"""Who holds an advisory lock."""
 
 
 class UnfitDatabase(Exception):
@@ -82,7 +90,7 @@ async def migrate(
 
     `tell` gets a line about what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
     """
-    await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    await _take_turn(connection, tell)
     try:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
@@ -95,6 +103,40 @@ async def migrate(
     finally:
         if not connection.is_closed():
             await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+
+
+async def _take_turn(connection: Transaction, tell: Callable[[str], object]) -> None:
+    """Return once no other process migrates. Raises FailedMigration if one does for minutes."""
+
+    async def complain() -> None:
+        others = [row["other"] for row in await connection.fetch(OTHERS, ADVISORY_LOCK)]
+        tell(f"another process is migrating: {', '.join(others) or 'no more'}")
+
+    try:
+        await _patiently(partial(_lock, connection), complain)
+    except asyncpg.LockNotAvailableError as error:
+        raise FailedMigration("another process has not come to the end of its migrations") from error
+
+
+async def _lock(connection: Transaction) -> None:
+    async with connection.transaction():
+        await _wait_briefly(connection)
+        await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)  # for longer than the transaction
+
+
+async def _patiently(attempt: Callable[[], Awaitable[None]], complain: Callable[[], Awaitable[None]]) -> None:
+    """Until it gets its lock, or the last of its tries has failed."""
+    for _ in range(TRIES - 1):
+        try:
+            return await attempt()
+        except asyncpg.LockNotAvailableError:
+            await complain()
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await attempt()
+
+
+async def _wait_briefly(connection: Transaction) -> None:
+    await connection.execute(f"SET LOCAL lock_timeout = {round(1000 * LOCK_SECONDS)}")
 
 
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
@@ -122,22 +164,19 @@ def _refuse_a_foreign_one(applied: Iterable[str], known: Sequence[Migration]) ->
 
 
 async def _apply(connection: Transaction, migration: Migration, tell: Callable[[str], object]) -> None:
+    async def complain() -> None:
+        holders = [row["holder"] for row in await connection.fetch(HOLDERS, LOCK_SECONDS)]
+        tell(f"{migration.name} waits for a table; held are {', '.join(holders) or 'none any more'}")
+
     try:
-        for _ in range(TRIES - 1):
-            try:
-                return await _try(connection, migration)
-            except asyncpg.LockNotAvailableError:
-                holders = [row["holder"] for row in await connection.fetch(HOLDERS, LOCK_SECONDS)]
-                tell(f"{migration.name} waits for a table; held are {', '.join(holders) or 'none any more'}")
-                await asyncio.sleep(PAUSE_SECONDS)
-        await _try(connection, migration)
+        await _patiently(partial(_try, connection, migration), complain)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise FailedMigration(f"migration {migration.name}: {str(error) or type(error).__name__}") from error
 
 
 async def _try(connection: Transaction, migration: Migration) -> None:
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = {round(1000 * LOCK_SECONDS)}")
+        await _wait_briefly(connection)
         await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum

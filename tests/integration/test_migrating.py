@@ -236,16 +236,30 @@ async def test_a_table_that_is_held_for_ever_is_given_up(
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_another_process_that_migrates_is_waited_for_however_long_it_takes(
+async def test_another_process_that_migrates_is_waited_for_and_told(
     connection: Transaction, empty_url: str, folder: Path
 ) -> None:
     other = await asyncpg.connect(empty_url)
     await other.execute("SELECT pg_advisory_lock($1)", migrating.ADVISORY_LOCK)
-    waiting = asyncio.create_task(migrate(connection, [folder]))
-    await until(lambda: somebody_waits(other))
-    await asyncio.sleep(10 * migrating.LOCK_SECONDS)
+    told: list[str] = []
+    waiting = asyncio.create_task(migrate(connection, [folder], told.append))
+    await until(lambda: is_told(told))
+    assert told[0].startswith(f"another process is migrating: pid {other.get_server_pid()}, connected since 2")
     await other.close()
     assert len(await waiting) == len(OWN) + 2
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_another_process_that_never_ends_migrating_is_given_up(
+    connection: Transaction, empty_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrating, "TRIES", 3)
+    other = await asyncpg.connect(empty_url)
+    await other.execute("SELECT pg_advisory_lock($1)", migrating.ADVISORY_LOCK)
+    with pytest.raises(FailedMigration, match=r"^another process"):
+        await migrate(connection, [folder])
+    await other.close()
+    assert len(await migrate(connection, [folder])) == len(OWN) + 2
 
 
 @pytest.fixture

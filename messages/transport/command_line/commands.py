@@ -76,8 +76,8 @@ def command_line(program: Program) -> click.Group:
     def migrate_command() -> None:
         """Bring the database to the present schema. Safe at any time, from any number of processes.
 
-        Waits some minutes for tables that others hold for long, and names them. Exits with 3 if a migration
-        could not be applied, and names it.
+        Waits some minutes for tables that others hold for long, or for another `migrate`, and names them. Exits with 3
+        if a migration could not be applied, and names it.
         """
         settings = program.read_settings()
         for name in _event_loop(_migrate(program.service(settings), settings)):
