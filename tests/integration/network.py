@@ -9,6 +9,7 @@ from pamqp.commands import Connection
 from pamqp.frame import marshal
 
 POSTGRES_SOCKET = ".s.PGSQL.5432"
+INTRODUCTION_BYTES = 2_000
 
 
 class Network:
@@ -21,6 +22,8 @@ class Network:
         self._listener: asyncio.Server | None = None
         self._port = 0
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._introductions: dict[tuple[asyncio.StreamWriter, asyncio.StreamWriter], bytes] = {}
+        """What each client has said first; in RabbitMQ's protocol, also the connection's name."""
         self._forwarding: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
@@ -77,16 +80,18 @@ class Network:
     def thaw(self) -> None:
         self._flows.set()
 
-    def say_blocked(self) -> None:
-        """What RabbitMQ says to a connection that publishes while it is low on memory or disk."""
-        self._say(marshal(Connection.Blocked("low on memory"), 0))
+    def say_blocked(self, name: str) -> None:
+        """What RabbitMQ says to a connection that publishes while it is low on memory or disk: to those of that name,
+        or whose name ends so."""
+        self._say(marshal(Connection.Blocked("low on memory"), 0), name)
 
-    def say_unblocked(self) -> None:
-        self._say(marshal(Connection.Unblocked(), 0))
+    def say_unblocked(self, name: str) -> None:
+        self._say(marshal(Connection.Unblocked(), 0), name)
 
-    def _say(self, frame: bytes) -> None:
-        for client, _ in self._pairs:
-            client.write(frame)
+    def _say(self, frame: bytes, name: str) -> None:
+        for pair in self._pairs:
+            if name.encode() in self._introductions[pair]:
+                pair[0].write(frame)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -96,6 +101,7 @@ class Network:
             return
         pair = (writer, far_writer)
         self._pairs.add(pair)
+        self._introductions[pair] = b""
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(self._forward(source, sink, pair))
             self._forwarding.add(task)
@@ -116,6 +122,8 @@ class Network:
         flows = self._flows
         try:
             while data := await source.read(65_536):
+                if sink is pair[1]:
+                    self._introductions[pair] = (self._introductions[pair] + data)[:INTRODUCTION_BYTES]
                 await flows.wait()
                 sink.write(data)
                 await sink.drain()

@@ -248,6 +248,11 @@ CORRUPTIONS = {
         "DELETE FROM saga WHERE order_id = '{placed}'",
         ("I3", "{placed}", "confirmed for an order that nobody has heard of"),
     ),
+    "the orchestrator has forgotten a delivered order": (
+        "order_saga",
+        "DELETE FROM saga WHERE order_id = '{delivered}'",
+        ("I3", "{delivered}", "fulfilled for an order that nobody has heard of"),
+    ),
     "an order is not decided": (
         "order_saga",
         """UPDATE saga SET phase = 'reserving', outcome = NULL, reason = NULL, decided_at = NULL, cleaned_at = NULL
@@ -453,6 +458,25 @@ async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: py
 
     assert {finding.invariant for finding in findings} == {"I1", "I3"}
     assert {finding.order_id for finding in findings} == {world.placed, None}
+
+
+@pytest.mark.parametrize(("since", "accused"), [("1 hour", ["I6"]), ("0 seconds", [])])
+async def test_of_a_live_system_only_what_is_overdue_is_stuck(
+    world: World, monkeypatch: pytest.MonkeyPatch, since: str, accused: list[str]
+) -> None:
+    async def wait(_: float) -> None:
+        """Nobody says it."""
+
+    monkeypatch.setattr(auditing, "sleep", wait)
+    await world.corrupt(
+        "delivery_worker",
+        f"""INSERT INTO outbox (exchange, key, body, documents, publish_after)
+            VALUES ('answers', 'order_saga.answers', '', 1, now() - interval '{since}')""",
+    )
+
+    report = await examine(world.urls, 7.0)
+
+    assert [finding.invariant for finding in report.findings] == accused
 
 
 async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> None:

@@ -536,6 +536,21 @@ async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
         await station.until_heard(3)
     assert await station.batches() == [["one", "other"], ["alone"]]
     assert pairs.closed == [2, 1]
+    assert await station.left_in("toy.paid") == []
+
+
+async def test_what_comes_while_something_else_is_waited_for_is_parked_where_it_cannot_be_read(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 0.5)
+    station.toy.gathering = pairs = Pairs()
+    async with station.running():
+        await station.say(paid("one"))
+        await pairs.asked.wait()
+        await station.publish("paid", b"\xff")
+        await station.until_heard(1)
+    assert [reason for reason, _ in await station.parked()] == ["not_json"]
+    assert await station.left_in("toy.paid") == []
 
 
 async def test_what_belongs_together_is_waited_for_a_moment_and_then_handled_without(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -106,6 +107,24 @@ async def test_rows_are_locked_in_the_order_of_their_ids_wherever_they_stand(
 async def test_no_statement_is_planned_twice(database: Database) -> None:
     async with database.session() as tx:
         assert await tx.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "idle_in_transaction_session_timeout"])
+async def test_no_statement_takes_for_ever_and_nobody_keeps_locks_for_ever(database: Database, setting: str) -> None:
+    async with database.session() as tx:
+        assert await tx.fetchval(f"SHOW {setting}") == "1min"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not know TCP_USER_TIMEOUT")
+async def test_a_host_that_vanishes_is_noticed_before_a_commit_has_waited_for_long(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        async with database.session() as tx:
+            peer = getattr(tx, "_transport").get_extra_info("socket")  # noqa: B009  of the connection behind the proxy
+            assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+            assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        await database.close()
 
 
 def test_no_orders_need_no_lock() -> None:
@@ -386,6 +405,15 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
         assert time.monotonic() - began < 0.3, "the other one that was open is silent as well"
         assert await station.count("purchase") == 1
         await database.close()
+
+
+async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
+    backend, opened = await _backend(database), database.connections_opened
+    await asyncio.sleep(0.5)
+    assert (await _backend(database), database.connections_opened) == (backend, opened)
 
 
 async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,11 +268,12 @@ async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery
     assert delivery.alarms == []
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
 async def test_going_offline_while_assigned_takes_effect_afterwards_with_an_alarm(
-    delivery: Worker, order: UUID
+    delivery: Worker, order: UUID, confirmed: bool
 ) -> None:
     await delivery.hear(online("A-1"))
-    await delivery.hear(reserve(order), assign(order))
+    await delivery.hear(reserve(order), assign(order), *([placed(order)] if confirmed else []))
     await delivery.hear(offline("A-1"))
 
     assert delivery.alarms == ["offline_while_assigned"]

@@ -1,6 +1,7 @@
 """The order saga on a real PostgreSQL: what is written, what may not be, and who wins where two want the same row."""
 
 import asyncio
+import json
 import random
 import uuid
 from collections import Counter
@@ -19,24 +20,33 @@ from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleas
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, Line, OrderNotPlaced, OrderPlaced, OrderRequested
 from messages.contracts.participation import OutcomeRequested, Release
-from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved, ReservePackets
+from messages.contracts.store import (
+    PacketsAssigned,
+    PacketsRefused,
+    PacketsReleased,
+    PacketsReserved,
+    ReservePackets,
+)
 from messages.transport.faults import Collision
 from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
 from messages.transport.postgres import Database
-from messages.transport.service import Care, Handled, Transaction
+from messages.transport.service import Alarm, Care, Handled, Transaction
 from messages.transport.transactions import locking
 from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle
 from order_saga.queries import Due
 from order_saga.rows import TABLE
+from order_saga.service import service
 from order_saga.settings import Settings
 from order_saga.state import Phase, Saga
 from tests.conftest import NewDatabase
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
+SERVICE = service(SETTINGS)
+AT_ONCE = SETTINGS.model_copy(update={"remember_seconds": 0})
 TERMS = SETTINGS.terms
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -211,6 +221,34 @@ async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_
     assert (await hear(database, order)).story[0].detail == "no effect"
 
 
+async def test_what_is_read_in_a_transaction_is_locked_in_the_order_of_the_ids(database: Database) -> None:
+    low, high = sorted(uuid.uuid4() for _ in range(2))
+    for order_id in (high, low):
+        await hear(database, requested(order_id=order_id))
+    lock = "SELECT FROM saga WHERE order_id = $1 FOR UPDATE NOWAIT"
+    async with database.transaction() as tx, plain(database) as other:
+        async with other.transaction():
+            await other.execute(lock, low)
+            reading = asyncio.create_task(queries.read(tx, [high, low]))
+            await blocked(database)
+            await other.execute(lock, high)
+        await reading
+        for order_id in (low, high):
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await other.execute(lock, order_id)
+
+
+async def test_what_participants_say_of_a_placed_order_that_they_do_not_hold_raises_an_alarm(
+    database: Database,
+) -> None:
+    order = requested()
+    await hear(database, *happy_story(order))
+    refused = incoming(PacketsRefused(order_id=order.order_id, reason="out_of_stock"))
+    async with database.transaction() as tx:
+        handled = await handle(TERMS, Memory(TABLE), tx, [refused], Care.LOCKING)
+    assert handled.alarms == [Alarm("placed_but_not_held", order.order_id, "PacketsRefused", refused)]
+
+
 async def test_a_row_that_was_read_without_a_lock_and_changed_since_cannot_be_overwritten(database: Database) -> None:
     order = requested()
     async with database.session() as tx:
@@ -222,16 +260,24 @@ async def test_a_row_that_was_read_without_a_lock_and_changed_since_cannot_be_ov
             await write(tx, writes)
 
 
-async def test_an_outcome_is_written_once(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "change"),
+    [
+        ("placed", "outcome = 'not_placed', phase = 'releasing', reason = 'cancelled', granted = '{}'"),
+        ("placed", "outcome = NULL, phase = 'assigning', decided_at = NULL"),
+        ("placed", """granted = '{"store": ["P-2"], "delivery": ["A-1"]}'"""),
+        ("placed", "decided_at = decided_at + interval '1 second'"),
+        ("not_placed", "reason = 'cancelled'"),
+        ("not_placed", "participant = 'store'"),
+        ("not_placed", "decided_at = decided_at + interval '1 second'"),
+    ],
+)
+async def test_an_outcome_is_written_once(database: Database, outcome: str, change: str) -> None:
     order = requested()
-    await hear(database, *happy_story(order))
-    for change in (
-        "outcome = 'not_placed', phase = 'releasing', reason = 'cancelled', granted = '{}'",
-        "outcome = NULL, phase = 'assigning', decided_at = NULL",
-        """granted = '{"store": ["P-2"], "delivery": ["A-1"]}'""",
-    ):
-        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is final"):
-            await execute(database, f"UPDATE saga SET {change}")
+    refused = AgentRefused(order_id=order.order_id, reason="no_agent")
+    await hear(database, *(happy_story(order) if outcome == "placed" else [order, refused]))
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is final"):
+        await execute(database, f"UPDATE saga SET {change}")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +317,8 @@ async def test_no_order_is_placed_unless_everybody_has_granted_something(databas
         ("closed_only_if_all_released", f"phase = 'releasing', {NOT_PLACED}, cleaned_at = now()"),
         ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}"),
         ("closed_only_if_all_released", f"phase = 'closed', {NOT_PLACED}, cleaned_at = now()"),
+        ("closed_only_if_all_released", "cleaned_at = now()"),
+        ("decided_has_a_time", "phase = 'releasing', outcome = 'not_placed', reason = 'cancelled'"),
         ("phase_is_known", "phase = 'done'"),
     ],
 )
@@ -278,6 +326,23 @@ async def test_a_row_that_contradicts_itself_is_refused(database: Database, cons
     await hear(database, requested())
     with pytest.raises(asyncpg.CheckViolationError, match=constraint):
         await execute(database, f"UPDATE saga SET {change}")
+
+
+async def test_a_row_that_contradicts_itself_is_not_created_either(database: Database) -> None:
+    await hear(database, requested())
+    placed = {
+        "order_id": str(uuid.uuid4()),
+        "standing": {"store": "assigned", "delivery": "assigned"},
+        "phase": "placed",
+        "outcome": "placed",
+        "decided_at": "2030-01-01",
+    }
+    with pytest.raises(asyncpg.CheckViolationError, match="placed_only_if_all_granted"):
+        await execute(
+            database,
+            "INSERT INTO saga SELECT placed.* FROM saga, jsonb_populate_record(saga,"
+            f" '{json.dumps(placed)}') AS placed",
+        )
 
 
 async def test_what_a_batch_writes_is_refused_as_a_whole_if_one_order_would_contradict_itself(
@@ -313,6 +378,28 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
     assert (await look(database, Due.UNCLEAN)).outcomes == []
     await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
     assert await phases(database) == {"closed": 1}
+
+
+async def test_an_order_whose_last_assignment_waited_for_a_lock_until_its_deadline_is_not_placed(
+    database: Database,
+) -> None:
+    order = requested()
+    *before, last = happy_story(order)
+    await hear(database, *before)
+    async with plain(database) as other, other.transaction():
+        await other.execute("SELECT FROM saga FOR UPDATE")
+        assigning = asyncio.create_task(hear(database, last))
+        await blocked(database)
+        await other.execute("UPDATE saga SET deadline = clock_timestamp()")
+    told = (await assigning).said[0].message
+    assert told == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
+
+
+async def test_orders_that_are_due_together_are_not_asked_again_together(database: Database) -> None:
+    await hear(database, *(requested() for _ in range(5)))
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    await look(database, Due.UNANSWERED)
+    assert await fetchval(database, "SELECT count(DISTINCT due_at) FROM saga") == 5
 
 
 @pytest.mark.usefixtures("longest_waits")
@@ -487,6 +574,29 @@ async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(d
     assert (await hear(database, conflicting)).story[0].detail == "rejected: conflict"
 
 
+async def test_what_an_order_was_about_is_forgotten_only_after_it_has_been_done_for_long(database: Database) -> None:
+    placed, closed = requested(), requested()
+    refusal = AgentRefused(order_id=closed.order_id, reason="no_agent")
+    released = [kind(order_id=closed.order_id) for kind in (AgentReleased, PacketsReleased)]
+    await hear(database, *happy_story(placed), closed, refusal, *released)
+    forget = partial(deadlines.forget_requests, SETTINGS)
+    await in_transaction(database, forget)
+    assert [(await published(database, order))["lines"] is None for order in (placed, closed)] == [False, False]
+    # The outcome is final, and so is its time: there the clock cannot be put forward.
+    await in_transaction(database, partial(deadlines.forget_requests, AT_ONCE))
+    assert [(await published(database, order))["lines"] is None for order in (placed, closed)] == [True, True]
+
+
+async def test_there_is_more_to_forget_while_not_all_has_been_seen(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    for _ in range(3):
+        await hear(database, *happy_story(requested()))
+    forget = partial(deadlines.forget_requests, AT_ONCE)
+    assert [(await in_transaction(database, forget)).more for _ in range(2)] == [True, False]
+
+
 async def test_moving_from_reserving_to_assigning_touches_no_index(database: Database) -> None:
     orders = [requested() for _ in range(20)]
     await hear(database, *orders)
@@ -611,7 +721,7 @@ async def hear(database: Database, *messages: Message) -> Handled:
 
 async def hear_once(database: Database, *messages: Message) -> Handled:
     order_ids = {message.order_id for message in messages if message.order_id is not None}
-    async with database.transaction(locking("saga", order_ids)) as tx:
+    async with database.transaction(locking(SERVICE.locks, order_ids)) as tx:
         handled = await handle(TERMS, Memory(TABLE), tx, [incoming(message) for message in messages], Care.LOCKING)
         await write(tx, handled.writes)
         return handled

@@ -135,6 +135,16 @@ async def test_what_its_sender_let_expire_is_its_senders_and_can_be_replayed(sta
     assert await station.heard() == ["late"]
 
 
+async def test_what_is_parked_once_more_waits_for_another_request(station: Station) -> None:
+    bad = Malformed(b"{", uuid4(), "not_json", "x", queue="toy.bought")
+    for _ in range(2):
+        await parked.park(station.connection, [bad])
+        (row,) = await parked.parked(station.connection)
+        assert row.replay_requested_at is None
+        assert await parked.request_replay(station.connection, None) == 1
+    assert row.times == 2
+
+
 async def test_a_dead_letter_is_held_while_it_cannot_be_parked(own_station: Station) -> None:
     await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
     await give_up(own_station, document(bought("a")))

@@ -50,7 +50,7 @@ from tests.conftest import NewDatabase
 from tests.integration.workers import Worker, heard, in_seconds, is_waiting_for_a_lock, locks
 
 STORE = "berlin-1"
-UNTIL_THE_LEASE_IS_OVER = "SELECT pg_sleep_until(expires_at) FROM reservation"
+UNTIL_THE_FIRST_LEASE_IS_OVER = "SELECT pg_sleep_until(min(expires_at)) FROM reservation"
 Twins: TypeAlias = tuple[Worker, Worker]
 
 
@@ -205,12 +205,12 @@ async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order:
 async def test_an_assign_that_waited_for_a_lock_until_the_lease_was_over_is_refused(twins: Twins, order: UUID) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, lease_seconds=1, milk=1))
+    await here.hear(reserve(order, milk=1))
 
     async with here.database.transaction() as tx:
         await tx.execute("SELECT FROM reservation WHERE order_id = $1 FOR UPDATE", order)
         assigning = await blocked(here, there.hear(assign(order)))
-        await tx.execute(UNTIL_THE_LEASE_IS_OVER)
+        await tx.execute("UPDATE reservation SET expires_at = clock_timestamp()")
 
     assert await assigning == [refused(order, "reservation_expired")]
     assert await here.stock() == {"M-1": "free"}
@@ -219,11 +219,11 @@ async def test_an_assign_that_waited_for_a_lock_until_the_lease_was_over_is_refu
 async def test_a_sweep_passes_over_what_is_being_assigned(twins: Twins, order: UUID) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, lease_seconds=1, milk=1))
+    await here.hear(reserve(order, lease_seconds=3, milk=1))
 
     async with in_flight(here, assign(order)) as handled:
         async with here.database.transaction() as tx:
-            await tx.execute(UNTIL_THE_LEASE_IS_OVER)
+            await tx.execute(UNTIL_THE_FIRST_LEASE_IS_OVER)
         assert await there.run("sweep") == []
 
     assert [said.message for said in handled.said] == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
@@ -455,10 +455,13 @@ def care(request: pytest.FixtureRequest) -> Care:
 
 
 @asynccontextmanager
-async def decided(worker: Worker, message: Message, care: Care) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+async def decided(
+    worker: Worker, said: Message | Sequence[Message], care: Care
+) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
+    messages = [said] if isinstance(said, Message) else said
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message)], care)
+        handled = await worker.service.handle(tx, [heard(message) for message in messages], care)
         yield lambda: write(tx, handled.writes)
 
 
@@ -517,19 +520,22 @@ async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what
     assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
 
 
-async def test_a_lease_that_ran_out_before_it_was_written_is_not_assigned(
+async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_not_have_run_out_when_they_are_written(
     twins: Twins, order: UUID, care: Care
 ) -> None:
     here, there = twins
-    await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, lease_seconds=1, milk=1))
+    patient = uuid4()
+    await here.hear(stock("milk", "M-1", "M-2"))
+    await here.hear(reserve(order, lease_seconds=3, milk=1), reserve(patient, lease_seconds=60, milk=1))
 
-    async with decided(here, assign(order), care) as write_it:
-        await there.query(UNTIL_THE_LEASE_IS_OVER)
+    async with decided(here, [assign(patient), assign(order)], care) as write_it:
+        await there.query(UNTIL_THE_FIRST_LEASE_IS_OVER)
         with pytest.raises(Collision, match="too late"):
             await write_it()
 
-    assert await here.hear(assign(order)) == [refused(order, "reservation_expired")]
+    answers = await here.hear(assign(order), assign(patient))
+    assert answers[0] == refused(order, "reservation_expired")
+    assert isinstance(answers[1], PacketsAssigned)
 
 
 async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID, care: Care) -> None:

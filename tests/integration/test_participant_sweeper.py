@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
+import store_worker.service
 from messages.contracts.order import OrderPlaced
 from messages.contracts.participation import OutcomeRequested
 from messages.contracts.store import (
@@ -16,7 +18,7 @@ from messages.contracts.store import (
     StockReceived,
     Want,
 )
-from messages.participant import queries
+from messages.participant import queries, sweeper
 from store_worker import queries as packets
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -186,6 +188,23 @@ async def test_a_bad_row_is_put_off_and_not_tried_at_every_turn(store: Worker) -
     assert store.alarms == ["cannot_sweep"]
 
 
+@pytest.mark.parametrize("putting_off", [False, True], ids=["while it is swept", "while it is put off"])
+async def test_a_failing_database_makes_no_reservation_a_culprit(store: Worker, putting_off: bool) -> None:
+    await reserved_orders(store, 1)
+    await expire_all(store)
+    await store.execute(f"""
+        CREATE FUNCTION run_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            RAISE EXCEPTION 'as arranged' USING ERRCODE = CASE
+                WHEN {putting_off} AND NEW.state <> OLD.state THEN 'check_violation' ELSE 'out_of_memory' END;
+        END $$;
+        CREATE TRIGGER runs_out BEFORE UPDATE ON reservation FOR EACH ROW
+            WHEN ({putting_off} OR NEW.state <> OLD.state) EXECUTE FUNCTION run_out();
+    """)
+
+    with pytest.raises(asyncpg.OutOfMemoryError):
+        await store.run("sweep")
+
+
 async def test_a_whole_batch_of_bad_rows_does_not_keep_the_sweeper_spinning(store: Worker) -> None:
     await reserved_orders(store, 200)
     await expire_all(store)
@@ -220,11 +239,43 @@ async def test_the_outcome_of_what_is_assigned_for_long_is_asked_for(store: Work
 async def test_asking_in_vain_raises_an_alarm(store: Worker) -> None:
     (order,) = await reserved_orders(store, 1)
     await store.hear(assign(order))
-    for _ in range(5):
+    for _ in range(3):
         await let_pass(store, 10_000)
-        await store.run("sweep")
+        assert len(await store.run("sweep")) == 1
 
-    assert set(store.alarms) == {"outcome_unknown"}
+    assert store.alarms == []
+    await let_pass(store, 10_000)
+    await store.run("sweep")
+    assert store.alarms == ["outcome_unknown"]
+
+
+async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> None:
+    orders = await reserved_orders(store, 3)
+    for seconds, order in zip((1, 3, 2), orders, strict=True):
+        await store.execute(
+            "UPDATE reservation SET due_at = now() - make_interval(secs => $2) WHERE order_id = $1", order, seconds
+        )
+
+    async with store.database.transaction() as tx:
+        (first,) = await queries.take_due(tx, 1)
+
+    assert first["order_id"] == orders[1]
+
+
+async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(store_worker.service, "RETIRE_BATCH", 2)
+    orders = await reserved_orders(store, 3)
+    await store.hear(*(ReleasePackets(order_id=order) for order in orders))
+    await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+    await store.execute("UPDATE packet SET best_before = now()")
+
+    for job in ("prune", "retire"):
+        seen = len(store.handled)
+        await store.run(job)
+        assert [handled.more for handled in store.handled[seen:]] == [True, False]
 
 
 @pytest.mark.parametrize("settled_by", ["placed", "released"])

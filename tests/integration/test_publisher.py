@@ -19,7 +19,7 @@ from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
 from messages.transport.publisher import Publisher
-from messages.transport.service import Handled, Transaction
+from messages.transport.service import Handled, Job, Said, Transaction
 from messages.transport.topology import Binding, Queue, Topology
 from messages.transport.transactor import Transactor
 from messages.transport.writing import write
@@ -219,6 +219,53 @@ async def _takes_no_more_than(station: Station, moody: Moody, number: int) -> No
     calls = len(moody.calls)
     await until(lambda: _true(len(moody.calls) > calls + 4))
     assert await station.count("heard") == number
+
+
+async def test_a_job_with_more_to_say_waits_too_while_too_little_is_confirmed(station: Station, moody: Moody) -> None:
+    runs = 0
+
+    async def talk(_tx: Transaction) -> Handled:
+        nonlocal runs
+        runs += 1
+        return Handled(said=[Said(Counted(order_id=uuid4(), text=str(runs)), COUNTED)], more=runs < 3)
+
+    moody.down = True
+    station.toy.jobs = [Job("talkative", 3_600, talk)]
+    async with station.running(moody, unconfirmed_rows=1):
+        await until(lambda: _true(len(moody.calls) > 2))
+        assert runs == 1
+        moody.down = False
+        await station.until_told(3)
+
+
+async def test_a_public_row_is_confirmed_once_all_of_its_envelopes_are(station: Station) -> None:
+    class Halting(InProcessBroker):
+        """Takes the first of what it is given, and then nothing until it is told to go on."""
+
+        def __init__(self, beside: InProcessBroker) -> None:
+            super().__init__(Topology((), (), ()))
+            self._exchanges = beside._exchanges
+            self.halted, self.go_on = asyncio.Event(), asyncio.Event()
+
+        async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+            if len(envelopes) > 1:
+                return [*await super().publish(envelopes[:1]), *([False] * (len(envelopes) - 1))]
+            self.halted.set()
+            await self.go_on.wait()
+            return await super().publish(envelopes)
+
+    broker = Halting(station.broker)
+    await broker.start()
+    saying = Publisher(broker, 64)
+    (row,) = outbox.pack([Said(Counted(order_id=uuid4(), text=text), COUNTED) for text in ("one", "other")])
+    saying.offer([row])
+    await asyncio.wait_for(broker.halted.wait(), 10)
+    assert saying.take_confirmed() == []
+    broker.go_on.set()
+    await saying.drain()
+    assert saying.take_confirmed() == [row.id]
+    assert station.texts() == ["one", "other"]
+    await broker.close()
 
 
 async def test_who_cannot_say_anything_leaves_what_comes_to_others(

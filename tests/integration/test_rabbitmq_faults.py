@@ -328,12 +328,14 @@ async def test_what_is_public_goes_by_a_channel_of_its_own(broker: RabbitBroker)
     assert lanes[0] is not lanes[1]
 
 
-async def test_while_an_alarm_blocks_the_connection_the_broker_is_not_connected(
-    broker: RabbitBroker, network: Network
+@pytest.mark.parametrize("link", ["publishing", "consuming"])
+async def test_while_an_alarm_blocks_one_of_its_connections_the_broker_is_not_connected(
+    broker: RabbitBroker, network: Network, link: str
 ) -> None:
-    network.say_blocked()
+    network.say_blocked(f": {link}")
     await until(lambda: not broker.connected)
-    network.say_unblocked()
+    assert (broker._publishing.usable, broker._consuming.usable) == (link == "consuming", link == "publishing")
+    network.say_unblocked(f": {link}")
     await until(lambda: broker.connected)
     assert await broker.publish([envelope()]) == [True]
 

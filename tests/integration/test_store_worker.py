@@ -26,12 +26,7 @@ from messages.contracts.store import (
 )
 from messages.participant.participant import Moves
 from messages.transport.faults import Collision
-from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.metrics import Metrics
-from messages.transport.publisher import Publisher
 from messages.transport.service import Care, Transaction
-from messages.transport.topology import Topology
-from messages.transport.transactor import Transactor
 from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -387,6 +382,18 @@ async def test_withdrawing_what_is_reserved_makes_its_assign_be_refused(store: W
     assert store.alarms == []
 
 
+async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alarm(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
+    await store.hear(withdraw("M-1"))
+
+    assert store.alarms == ["withdrawn_while_assigned"]
+    assert store.story[-1] == ("PacketsWithdrawn", "M-1 withdrawn while confirmed")
+    assert await store.stock() == {"M-1": "confirmed"}
+    await store.hear(DeliveryCompleted(order_id=order))
+    assert await store.stock() == {"M-1": "fulfilled"}
+
+
 async def test_withdrawing_what_is_assigned_takes_effect_afterwards_with_an_alarm(store: Worker, order: UUID) -> None:
     await store.hear(stock("milk", "M-1"))
     await store.hear(reserve(order, milk=1), assign(order))
@@ -465,11 +472,9 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
         return await receive(tx, received)
 
     monkeypatch.setattr(store_worker.queries, "receive", watched)
-    publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
-    transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
-    await transactor.handle([heard(received)], care=Care.REMEMBERING)
+    await store.transactor().handle([heard(received)], care=Care.REMEMBERING)
 
     assert modes == [True]
     assert await store.stock() == {"M-1": "free"}
@@ -495,8 +500,7 @@ async def test_in_one_batch_goods_come_and_go_before_orders_are_answered_and_all
 async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
     store: Worker, url: str, order: UUID
 ) -> None:
-    publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
-    transactor = Transactor(store.service, store.database, publisher, Metrics(), 15.0)
+    transactor = store.transactor()
     await store.hear(stock("milk", "M-1"))
     await transactor.handle([heard(reserve(order, milk=1))], care=Care.REMEMBERING)
 
@@ -515,6 +519,31 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
     handled = await transactor.handle([heard(assign(order))], care=Care.REMEMBERING)
 
     assert [said.message for said in handled.said] == [refused(order, "reservation_expired")]
+
+
+async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_cancellation(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.execute("""
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+        CREATE TRIGGER dawdle AFTER INSERT ON reservation FOR EACH ROW EXECUTE FUNCTION dawdle();
+    """)
+    handling = asyncio.create_task(store.transactor().handle([heard(reserve(order, milk=1))], care=Care.REMEMBERING))
+    await until(lambda: _is_sleeping(store))
+
+    handling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+
+    assert await store.holdings() == {order: "reserved"}
+    assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+
+
+async def _is_sleeping(store: Worker) -> bool:
+    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    return bool(await store.query(sleeping))
 
 
 async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID) -> None:

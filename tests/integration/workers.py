@@ -8,10 +8,15 @@ from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
 from messages.transport.faults import Collision
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Incoming
+from messages.transport.metrics import Metrics
 from messages.transport.postgres import Database
+from messages.transport.publisher import Publisher
 from messages.transport.service import Care, Handled, Service, Transaction
+from messages.transport.topology import Topology
 from messages.transport.transactions import locking
+from messages.transport.transactor import Transactor
 from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -68,6 +73,11 @@ class Worker:
             said += [each.message for each in handled.said]
             if not handled.more:
                 return said
+
+    def transactor(self) -> Transactor:
+        """What the daemon handles and replays with; what it says goes nowhere."""
+        publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
+        return Transactor(self.service, self.database, publisher, Metrics(), 15.0)
 
     @property
     def alarms(self) -> list[str]:

@@ -332,6 +332,23 @@ async def test_an_answer_that_comes_within_a_moment_is_taken_beside_what_was_tak
     assert bodies(await intake.take()) == ["a3", "o1"]
 
 
+async def test_what_may_kill_its_consumer_is_not_taken_beside_others(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "killer")
+    place.lose_consumer(3)
+    assert await intake.more(0.01, []) == []
+    assert bodies(await intake.take()) == ["killer"]
+
+
+async def test_nothing_is_taken_beside_what_uses_up_the_bytes_of_a_batch(place: Place) -> None:
+    intake = await place.open(size_bytes=10)
+    await place.say(ANSWERS, "12345678")
+    batch = await intake.take()
+    await place.say(ANSWERS, "abc")
+    assert await intake.more(0.01, batch) == []
+    assert bodies(await intake.take()) == ["abc"]
+
+
 async def test_nobody_waits_for_longer_than_a_moment(place: Place) -> None:
     intake = await place.open()
     assert await asyncio.wait_for(intake.more(0.01, []), 5) == []

@@ -3,7 +3,7 @@
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
-from messages.transport.rabbitmq.connection import Link, why_not_connected
+from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, Link, why_not_connected
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,11 @@ from messages.transport.rabbitmq.connection import Link, why_not_connected
 )
 def test_who_asks_once_is_told_in_a_sentence(error: Exception, url: str, told: str) -> None:
     assert why_not_connected(error, url) == told
+
+
+def test_a_broker_that_is_gone_is_noticed_within_half_a_minute() -> None:
+    """Three heartbeats are missed first."""
+    assert HEARTBEAT_SECONDS <= 10
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,15 @@ def test_a_reservation_is_a_lease_that_begins_now() -> None:
     assert reserved.traceparent == "trace"
 
 
+@pytest.mark.parametrize(("lease_seconds", "due_after_seconds"), [(20, 20), (90, 30)])
+def test_a_reservation_is_looked_at_when_its_lease_is_over_or_its_outcome_may_be_asked_for(
+    lease_seconds: int, due_after_seconds: int
+) -> None:
+    reserved = hear(Reservation(ORDER), reserve().model_copy(update={"lease_seconds": lease_seconds})).reservation
+
+    assert reserved.due_at == NOON + timedelta(seconds=due_after_seconds)
+
+
 def test_without_enough_units_the_order_is_refused_for_good() -> None:
     decision = hear(Reservation(ORDER), reserve(), offer=Offer(reason="out_of_stock"))
 

@@ -208,6 +208,11 @@ def test_two_answers_of_one_participant_do_not_count_as_one_of_each() -> None:
     assert after(*HAPPY[:3], PACKETS_ASSIGNED).phase is Phase.ASSIGNING
 
 
+def test_what_a_participant_has_assigned_stays_as_it_said_first() -> None:
+    saga = after(*HAPPY[:3])
+    assert tell(saga, PacketsAssigned(order_id=ORDER, packet_ids=("P-9",))) == Decision(saga)
+
+
 # Not placing
 
 
@@ -513,6 +518,13 @@ def test_what_was_asked_only_just_now_is_not_asked_again_yet() -> None:
     assert assigning is not None
     decision = fall_due(assigning, NOW + timedelta(seconds=1), 0.5, TERMS)
     assert (decision.said, decision.saga) == ((), assigning._replace(due_at=then + TERMS.repeat_base))
+
+
+def test_who_was_asked_only_just_now_is_not_waited_for_beyond_the_deadline() -> None:
+    then = DEADLINE - TERMS.repeat_base / 2
+    assigning = tell(begun(), PACKETS_RESERVED, AGENT_RESERVED, now=then).saga
+    assert assigning is not None
+    assert fall_due(assigning, then, 0.5, TERMS) == Decision(assigning._replace(due_at=DEADLINE))
 
 
 def test_an_alarm_is_raised_after_so_many_repeats_and_release_goes_on() -> None:

@@ -60,6 +60,12 @@ def test_rows_that_change_in_other_ways_are_written_together() -> None:
     assert write.arguments == [[moved.order_id, labelled.order_id], [0], ["van", "shelf"], ["", "a"]]
 
 
+def test_what_only_the_first_and_the_last_have_in_common_travels_for_each() -> None:
+    rows = [Parcel(uuid4()) for _ in range(3)]
+    (write,) = TABLE.update((row, row._replace(place=place)) for row, place in zip(rows, ("x", "y", "x"), strict=True))
+    assert write.arguments[2] == ["x", "y", "x"]
+
+
 def test_how_a_statement_reads_depends_on_nothing_but_the_columns_that_change() -> None:
     one, two = (Parcel(uuid4(), version=version) for version in (1, 2))
     alike = TABLE.update([(one, one._replace(place="van")), (two, two._replace(place="van"))])
