@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from deploy.definitions import all_services
+from messages.transport.topology import topology_of
 from tests.end_to_end.client import Client
 from tests.end_to_end.market import Market
 from tests.servers.choice import REQUIRE_DOCKER
@@ -17,7 +20,8 @@ from tests.servers.server import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-FILE = Path(__file__).parents[2] / "deploy" / "compose.yaml"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FILE = DEPLOY / "compose.yaml"
 DAEMONS = ("order-saga", "store-worker", "delivery-worker")
 PORTS = (
     "AMQP_PORT",
@@ -114,6 +118,23 @@ async def test_packets_and_agents_come_and_orders_are_placed_by_command_too(comp
     line = json.dumps(order | {"lines": [{"sku": "bread", "quantity": 1, "price_cents": 250}]})
     said = await compose.inside("order-saga", "sh", "-ec", f"echo '{line}' | order-saga place --json -")
     assert json.loads(said)["outcome"] == "placed"
+
+
+SCRAPE = """
+import urllib.request
+for page in ("metrics", "metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count"):
+    print(urllib.request.urlopen("http://rabbitmq:15692/" + page).read().decode())
+"""
+
+
+async def test_rabbitmq_serves_what_the_alerts_and_the_dashboard_ask_of_it(compose: Compose) -> None:
+    page = await compose.inside("order-saga", "python", "-c", SCRAPE)
+    asked = (DEPLOY / "alerts.yaml").read_text() + (DEPLOY / "grafana.json").read_text()
+    served = set(re.findall(r"^(rabbitmq_\w+)", page, re.MULTILINE))
+    assert set(re.findall(r"\brabbitmq_\w+", asked)) <= served
+    ours = {queue.name for queue in topology_of(all_services()).queues}
+    for metric in ("rabbitmq_detailed_queue_messages_ready", "rabbitmq_detailed_queue_consumers"):
+        assert ours <= set(re.findall(rf'^{metric}{{.*queue="(.+?)"', page, re.MULTILINE))
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)

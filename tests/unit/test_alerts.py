@@ -29,7 +29,7 @@ SERVED = {
 
 @pytest.mark.parametrize("text", [RULES, RUNBOOK], ids=["alerts.yaml", "runbook.md"])
 def test_every_metric_that_is_named_is_served(text):
-    named = set(re.findall(r"\bordersaga_\w+", text))
+    named = set(re.findall(r"\b(?:ordersaga|process)_\w+", text))
     assert named
     assert named <= SERVED
 
@@ -61,6 +61,8 @@ def test_a_daemon_of_any_kind_is_missed_also_when_it_is_not_scraped_at_all():
     jobs = {service.name.replace("_", "-") for service in all_services()}
     (answering,) = re.findall(r'up\{job=~"(.+?)"\} == 0', rule)
     assert set(answering.split("|")) == jobs
+    (starting,) = re.findall(r'process_start_time_seconds\{job=~"(.+?)"\}', RULES)
+    assert set(starting.split("|")) == jobs
     assert set(re.findall(r'absent\(up\{job="(.+?)"\}\)', rule)) == jobs
 
 
@@ -72,4 +74,27 @@ def test_the_rules_about_queues_are_about_all_of_ours_and_about_no_client_s():
         for pattern in re.findall(r'\bqueue=~"(.+?)"', rule)
     }
     dead = {name for name in ours if name.endswith(".dead")}
-    assert seen == {"QueueGrows": ours, "NobodyConsumes": ours, "DeadLetters": dead}
+    assert seen == {"QueueGrows": ours, "QueueUnreported": ours, "NobodyConsumes": ours, "DeadLetters": dead}
+
+
+def test_a_queue_that_is_missing_is_missed():
+    (rule,) = (rule for rule in EACH_RULE if rule.startswith("QueueUnreported\n"))
+    (number,) = re.findall(r"\) < (\d+)$", rule, re.MULTILINE)
+    assert int(number) == len(topology_of(all_services()).queues)
+
+
+def test_the_job_that_a_queue_is_given_is_that_of_the_daemon_that_should_consume_it():
+    (rule,) = (rule for rule in EACH_RULE if rule.startswith("NobodyConsumes\n"))
+    ((job, pattern),) = re.findall(r'"job", "(.+?)", "queue", "(.+?)"', rule)
+    for service in all_services():
+        for queue in topology_of([service]).queues:
+            match = re.fullmatch(pattern, queue.name)
+            assert match
+            assert match.expand(job.replace("$", "\\")) == service.name.replace("_", "-")
+
+
+def test_alertmanager_is_told_to_keep_quiet_about_alerts_that_there_are():
+    names = {rule.split()[0] for rule in EACH_RULE}
+    said = re.findall(r"alertname =~? \"?([A-Za-z|]+)", RULES)
+    assert len(said) == 4
+    assert {name for each in said for name in each.split("|")} <= names
