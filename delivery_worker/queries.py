@@ -13,7 +13,7 @@ from messages.transport.service import Measure, Transaction, Write
 
 IDLE = "agent.order_id IS NULL AND agent.online"
 STILL_IDLE = "num_nonnulls(agent.order_id) = 0 AND agent.online"
-"""The same, for agents looked up by id, in a form that hides it from the index of idle agents."""
+"""The same, for agents looked up by id, in a form that the index of idle agents does not match."""
 
 UNKNOWN_ZONE = ""
 """The zone of an agent of whom is only known that they are offline. No order can ask for it."""

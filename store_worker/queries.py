@@ -12,7 +12,7 @@ from store_worker.allocation import Found
 
 FREE = "packet.order_id IS NULL AND packet.gone IS NULL"
 STILL_FREE = "num_nonnulls(packet.order_id, packet.gone) = 0"
-"""The same, for packets looked up by id, in a form that hides it from the index of free packets: if few were free at
+"""The same, for packets looked up by id, in a form that the index of free packets does not match: if few were free at
 the last ANALYZE, PostgreSQL would read that index from end to end for each packet."""
 FRESH = "packet.best_before > statement_timestamp() + make_interval(secs => $4)"
 

@@ -1,4 +1,4 @@
-"""The whole of it: three daemons as processes of their own, on real servers, and a customer in plain AMQP."""
+"""The whole system: three daemons as processes of their own, on real servers, and a customer in plain AMQP."""
 
 import pytest
 

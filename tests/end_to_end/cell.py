@@ -1,4 +1,4 @@
-"""One cell: the databases and the virtual host of its own, its daemons, its customer, and what can be read of it."""
+"""One cell: its own databases and virtual host, its daemons, its customer, and queries on its state."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Cells to try things in. Whatever a test does to one, afterwards it must come to rest and be found sound."""
+"""Fixtures for cells. Whatever a test does to a cell, it must come to rest afterwards and be consistent."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator

@@ -1,4 +1,4 @@
-"""A store and a zone that no other test knows, what stands on the shelves, who is on duty, and orders for them."""
+"""A store and a zone that no other test uses, their packets and agents, and orders for them."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence

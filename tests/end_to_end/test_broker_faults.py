@@ -1,4 +1,4 @@
-"""RabbitMQ is restarted, and forgets what it was given: that costs time, and no accepted order."""
+"""RabbitMQ is restarted, and loses messages: that costs time, but no accepted order."""
 
 import random
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Many orders for few things: what there is, is sold exactly once, and to the last piece."""
+"""Many orders for few packets and agents: each of these is sold exactly once, to the last one."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Daemons die, stand still and are told to stop while orders keep coming: nothing is lost, nothing promised twice."""
+"""Daemons are killed, paused and stopped while orders keep coming: nothing is lost, nothing promised twice."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""PostgreSQL goes away, for seconds under load or for minutes: everybody waits, and nobody gives up a message."""
+"""PostgreSQL goes away, for seconds under load or for minutes: all daemons wait, and give up no message."""
 
 import asyncio
 from collections.abc import AsyncIterator

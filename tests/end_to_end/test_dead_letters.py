@@ -1,4 +1,4 @@
-"""What the broker gives up delivering is not lost: it is parked, where people look."""
+"""What the broker dead-letters is not lost: it is parked."""
 
 import asyncio
 

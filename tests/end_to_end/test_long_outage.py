@@ -1,4 +1,4 @@
-"""Five minutes without PostgreSQL. They pass while the other tests run; at the end one looks at what is left."""
+"""Five minutes without PostgreSQL. They pass while the other tests run; at the end the results are checked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Orders that are placed, and orders that cannot be, told by real daemons on real servers."""
+"""Orders that are placed, and orders that cannot be, with real daemons on real servers."""
 
 import asyncio
 import re

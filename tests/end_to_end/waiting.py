@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit and a sentence that says what was waited for in vain."""
+"""Waits for a condition, with a time limit and an error that says what did not happen."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What an operator, a mishap or a spiteful program can do to a broker, in plain AMQP."""
+"""What an operator, an accident or a malicious program can do to a broker, in plain AMQP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

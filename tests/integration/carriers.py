@@ -1,4 +1,4 @@
-"""Both carriers, as the conformance suite drives them: how to make a broker, break it, and take a queue away."""
+"""Both brokers, as the conformance suite drives them: how to make one, break it, and take a queue away."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The loop of a service: one transaction a batch, acknowledged after it; who is at fault decides what is done."""
+"""The main loop of a service: one transaction a batch, acknowledged after it; retries, and parking of bad documents."""
 
 import asyncio
 import json

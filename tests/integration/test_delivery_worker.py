@@ -1,4 +1,4 @@
-"""The delivery worker against a real PostgreSQL: who is sent, and who is idle afterwards."""
+"""The delivery worker against a real PostgreSQL: which agents are sent, and which are idle afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator

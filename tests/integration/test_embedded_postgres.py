@@ -1,4 +1,4 @@
-"""The demo's own PostgreSQL: it runs as root and as a user, and nothing of it outlives the process that wanted it."""
+"""The demo's own PostgreSQL: it runs as root and as a user, and nothing of it outlives the process that started it."""
 
 import asyncio
 import os

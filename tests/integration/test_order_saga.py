@@ -1,4 +1,4 @@
-"""The order saga on a real PostgreSQL: what is written, what may not be, and who wins where two want the same row."""
+"""The order saga on a real PostgreSQL: what is written, what may not be, and concurrent writes of the same row."""
 
 import asyncio
 import json

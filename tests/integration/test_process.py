@@ -1,4 +1,4 @@
-"""A process waits for its servers, survives their absence, says how it is, and leaves nothing half done."""
+"""A process waits for its servers, survives their absence, reports its health, and leaves nothing half done."""
 
 import asyncio
 import json

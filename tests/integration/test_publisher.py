@@ -1,4 +1,4 @@
-"""What was committed is said, whatever happens to the broker or to us, and nothing that was not committed ever is."""
+"""What was committed is published, whatever happens to the broker or to us, and nothing else ever is."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The timeline's days are prepared ahead and dropped whole, under load too, and no line of a story is lost."""
+"""The timeline's partitions are created ahead and dropped whole, under load too, and no note is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator

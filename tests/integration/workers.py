@@ -1,4 +1,4 @@
-"""A worker's service without a broker: says messages to it as the consumer does, and keeps what it answers."""
+"""A worker's service without a broker: passes messages to it as the consumer does, and keeps its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

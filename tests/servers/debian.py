@@ -1,4 +1,4 @@
-"""Installs a server with apt-get, where that is ours to do: as root on Debian and its kin."""
+"""Installs a server with apt-get, where that is possible: as root on Debian and its derivatives."""
 
 import contextlib
 import os

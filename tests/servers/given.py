@@ -1,4 +1,4 @@
-"""Servers that whoever runs the tests has, and names in the environment. They are used, never stopped."""
+"""Servers that the environment names. They are used, but never stopped."""
 
 import os
 from collections.abc import Callable

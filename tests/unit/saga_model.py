@@ -1,7 +1,7 @@
-"""Every way in which a few orders can go, on a hostile network.
+"""Every way in which a few orders can go, on an adversarial network.
 
-The network is a bag: what is said lies in it in some copies, and each is heard at any time, in any order, or, where
-loss is allowed, never. Leases run out, deadlines pass, customers cancel and participants ask, all at any time.
+The network is a bag: a message that is sent lies in it in some copies, and each is received at any time, in any order,
+or, where loss is allowed, never. Leases run out, deadlines pass, customers cancel, participants ask, all at any time.
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""The audit's rules find every kind of corruption and name it, and accuse nobody of a clean system."""
+"""The audit's rules find every kind of corruption and name it, and report nothing of a clean system."""
 
 import ast
 from collections.abc import Callable, Iterator

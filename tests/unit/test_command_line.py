@@ -1,4 +1,4 @@
-"""What a user gets wrong at the command line is told in one line that names it, before anything else happens."""
+"""What a user gets wrong at the command line is reported in one line that names it, before anything else happens."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Whoever has agents come says when: `delivery-worker agents add`, and the demo. Who goes, goes now."""
+"""`delivery-worker agents add` and the demo say since when agents are online. Who goes, goes now."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

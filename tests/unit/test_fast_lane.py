@@ -1,4 +1,4 @@
-"""Frames reach whoever they are for, and aiormq the rest in order, wherever the network cuts them."""
+"""Frames reach their channel, and the rest reaches aiormq in order, wherever the network splits them."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""What may be remembered instead of read, and what is held against the rows once it was."""
+"""What may come from the cache instead of the database, and how it is checked against the rows."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What is counted has few series, whoever chooses the words."""
+"""The number of series is limited, whatever reasons other services send."""
 
 from messages.transport import metrics
 from messages.transport.daemon.measuring import offset

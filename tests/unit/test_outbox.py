@@ -1,4 +1,4 @@
-"""What is said leaves in envelopes for our own services, and one document a message for the world."""
+"""Messages leave in envelopes for our own services, and one document a message for clients."""
 
 import json
 from collections.abc import Sequence

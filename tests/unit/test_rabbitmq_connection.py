@@ -1,4 +1,4 @@
-"""What is told of a broker that cannot be had: where it was looked for and what happened, and nothing of the user."""
+"""The error about a broker that cannot be reached has its address and the cause, and nothing of the user."""
 
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError

@@ -1,4 +1,4 @@
-"""Each path of the saga, for whoever takes part. Nothing here needs a server, a clock or a mock."""
+"""Each path of the saga, for any participants. Nothing here needs a server, a clock or a mock."""
 
 import itertools
 from collections.abc import Mapping, Sequence

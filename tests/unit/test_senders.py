@@ -1,4 +1,4 @@
-"""What can only be our own word is told by the way that it came; every way that is not known is a detour."""
+"""Where a message comes from is judged by the way it came; every unknown way counts as a detour."""
 
 import re
 

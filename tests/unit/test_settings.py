@@ -1,4 +1,4 @@
-"""A wrong setting is one line that names the variable; secrets are told to nobody."""
+"""A wrong setting is one line that names the variable; secrets are never shown."""
 
 import os
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What an order wants of a store, and what it hears when it cannot be had."""
+"""What an order wants of a store, and why it is refused."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""How changed rows become statements: what all have in common travels once, what has not changed not at all."""
+"""How changed rows become statements: a value that all share is sent once, an unchanged column not at all."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid4

@@ -1,4 +1,4 @@
-"""A worker cannot be told to be so slow, or so forgetful, that an audit would take it for broken."""
+"""No setting makes a worker so slow, or prune so early, that an audit would report it."""
 
 from datetime import timedelta
 

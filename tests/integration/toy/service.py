@@ -1,4 +1,4 @@
-"""A service that writes down what it hears, and fails where a document wishes it or a test arranges it."""
+"""A service that records what it receives, and fails where a document or a test asks for it."""
 
 import asyncio
 import contextlib
