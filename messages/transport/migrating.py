@@ -33,7 +33,7 @@ OTHERS = """
     FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE granted AND locktype = 'advisory' AND datname = current_database() AND database = datid
       AND (classid::bigint << 32 | objid::bigint) = $1"""
-"""Who holds an advisory lock."""
+"""Sessions that hold an advisory lock."""
 
 
 class UnfitDatabase(Exception):

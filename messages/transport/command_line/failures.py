@@ -37,7 +37,7 @@ class CommandLine(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except RuntimeError as error:
-            if "sys.stdin" not in str(error):  # click's way to say that there is none
+            if "sys.stdin" not in str(error):  # how click reports that there is none
                 raise
             raise WrongUsage("there is no standard input to read from") from None
         except OSError as error:
