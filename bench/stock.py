@@ -11,7 +11,7 @@ from bench.workload import SKUS, Workload, sku, store_id, zone
 from delivery_worker import queries as fleet
 from delivery_worker.shifts import Shift
 from messages.contracts.store import StockReceived
-from store_worker import queries as shelves
+from store_worker import goods
 
 Shelf: TypeAlias = tuple[int, int]
 Supply: TypeAlias = Callable[[Shelf, int], int]
@@ -55,7 +55,7 @@ async def _fill_shelves(url: str, seed: int, packets: Mapping[Shelf, int]) -> No
     connection = await asyncpg.connect(url)
     try:
         for batch in _batches(received):
-            await shelves.receive(connection, batch)
+            await goods.receive(connection, batch)
         await connection.execute("VACUUM ANALYZE packet")
     finally:
         await connection.close()

@@ -19,7 +19,7 @@ from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
 from messages.transport.service import Alarm, Handled, Note, Transaction
 from messages.transport.writing import write
-from store_worker import queries
+from store_worker import goods, queries
 
 RESERVE = "reserve"
 SETTLE = "settle"
@@ -48,14 +48,12 @@ ALARMS = {
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     """Receive packets, and withdraw packets."""
     handled = Handled()
-    received = [document.message for document in documents if isinstance(document.message, StockReceived)]
     withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
-    holders = await queries.lock_holders(tx, packet_ids) if packet_ids else set()
+    holders = await goods.lock_holders(tx, packet_ids) if packet_ids else set()
     # Only now: the holder of this advisory lock must not wait for locks whose owners wait for it.
-    await queries.take_turn(tx)
-    if received:
-        await _receive(tx, received, _causes(documents, StockReceived), handled)
+    await goods.take_turn(tx)
+    await _receive(tx, documents, handled)
     if withdrawn:
         await _withdraw(tx, withdrawn, holders, _causes(documents, PacketsWithdrawn), handled)
     return handled
@@ -71,12 +69,21 @@ def _causes(documents: Sequence[Incoming], kind: type[StockReceived | PacketsWit
     }
 
 
-async def _receive(
-    tx: Transaction, received: Sequence[StockReceived], causes: Mapping[str, Incoming], handled: Handled
-) -> None:
-    for packet_id in await queries.receive(tx, received):
+async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Handled) -> None:
+    received = [(document.message, document) for document in documents if isinstance(document.message, StockReceived)]
+    if not received:
+        return
+    for packet_id, position in await goods.receive(tx, [message for message, _ in received]):
         detail = f"{packet_id} is another packet already"
-        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=detail, cause=causes[packet_id]))
+        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=detail, cause=received[position][1]))
+    causes = _causes(documents, StockReceived)
+    handled.alarms += [_withdrawn_elsewhere(stray, causes) for stray in await goods.early_strays(tx, list(causes))]
+
+
+def _withdrawn_elsewhere(stray: tuple[str, str, str], causes: Mapping[str, Incoming]) -> Alarm:
+    packet_id, store_id, said = stray
+    detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
+    return Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id])
 
 
 async def _withdraw(
@@ -88,10 +95,9 @@ async def _withdraw(
 ) -> None:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
-    for packet_id, store_id, said in await queries.strays(tx, packet_ids, store_ids):
-        detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
-        handled.alarms.append(Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id]))
-    held = await queries.withdraw(tx, packet_ids, store_ids)
+    strays = await goods.strays(tx, packet_ids, store_ids)
+    handled.alarms += [_withdrawn_elsewhere(stray, causes) for stray in strays]
+    held = await goods.withdraw(tx, packet_ids, store_ids)
     await expect_no_reservations(tx, {packet.order_id for packet in held} - holders)
     if orphans := [(packet.packet_id, packet.order_id) for packet in held if packet.state is None]:
         await write(tx, [queries.give_back(*zip(*orphans, strict=True))])

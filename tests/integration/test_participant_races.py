@@ -13,7 +13,7 @@ import pytest
 import delivery_worker.queries
 import delivery_worker.service
 import delivery_worker.settings
-import store_worker.queries
+import store_worker.goods
 from messages.contracts.delivery import (
     AgentAssigned,
     AgentCameOnline,
@@ -591,7 +591,7 @@ async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
-    look_for_holders = store_worker.queries.lock_holders
+    look_for_holders = store_worker.goods.lock_holders
 
     async def too_early(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
         found = await look_for_holders(tx, packet_ids)
@@ -599,7 +599,7 @@ async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_
             await there.hear(reserve(order, milk=1))
         return found
 
-    monkeypatch.setattr(store_worker.queries, "lock_holders", too_early)
+    monkeypatch.setattr(store_worker.goods, "lock_holders", too_early)
     await here.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
 
     assert here.collisions == 1

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-import store_worker.queries
+import store_worker.goods
 from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
@@ -440,6 +440,27 @@ async def test_packets_of_another_store_are_not_withdrawn_and_raise_an_alarm(sto
     assert await store.stock() == {"M-1": "assigned", "M-2": "free", "M-3": "retired", "M-4": "free"}
 
 
+async def test_of_packets_that_come_later_only_those_of_the_store_are_withdrawn(store: Worker) -> None:
+    await store.hear(withdraw("M-1", "M-2", "M-3", store_id="berlin-2"), withdraw("M-2"))
+    assert store.alarms == []
+
+    await store.hear(stock("milk", "M-1", "M-2"))
+
+    assert [alarm.detail for alarm in store.handled[-1].alarms] == [
+        f"M-1 was not withdrawn: it is of {STORE}, and not of berlin-2"
+    ]
+    assert await store.stock() == {"M-1": "free", "M-2": "retired"}
+
+
+async def test_what_the_release_before_withdrew_early_may_be_of_any_store(store: Worker) -> None:
+    await store.execute("INSERT INTO withdrawn_early (packet_id) VALUES ('M-1')")
+
+    await store.hear(stock("milk", "M-1"))
+
+    assert await store.stock() == {"M-1": "retired"}
+    assert store.alarms == []
+
+
 async def test_stock_is_received_once(store: Worker, order: UUID) -> None:
     received = stock("milk", "M-1", "M-2")
     await store.hear(received, received)
@@ -465,13 +486,13 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
 ) -> None:
     modes: list[bool] = []
 
-    receive = store_worker.queries.receive
+    receive = store_worker.goods.receive
 
-    async def watched(tx: Transaction, received: Sequence[StockReceived]) -> list[str]:
+    async def watched(tx: Transaction, received: Sequence[StockReceived]) -> list[tuple[str, int]]:
         modes.append(tx.is_in_transaction())
         return await receive(tx, received)
 
-    monkeypatch.setattr(store_worker.queries, "receive", watched)
+    monkeypatch.setattr(store_worker.goods, "receive", watched)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
     await store.transactor().handle([heard(received)], care=Care.REMEMBERING)
@@ -546,11 +567,13 @@ async def _is_sleeping(store: Worker) -> bool:
     return bool(await store.query(sleeping))
 
 
-async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID) -> None:
-    await store.hear(stock("milk", "M-1"))
-    await store.hear(stock("bread", "M-1"))
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID, together: bool) -> None:
+    milk, bread = heard(stock("milk", "M-1")), heard(stock("bread", "M-1"))
+    for documents in [[milk, bread, milk]] if together else [[milk], [bread, milk]]:
+        await store.hear_documents(documents)
 
-    assert store.alarms == ["packet_id_reused"]
+    assert [(alarm.name, alarm.cause) for alarm in store.handled[-1].alarms] == [("packet_id_reused", bread)]
     assert await store.hear(reserve(order, bread=1)) == [refused(order, "unknown_sku")]
 
 

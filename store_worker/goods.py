@@ -1,0 +1,126 @@
+"""Every SQL statement about packets that come, and that are withdrawn."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from messages.contracts.store import StockReceived
+from messages.participant.queries import lock_reservations
+from messages.transport.service import Transaction
+
+
+class Withdrawn(NamedTuple):
+    """A packet that was withdrawn while an order holds it, and the state of that order's reservation, if it has one."""
+
+    packet_id: str
+    order_id: UUID
+    state: str | None
+
+
+async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tuple[str, int]]:
+    """Put packets on the shelf, each once for ever, as the message says that named it first.
+
+    Returns ids that belong to a packet of another kind already, each with the position of the message that reuses it.
+    """
+    packets = [
+        (packet_id, stock.store_id, stock.sku, stock.best_before, position)
+        for position, stock in enumerate(received)
+        for packet_id in stock.packet_ids
+    ]
+    rows = await tx.fetch(
+        """
+        WITH given AS MATERIALIZED (
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::integer[])
+                AS given (packet_id, store_id, sku, best_before, position)
+        ), added AS (
+            INSERT INTO packet (packet_id, store_id, sku, best_before, gone)
+            SELECT packet_id, store_id, sku, best_before, CASE WHEN EXISTS (
+                SELECT FROM withdrawn_early AS early
+                WHERE early.packet_id = given.packet_id AND early.named_store_id IN (given.store_id, '')
+            ) THEN 'withdrawn' END
+            FROM given ORDER BY packet_id, position
+            ON CONFLICT DO NOTHING
+            RETURNING packet_id, store_id, sku
+        ), counted AS (
+            INSERT INTO received AS total (store_id, sku, received)
+            SELECT store_id, sku, count(*) FROM added GROUP BY store_id, sku ORDER BY store_id, sku
+            ON CONFLICT (store_id, sku) DO UPDATE SET received = total.received + excluded.received
+        ), known AS (
+            SELECT packet_id, store_id, sku FROM packet WHERE packet_id = ANY ($1) UNION ALL SELECT * FROM added
+        )
+        SELECT packet_id, position FROM given JOIN known USING (packet_id)
+        WHERE (known.store_id, known.sku) <> (given.store_id, given.sku) ORDER BY position
+        """,
+        *zip(*packets, strict=True),
+    )
+    return [(row["packet_id"], row["position"]) for row in rows]
+
+
+async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Of packets that are here now: those that were withdrawn before, and only from other stores. As `strays`."""
+    rows = await tx.fetch(
+        """
+        WITH early AS MATERIALIZED (
+            SELECT packet_id, named_store_id FROM withdrawn_early
+            WHERE packet_id = ANY ($1::text[]) AND named_store_id <> ''
+        )
+        SELECT packet_id, packet.store_id, named_store_id FROM early JOIN packet USING (packet_id)
+        WHERE packet.packet_id = ANY ($1) AND packet.store_id <> named_store_id AND packet.gone IS NULL
+        ORDER BY packet_id
+        """,
+        packet_ids,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def take_turn(tx: Transaction) -> None:
+    """Serialise receiving and withdrawing until the commit: neither sees the other's uncommitted rows."""
+    await tx.execute("SELECT pg_advisory_xact_lock(7305812028)")
+
+
+async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
+    """Lock the reservations of orders that hold these packets."""
+    holders = "SELECT order_id FROM packet WHERE packet_id = ANY ($1::text[]) AND order_id IS NOT NULL"
+    return await lock_reservations(tx, holders, packet_ids)
+
+
+async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Packets, not gone yet, to be withdrawn from a store that is not theirs: their id, their store, and that one."""
+    rows = await tx.fetch(
+        """
+        SELECT DISTINCT packet_id, packet.store_id, given.store_id
+        FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id) JOIN packet USING (packet_id)
+        WHERE packet.store_id <> given.store_id AND packet.gone IS NULL ORDER BY packet_id
+        """,
+        packet_ids,
+        store_ids,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
+    """Take packets off the shelf for ever; those that an order holds as soon as it gives them back. Returns these."""
+    rows = await tx.fetch(
+        """
+        WITH given AS MATERIALIZED (
+            SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id)
+        ), locked AS MATERIALIZED (
+            SELECT packet.packet_id FROM packet JOIN given USING (packet_id, store_id) WHERE packet.gone IS NULL
+            ORDER BY packet.store_id, packet.sku, packet.best_before, packet.packet_id FOR UPDATE OF packet
+        ), early AS (
+            INSERT INTO withdrawn_early (packet_id, named_store_id)
+            SELECT packet_id, store_id FROM given
+            WHERE NOT EXISTS (SELECT FROM packet WHERE packet.packet_id = given.packet_id)
+            ORDER BY packet_id
+            ON CONFLICT DO NOTHING
+        ), withdrawn AS (
+            UPDATE packet SET gone = 'withdrawn' FROM locked WHERE packet.packet_id = locked.packet_id
+            RETURNING packet.packet_id, packet.order_id
+        )
+        SELECT packet_id, order_id, state FROM withdrawn LEFT JOIN reservation USING (order_id)
+        WHERE order_id IS NOT NULL ORDER BY packet_id
+        """,
+        packet_ids,
+        store_ids,
+    )
+    return [Withdrawn(*row) for row in rows]
