@@ -5,13 +5,14 @@ from messages.transport.edge.say import say_command
 from order_saga.client.commands import place_command
 from order_saga.handlers import HANDLERS
 from order_saga.inspection.clocks import clock_problems
-from order_saga.inspection.commands import audit_command, show_command
+from order_saga.inspection.commands import audit_command, list_command, show_command
 from order_saga.service import NAME, service
 from order_saga.settings import Settings
 
 main = command_line(Program(NAME, Settings, service, clock_problems))
 main.add_command(place_command)
 main.add_command(show_command)
+main.add_command(list_command)
 main.add_command(audit_command)
 main.add_command(say_command(NAME, HANDLERS))
 

@@ -118,7 +118,7 @@ def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decisio
     """Repeat the phase's commands to silent participants, with backoff; after many repeats with an alarm."""
     repeats = saga.repeats + 1
     wait = jitter * _longest_wait(saga.phase, repeats, terms)
-    names = silent(saga)
+    names = silent(saga.phase, saga.standing)
     alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
     return Decision(
         saga._replace(repeats=repeats, due_at=not_after_deadline(saga, now + wait)),
@@ -128,15 +128,15 @@ def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decisio
     )
 
 
-def silent(saga: Saga) -> list[str]:
+def silent(phase: Phase, standings: Mapping[str, Standing]) -> list[str]:
     """The participants that have not yet answered the command of this phase."""
-    match saga.phase:
+    match phase:
         case Phase.RELEASING:
-            return [name for name, standing in saga.standing.items() if standing is not Standing.RELEASED]
+            return [name for name, standing in standings.items() if standing is not Standing.RELEASED]
         case Phase.ASSIGNING:
-            return [name for name, standing in saga.standing.items() if standing is not Standing.ASSIGNED]
+            return [name for name, standing in standings.items() if standing is not Standing.ASSIGNED]
         case _:
-            return [name for name, standing in saga.standing.items() if standing is Standing.ASKED]
+            return [name for name, standing in standings.items() if standing is Standing.ASKED]
 
 
 def _all(standings: Mapping[str, Standing], wanted: Standing) -> bool:
@@ -144,7 +144,7 @@ def _all(standings: Mapping[str, Standing], wanted: Standing) -> bool:
 
 
 def _await(saga: Saga) -> Decision:
-    return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga))}")
+    return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga.phase, saga.standing))}")
 
 
 def _longest_wait(phase: Phase, repeats: int, terms: Terms) -> timedelta:

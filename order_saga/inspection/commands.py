@@ -1,21 +1,27 @@
-"""`order-saga show` and `audit`: looking across the services."""
+"""`order-saga show`, `list` and `audit`: looking at orders without changing anything."""
 
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import click
+from pydantic_core import to_jsonable_python
 
 from messages.transport.command_line.arguments import Span
 from order_saga.inspection.audit import Report, examine
-from order_saga.inspection.databases import urls
+from order_saga.inspection.databases import orchestrator, urls
 from order_saga.inspection.show import fields, lines, story_of
 from order_saga.inspection.snapshot import Finding
+from order_saga.published import Unfinished, UnfinishedOrder, unfinished
 
 GRACE_SECONDS = 30.0
+MOST_LISTED = 1_000
+NOTHING = "-"
 
 
 @click.command("show")
@@ -31,6 +37,32 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     if story is None:
         raise click.ClickException(f"nobody has ever heard of an order {order_id}")
     click.echo(json.dumps(fields(story)) if as_json else "\n".join(lines(story)))
+
+
+@click.command("list")
+@click.option("--undecided", is_flag=True, help="Only those of which nobody has been told the outcome.")
+@click.option("--releasing", is_flag=True, help="Only those that are not placed and that not everybody has released.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=MOST_LISTED,
+    show_default=True,
+    help="List no more than these.",
+)
+def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) -> None:
+    """List the orders that are not finished, the oldest first, and who is silent about each. Times are in UTC.
+
+    Reads ORDER_SAGA_DATABASE_URL, or ORDER_SAGA_READER_URL instead. Exits with 3 if it cannot be reached.
+    """
+    flags = {Unfinished.UNDECIDED: undecided, Unfinished.RELEASING: releasing}
+    orders, number = asyncio.run(_unfinished([each for each in flags if flags[each]] or list(flags), limit))
+    if not as_json:
+        click.echo(f"{'order':<36} {'phase':<10} {'accepted':<19} {'deadline':<19} silent")
+    for order in orders:
+        click.echo(json.dumps(to_jsonable_python(order._asdict())) if as_json else _order_line(order))
+    if len(orders) < number:
+        click.echo(f"the {len(orders)} oldest of {number}", err=True)
 
 
 @click.command("audit")
@@ -55,6 +87,20 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
         click.echo(json.dumps(_fields(finding)) if as_json else _line(finding))
     click.echo(verdict(report), err=True)
     sys.exit(1 if report.findings else 0)
+
+
+async def _unfinished(which: Sequence[Unfinished], limit: int) -> tuple[Sequence[UnfinishedOrder], int]:
+    async with orchestrator() as reader:
+        return await unfinished(reader, which, limit)
+
+
+def _order_line(order: UnfinishedOrder) -> str:
+    times = f"{_time(order.accepted_at)} {_time(order.deadline):<19}"
+    return f"{order.order_id} {order.phase:<10} {times} {', '.join(order.silent) or NOTHING}"
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else NOTHING
 
 
 def verdict(report: Report) -> str:

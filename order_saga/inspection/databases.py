@@ -42,11 +42,7 @@ class Snapshots:
 
 def urls() -> dict[str, str]:
     """Read the environment: the URL of each service. Raises WrongUsage, naming the variable that is missing."""
-    found = known_urls()
-    for service in _services():
-        if service not in found:
-            raise WrongUsage(f"{service.upper()}_DATABASE_URL: not set; {service}'s published views are read there")
-    return found
+    return {service: _url(service) for service in _services()}
 
 
 def known_urls() -> dict[str, str]:
@@ -75,6 +71,20 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
 
         orchestrator = await look(ORCHESTRATOR)
         yield Snapshots(orchestrator, {name: await look(worker) for name, worker in _workers().items()})
+
+
+@contextlib.asynccontextmanager
+async def orchestrator() -> AsyncIterator[Published]:
+    """Open a snapshot of the orchestrator's database alone, also while nobody can read the participants'."""
+    async with reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR)) as reader:
+        yield reader
+
+
+def _url(service: str) -> str:
+    url = _source(service)[1]
+    if url is None:
+        raise WrongUsage(f"{service.upper()}_DATABASE_URL: not set; {service}'s published views are read there")
+    return url.get_secret_value()
 
 
 def _source(service: str) -> tuple[str, SecretStr | None]:

@@ -51,7 +51,7 @@ def commands(group: click.Group) -> set[str]:
 def test_every_service_has_the_same_commands_and_its_own() -> None:
     common = {"run", "migrate", "check", "parked", "say"}
 
-    assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "audit"}
+    assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "list", "audit"}
     assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
     assert commands(PROGRAMS["delivery-worker"]) == common | {"agents"}
 
@@ -85,6 +85,15 @@ def test_a_wrong_setting_is_named(
     assert said.stderr.startswith(f"Error: {sentence}")
     assert said.stderr.count("\n") == 1
     assert "secret" not in said.stderr
+
+
+def test_what_is_unfinished_only_the_order_saga_s_own_database_says() -> None:
+    missing = typed("order-saga", "list", settings={"ORDER_SAGA_DATABASE_URL": None})
+    away = typed("order-saga", "list", settings={"STORE_WORKER_DATABASE_URL": None, "ORDER_SAGA_READER_URL": NOWHERE})
+
+    assert (missing.exit_code, missing.stdout, away.exit_code, away.stdout) == (2, "", 3, "")
+    assert missing.stderr.startswith("Error: ORDER_SAGA_DATABASE_URL: not set")
+    assert away.stderr.startswith("Error: ORDER_SAGA_READER_URL: ")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,7 @@ def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[
         ("order-saga", ("audit", "--grace", "3e11"), "300000000000.0 is not in the range"),
         ("order-saga", ("audit", "--grace", "soon"), "'soon' is not a valid"),
         ("order-saga", ("parked", "show", "99999999999999999999"), "99999999999999999999 is not in the range"),
+        ("order-saga", ("list", "--limit", "0"), "0 is not in the range"),
         ("order-saga", ("parked", "show", "0"), "0 is not in the range"),
         ("store-worker", ("parked", "replay", "1", "9223372036854775808"), "9223372036854775808 is not in the range"),
         ("delivery-worker", ("parked", "discard", "9223372036854775808"), "9223372036854775808 is not in the range"),
