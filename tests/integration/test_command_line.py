@@ -638,7 +638,8 @@ async def test_a_database_that_does_not_say_yet_who_is_online_is_one_line(
 ) -> None:
     url = await new_database()
     old = await asyncpg.connect(url)
-    await old.execute("CREATE VIEW published.stock AS SELECT ''::text AS unit_id")
+    await old.execute("CREATE VIEW published.stock AS SELECT ''::text AS unit_id, NULL::uuid AS order_id")
+    await old.execute("CREATE VIEW published.holdings AS SELECT NULL::uuid AS order_id")
     await old.close()
 
     listed = await shell.type("delivery_worker", "agents", "list", DELIVERY_WORKER_DATABASE_URL=url)
