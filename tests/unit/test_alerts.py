@@ -66,6 +66,11 @@ def test_a_daemon_of_any_kind_is_missed_also_when_it_is_not_scraped_at_all():
     assert set(re.findall(r'absent\(up\{job="(.+?)"\}\)', rule)) == jobs
 
 
+def test_transactions_are_watched_in_the_databases_of_all_services():
+    (names,) = re.findall(r'datname=~"(.+?)"', RULES)
+    assert set(names.split("|")) == {service.name for service in all_services()}
+
+
 def test_the_rules_about_queues_are_about_all_of_ours_and_about_no_client_s():
     ours = {queue.name for queue in topology_of(all_services()).queues}
     seen = {

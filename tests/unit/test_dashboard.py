@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from deploy.definitions import all_services
+from messages.transport.topology import topology_of
 from tests.unit.test_alerts import SERVED
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "deploy" / "grafana.json").read_text())
@@ -36,6 +38,17 @@ def test_every_panel_asks_the_data_source_that_is_chosen(panel: dict[str, Any]) 
     (variable,) = DASHBOARD["templating"]["list"]
     assert (variable["type"], variable["query"]) == ("datasource", "prometheus")
     assert panel["datasource"] == {"type": "prometheus", "uid": f"${{{variable['name']}}}"}
+
+
+def test_all_services_and_all_of_their_queues_are_on_it() -> None:
+    text = "".join(target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"])
+    jobs, queues = ({*re.findall(rf'\b{label}=~"(.+?)"', text)} for label in ("job", "queue"))
+    for service in all_services():
+        assert all(re.fullmatch(pattern, service.name.replace("_", "-")) for pattern in jobs)
+        names = [queue.name for queue in topology_of([service]).queues]
+        assert all(re.fullmatch(pattern, name) for pattern in queues for name in names)
+    assert jobs
+    assert queues
 
 
 def test_no_two_panels_are_in_each_other_s_way() -> None:
