@@ -20,6 +20,8 @@ MOST_FINDINGS = 10_000
 """About so many are kept: one is enough to know, and with a wrong database they would fill the memory."""
 MOST_PARKED = 10_000
 """So many are reported of the documents that a service parked through our own fault: the oldest."""
+SAID_WITHIN_SECONDS = 60.0
+"""An envelope that waits longer is stuck: within half a minute it is confirmed, or published again by a relay."""
 OUR_FAULT = (HANDLER_FAILED, DEAD_LETTERED)
 """Reasons to park that are never the sender's fault."""
 
@@ -88,7 +90,7 @@ async def _look_at_orders(
 
 
 async def _census(service: str, reader: Published, patience: Patience) -> Census:
-    overdue_seconds = None if patience.at_rest else patience.grace_seconds
+    overdue_seconds = None if patience.at_rest else max(patience.grace_seconds, SAID_WITHIN_SECONDS)
     return Census(
         service,
         stock=await queries.stock(reader),

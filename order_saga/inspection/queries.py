@@ -127,11 +127,11 @@ async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
 
 
 async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
-    """Envelopes that are still in the outbox, so long after a relay was due to publish them; None: all of them."""
+    """Envelopes that have been in the outbox for so long; None: all of them."""
     number: int = await reader.value(
         """
         SELECT count(*) FROM published.outbox
-        WHERE $1::float8 IS NULL OR publish_after + make_interval(secs => $1) < statement_timestamp()
+        WHERE $1::float8 IS NULL OR kept_at + make_interval(secs => $1) < statement_timestamp()
         """,
         overdue_seconds,
     )
