@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from tests.servers import choice, containers
 from tests.servers.databases import create_migrated, of_database
@@ -33,6 +34,11 @@ LOOK: dict[str, Callable[[], choice.Choice[Any]]] = {
 """Fixture -> where its server comes from."""
 MARKERS = {**{fixture: fixture.removeprefix("own_") for fixture in LOOK}, "docker": "docker"}
 """Fixture -> what its users are marked with, so that `-m "not rabbitmq"` needs no care from whoever writes a test."""
+
+
+# A machine that is busy with other things is slow and not wrong; and what was found can be found again elsewhere.
+settings.register_profile("tests", deadline=None, print_blob=True)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

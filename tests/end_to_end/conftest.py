@@ -1,5 +1,7 @@
 """Fixtures for cells. Whatever a test does to a cell, it must come to rest afterwards and be consistent."""
 
+import os
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
@@ -18,6 +20,14 @@ NewCell: TypeAlias = Callable[..., Awaitable[Cell]]
 
 FAILED = pytest.StashKey[bool]()
 CELLS = pytest.StashKey[list[Cell]]()
+
+
+@pytest.fixture(autouse=True)
+def _seed(request: pytest.FixtureRequest) -> None:
+    """What is done when, and to whom, can be tried again with the seed that a failure is reported with."""
+    seed = os.environ.get("TEST_SEED") or str(random.SystemRandom().getrandbits(32))
+    random.seed(seed)
+    request.node.add_report_section("call", "seed", f"TEST_SEED={seed}")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 from pamqp.commands import Connection
 from pamqp.frame import marshal
 
+from tests.servers.server import free_port
+
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 INTRODUCTION_BYTES = 2_000
 
@@ -20,7 +22,7 @@ class Network:
         self._server = urlsplit(url)
         self._user, _, self._place = self._server.netloc.rpartition("@")
         self._listener: asyncio.Server | None = None
-        self._port = 0
+        self._port = free_port()
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._introductions: dict[tuple[asyncio.StreamWriter, asyncio.StreamWriter], bytes] = {}
         """What each client has said first; in RabbitMQ's protocol, also the connection's name."""
@@ -49,7 +51,6 @@ class Network:
     async def plug_in(self) -> None:
         """Let connections through; at the same address as before."""
         self._listener = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
-        self._port = self._listener.sockets[0].getsockname()[1]
 
     async def unplug(self) -> None:
         """Break what is connected, and refuse what comes."""

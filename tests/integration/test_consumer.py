@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from messages.transport import consumer, flood, intake, parked, postgres, timeline, transactor
 from messages.transport.broker import MANY_DOCUMENTS
-from messages.transport.faults import Collision
+from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.in_process import queues
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.intake import Intake
@@ -449,8 +449,13 @@ DATABASE_FAULTS = {
 
 
 @pytest.mark.parametrize("sqlstate", DATABASE_FAULTS.values(), ids=DATABASE_FAULTS)
-async def test_a_fault_of_the_database_holds_the_batch_whole_and_parks_nothing(station: Station, sqlstate: str) -> None:
-    station.toy.faults.extend([raising_in_postgres(sqlstate)] * 2)
+def test_a_fault_of_the_database_is_no_documents_fault(sqlstate: str) -> None:
+    assert is_infrastructure(asyncpg.PostgresError.new({"C": sqlstate, "M": "as arranged"}))
+
+
+@pytest.mark.parametrize("fault", ["out of memory", "missing table"])
+async def test_a_fault_of_the_database_holds_the_batch_whole_and_parks_nothing(station: Station, fault: str) -> None:
+    station.toy.faults.extend([raising_in_postgres(DATABASE_FAULTS[fault])] * 2)
     await station.say(*numbered(5))
     async with station.running():
         await station.until_heard(5)
@@ -838,7 +843,7 @@ async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(stat
     async with station.running() as running:
         await station.toy.entered.wait()
         running.stop.set()
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(running.process._consumer._stopping.wait(), 20)
         await station.say(bought("too late"))
         station.toy.gate.set()
         await asyncio.wait_for(running.task, 5)

@@ -36,9 +36,8 @@ OWN = [
 
 @pytest.fixture
 async def empty_url(postgres_url: str) -> AsyncIterator[str]:
-    name = "test_migrating"
+    name = f"test_{uuid4().hex}"
     connection = await asyncpg.connect(postgres_url)
-    await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     await connection.execute(f"CREATE DATABASE {name}")
     yield postgres_url.rpartition("/")[0] + f"/{name}"
     await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -42,6 +42,7 @@ from order_saga.service import service
 from order_saga.settings import Settings
 from order_saga.state import Phase, Saga
 from tests.conftest import NewDatabase
+from tests.integration.workers import trust_the_clock_for_long
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
@@ -613,7 +614,8 @@ async def test_moving_from_reserving_to_assigning_touches_no_index(database: Dat
     )
 
 
-async def test_a_whole_story_is_told_from_memory(database: Database) -> None:
+async def test_a_whole_story_is_told_from_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust_the_clock_for_long(monkeypatch)
     memory = await awake(database)
     order = requested()
     for message in happy_story(order):
@@ -629,8 +631,9 @@ async def test_a_whole_story_is_told_from_memory(database: Database) -> None:
 
 @pytest.mark.parametrize("cancelled_by", ["another daemon", "a job"])
 async def test_what_is_remembered_of_an_order_that_was_decided_elsewhere_does_not_count(
-    database: Database, cancelled_by: str
+    database: Database, cancelled_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trust_the_clock_for_long(monkeypatch)
     memory = await awake(database)
     order = requested()
     async with database.session() as tx:

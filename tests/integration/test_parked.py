@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from messages.transport import migrating, parked
+from messages.transport import dead_letters, migrating, parked
 from messages.transport.addresses import DEAD_LETTERS, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, Envelope
 from messages.transport.command_line import parked as parked_commands
@@ -145,7 +145,10 @@ async def test_what_is_parked_once_more_waits_for_another_request(station: Stati
     assert row.times == 2
 
 
-async def test_a_dead_letter_is_held_while_it_cannot_be_parked(own_station: Station) -> None:
+async def test_a_dead_letter_is_held_while_it_cannot_be_parked(
+    own_station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 0.05)
     await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
     await give_up(own_station, document(bought("a")))
     async with own_station.running() as running:

@@ -47,7 +47,14 @@ from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
-from tests.integration.workers import Worker, heard, in_seconds, is_waiting_for_a_lock, locks
+from tests.integration.workers import (
+    Worker,
+    heard,
+    in_seconds,
+    is_waiting_for_a_lock,
+    locks,
+    trust_the_clock_for_long,
+)
 
 STORE = "berlin-1"
 UNTIL_THE_FIRST_LEASE_IS_OVER = "SELECT pg_sleep_until(min(expires_at)) FROM reservation"
@@ -78,6 +85,11 @@ def stock(sku: str, *packet_ids: str) -> StockReceived:
 
 def refused(order_id: UUID, reason: str) -> PacketsRefused:
     return PacketsRefused(order_id=order_id, reason=reason)
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    trust_the_clock_for_long(monkeypatch)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from messages.contracts.store import (
     Want,
 )
 from messages.participant.participant import Moves
+from messages.transport import transactions
 from messages.transport.faults import Collision
 from messages.transport.service import Care, Transaction
 from messages.transport.writing import write
@@ -543,8 +544,9 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
 
 
 async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_cancellation(
-    store: Worker, order: UUID
+    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 10.0)
     await store.hear(stock("milk", "M-1"))
     await store.execute("""
         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS

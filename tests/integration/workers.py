@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import UUID, uuid4
 
+import pytest
+
 from messages.contracts.message import Message
+from messages.transport import memory
 from messages.transport.faults import Collision
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Incoming
@@ -20,6 +23,12 @@ from messages.transport.transactor import Transactor
 from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def trust_the_clock_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, what is remembered of the time lasts until the end of the test."""
+    for name in ("TRUSTED_SECONDS", "PUNCTUAL_SECONDS"):
+        monkeypatch.setattr(memory, name, 3_600.0)
 
 
 def heard(message: Message) -> Incoming:

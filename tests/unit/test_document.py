@@ -344,7 +344,7 @@ def test_a_message_id_is_a_uuid_and_nothing_that_python_takes_for_one(message_id
     | st.text(st.sampled_from("0aF-_{}g\u0660\u00df\n "), min_size=30, max_size=40)
     | st.permutations(MESSAGE_ID).map("".join)
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_message_id_is_read_if_it_is_written_in_the_canonical_way(message_id: str) -> None:
     read = READER.read(body(message_id=message_id))
     assert isinstance(read, Incoming) == (CANONICAL_UUID.fullmatch(message_id) is not None)
@@ -452,7 +452,7 @@ almost_good = st.builds(
 
 
 @given(st.binary(max_size=300) | any_json.map(lambda value: json.dumps(value).encode()) | almost_good)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_reading_never_raises(document: bytes) -> None:
     read = READER.read(document)
     assert read.body == document
@@ -463,7 +463,7 @@ def test_reading_never_raises(document: bytes) -> None:
 
 
 @given(st.binary(min_size=1, max_size=6), st.integers(0, 400), st.integers(0, 6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_reading_a_damaged_document_never_raises(damage: bytes, position: int, cut: int) -> None:
     good = body(traceparent=TRACE, deadline="2030-01-01T12:00:00Z")
     READER.read(good[:position] + damage + good[position + cut :])
@@ -493,7 +493,7 @@ good = st.sampled_from(
 
 
 @given(st.lists(good, max_size=4), st.lists(hostile | almost_good | good, max_size=3), st.randoms())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
     some: list[bytes], others: list[bytes], chance: Random
 ) -> None:
@@ -511,7 +511,7 @@ nested: st.SearchStrategy[Any] = st.recursive(
 @given(
     (any_json | nested).map(json.dumps), st.sampled_from(["1e999", "-1E999", "1" + "0" * 310 + ".5", "[[[[[[[1]]]]]]]"])
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_no_stranger_may_send_is_looked_at_closely(note: str, instead: str) -> None:
     document = spliced(b'"note":' + note.replace("NaN", instead).replace("Infinity", instead).encode())
     if is_extreme(document):
@@ -557,9 +557,9 @@ def test_no_document_takes_long_to_read(filling: bytes) -> None:
     document = (
         spliced(b'"note":' + filling)[: DOCUMENT_BYTES - 1] if len(filling) > 65_000 else spliced(b'"note":' + filling)
     )
-    began = time.process_time()
+    began = time.thread_time()
     READER.read(document)
-    assert time.process_time() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_service_is_read_only_what_it_handles() -> None:
