@@ -12,7 +12,7 @@ from bench.customers import order
 from bench.run import expect_all_placed, planned
 from bench.stock import plenty
 from bench.system import System
-from messages.contracts.delivery import DeliveryCompleted
+from messages.contracts.order import DeliveryCompleted
 from messages.transport.addresses import REQUESTS
 
 FULFILLED_SECONDS = 30.0

@@ -10,7 +10,8 @@ from uuid import UUID
 import click
 
 from delivery_worker.published import Agent, agent_named, agents
-from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, DeliveryCompleted
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
+from messages.contracts.order import DeliveryCompleted
 from messages.contracts.views import CONFIRMED
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.requests import Request, RequestReader, read_lines, write

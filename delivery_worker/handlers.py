@@ -6,24 +6,15 @@ from uuid import UUID
 
 from delivery_worker import queries
 from delivery_worker.shifts import Shift, fold
-from messages.contracts.delivery import (
-    AgentCameOnline,
-    AgentWentOffline,
-    AssignAgent,
-    DeliveryCompleted,
-    ReleaseAgent,
-    ReserveAgent,
-)
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, AssignAgent, ReleaseAgent, ReserveAgent
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
+from messages.contracts.participation import RESERVE, SETTLE
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
 from messages.transport.service import Alarm, Handled, Note, Transaction
 from messages.transport.writing import write
-
-RESERVE = "reserve"
-SETTLE = "settle"
 
 HANDLERS: Mapping[type[Message], str] = {
     ReserveAgent: RESERVE,

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from delivery_worker import queries
-from delivery_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_fleet
+from delivery_worker.handlers import HANDLERS, handle_fleet
 from delivery_worker.settings import Settings
 from delivery_worker.units import Agents
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
+from messages.contracts.participation import RESERVE, SETTLE
 from messages.participant import MIGRATIONS, sweeper
 from messages.participant.handling import handle_for
 from messages.participant.participant import Participant

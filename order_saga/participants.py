@@ -18,7 +18,7 @@ from messages.contracts.delivery import (
     ReserveAgent,
 )
 from messages.contracts.order import OrderPlaced, OrderRequested
-from messages.contracts.participation import Answer, Assign, Release, Reserve
+from messages.contracts.participation import RESERVE, SETTLE, Answer, Assign, Release, Reserve
 from messages.contracts.store import (
     STORE,
     AssignPackets,
@@ -59,12 +59,12 @@ class Participant:
     @cached_property
     def intake(self) -> Address:
         """Where Reserve goes."""
-        return Address(COMMANDS, f"{self.worker}.reserve")
+        return Address(COMMANDS, f"{self.worker}.{RESERVE}")
 
     @cached_property
     def settle(self) -> Address:
         """Where Assign, Release and OrderPlaced go: never behind new work."""
-        return Address(COMMANDS, f"{self.worker}.settle")
+        return Address(COMMANDS, f"{self.worker}.{SETTLE}")
 
 
 def placed(order_id: UUID, granted: Granted) -> OrderPlaced:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
-from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
+from messages.contracts.participation import RESERVE, SETTLE
 from messages.contracts.store import (
     AssignPackets,
     PacketsWithdrawn,
@@ -20,9 +20,6 @@ from messages.transport.incoming import Incoming
 from messages.transport.service import Alarm, Handled, Note, Transaction
 from messages.transport.writing import write
 from store_worker import goods, queries
-
-RESERVE = "reserve"
-SETTLE = "settle"
 
 HANDLERS: Mapping[type[Message], str] = {
     ReservePackets: RESERVE,

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from messages.contracts.participation import RESERVE, SETTLE
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant import MIGRATIONS, sweeper
 from messages.participant.handling import handle_for
@@ -12,7 +13,7 @@ from messages.participant.reservation import Reservation
 from messages.transport.memory import Memory
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
-from store_worker.handlers import HANDLERS, RESERVE, SETTLE, handle_goods
+from store_worker.handlers import HANDLERS, handle_goods
 from store_worker.settings import Settings
 from store_worker.units import Packets
 

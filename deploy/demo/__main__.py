@@ -17,9 +17,8 @@ from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError
 from deploy.demo.looking import TooSlowError, audited, look_until
 from deploy.demo.script import SAMPLE, Step, read
 from deploy.demo.system import System, running
-from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, write

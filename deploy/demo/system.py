@@ -13,6 +13,7 @@ from delivery_worker import service as delivery_worker
 from delivery_worker.settings import Settings as DeliverySettings
 from deploy.demo import queries
 from deploy.demo.stalling import StallingBroker
+from messages.contracts.participation import SETTLE
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.edge.requests import Listener
@@ -24,7 +25,6 @@ from messages.transport.topology import listener, queue_name, topology_of
 from order_saga import service as order_saga
 from order_saga.settings import Settings as OrderSettings
 from store_worker import service as store_worker
-from store_worker.handlers import SETTLE
 from store_worker.settings import Settings as StoreSettings
 
 NAMES = ("order_saga", "store_worker", "delivery_worker")

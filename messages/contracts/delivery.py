@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from messages.contracts.message import GivenTime, Identifier, Message, OrderMessage
+from messages.contracts.message import GivenTime, Identifier, Message
 from messages.contracts.participation import Assign, Assigned, Refused, Release, Released, Reserve, Reserved
 
 DELIVERY = "delivery"
@@ -85,9 +85,3 @@ class AgentWentOffline(Message):
 
     agent_id: Identifier
     at: GivenTime | None = None
-
-
-class DeliveryCompleted(OrderMessage):
-    """The customer has the food: the packets are gone and the agent is idle again."""
-
-    FROM_OUTSIDE: ClassVar[bool] = True

@@ -61,6 +61,12 @@ class OrderPlaced(OrderMessage):
     agent_id: Identifier
 
 
+class DeliveryCompleted(OrderMessage):
+    """The customer has the food: the packets are gone and the agent is idle again."""
+
+    FROM_OUTSIDE: ClassVar[bool] = True
+
+
 class OrderNotPlaced(OrderMessage):
     """Final: nothing was bought. `participant` is who refused; none if the order was cancelled or too late."""
 

@@ -6,6 +6,11 @@ from pydantic import AwareDatetime, Field
 
 from messages.contracts.message import Identifier, OrderMessage, ParticipantName, Reason
 
+RESERVE = "reserve"
+"""The queue of a participant that Reserve goes to."""
+SETTLE = "settle"
+"""The queue for all else about reservations, so that it never waits behind new work."""
+
 RESERVATION_EXPIRED = "reservation_expired"
 RELEASED = "released"
 TOO_LATE = "command_too_late"

@@ -5,9 +5,8 @@ from datetime import timedelta
 from functools import cache
 from typing import TypeAlias, cast
 
-from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import (
     NEVER_RESERVED,
     RELEASED,

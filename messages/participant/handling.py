@@ -13,10 +13,9 @@ from messages.contracts.participation import Reserve
 from messages.participant import queries
 from messages.participant.allocation import Offer, Pool, Shelf, needs, offer
 from messages.participant.answers import decide
-from messages.participant.participant import Moves, Participant
+from messages.participant.participant import ORCHESTRATOR, Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
-from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.incoming import Incoming
 from messages.transport.memory import Memory
 from messages.transport.service import Alarm, Care, Handle, Handled, Note, Said, Transaction, Write

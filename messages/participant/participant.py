@@ -9,7 +9,11 @@ from messages.contracts.message import Message
 from messages.contracts.participation import OutcomeRequested
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.reservation import Decision, Say, Terms
+from messages.transport.addresses import ANSWERS, Address
 from messages.transport.service import Transaction, Write
+
+ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")
+"""Receives what any participant answers."""
 
 HELD_WITHOUT_RESERVATION = "held_without_reservation"
 """The alarm for a unit that has an order without a reservation, as after a change by hand."""

@@ -8,11 +8,10 @@ from asyncpg import Record
 from messages.participant import queries
 from messages.participant.due import fall_due
 from messages.participant.handling import writes
-from messages.participant.participant import Participant
+from messages.participant.participant import ORCHESTRATOR, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, State
 from messages.participant.settings import ParticipantSettings
-from messages.transport.addresses import ORCHESTRATOR
 from messages.transport.isolating import isolate
 from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
 from messages.transport.writing import write

@@ -19,6 +19,3 @@ class Address(NamedTuple):
 
     exchange: str
     key: str
-
-
-ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")

@@ -14,7 +14,8 @@ import pytest
 
 import delivery_worker.service
 import delivery_worker.settings
-from messages.contracts.delivery import AgentCameOnline, DeliveryCompleted
+from messages.contracts.delivery import AgentCameOnline
+from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable

@@ -19,11 +19,10 @@ from messages.contracts.delivery import (
     AgentReserved,
     AgentWentOffline,
     AssignAgent,
-    DeliveryCompleted,
     ReleaseAgent,
     ReserveAgent,
 )
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.participant.participant import Moves
 from messages.transport.faults import Collision
 from messages.transport.writing import write

@@ -21,10 +21,10 @@ from messages.contracts.delivery import (
     AgentReserved,
     AgentWentOffline,
     AssignAgent,
-    DeliveryCompleted,
     ReserveAgent,
 )
 from messages.contracts.message import Message
+from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import (
     PACKET_WITHDRAWN,
     AssignPackets,

@@ -8,9 +8,8 @@ import asyncpg
 import pytest
 
 import store_worker.goods
-from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import (
     PACKET_WITHDRAWN,
     AssignPackets,

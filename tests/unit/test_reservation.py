@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages.contracts.delivery import DeliveryCompleted
 from messages.contracts.message import Message
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import Reserve
 from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, Want
 from messages.participant.allocation import Offer

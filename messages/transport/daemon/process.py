@@ -25,6 +25,7 @@ from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
+from messages.transport.topology import dead_queue, queue_name
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Process:
             pace=Pace() if service.room else None,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
-        self._dead_letters = DeadLetters(f"{service.name}.dead", self._reader, self._transactor)
+        self._dead_letters = DeadLetters(dead_queue(service.name), self._reader, self._transactor)
         own_jobs = housekeeping(settings, self._publisher, Replay(service, self._reader), self.metrics)
         self._jobs = Jobs((*service.jobs, *own_jobs), self._transactor, lambda: self._intake.quiet)
         self._health = Health(self.metrics.registry, self._checks)
@@ -114,8 +115,8 @@ class Process:
         settings, name = self._settings, self._service.name
         await self._intake.subscribe(
             self._broker,
-            (f"{name}.{self._service.first}", settings.first_prefetch),
-            (f"{name}.{self._service.intake}", settings.intake_prefetch),
+            (queue_name(name, self._service.first), settings.first_prefetch),
+            (queue_name(name, self._service.intake), settings.intake_prefetch),
         )
         log.info("started", version=release())
 
