@@ -76,7 +76,10 @@ class Broker(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Both connections are open, no alarm blocks publishing, and every subscription is being served."""
+        """What the work needs is there: connections to publish and to consume, no alarm, and all that is subscribed to.
+
+        Not asked is how outcomes fare, which a client's queue may hold up.
+        """
 
     async def start(self) -> None:
         """Begin to connect, and return at once; the server may be down."""
@@ -92,4 +95,4 @@ class Broker(Protocol):
         """
 
     async def close(self) -> None:
-        """Close both connections; unacknowledged arrivals go back to their queues."""
+        """Close all connections; unacknowledged arrivals go back to their queues."""

@@ -29,6 +29,7 @@ from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
 from tests.integration.carriers import ASKED, TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
+from tests.servers.containers import RabbitMQContainer
 from tests.servers.management import Management
 from tests.servers.server import Broker as Server
 
@@ -316,16 +317,35 @@ async def test_a_listener_who_takes_no_more_keeps_it_from_nobody_else(network: N
     assert bodies(await listening.take(5)) == [each.body.decode() for each in told]
 
 
-async def test_what_is_public_goes_by_a_channel_of_its_own(broker: RabbitBroker) -> None:
+async def test_a_listener_whose_queue_has_no_leader_keeps_nothing_from_those_who_work(own_rabbitmq: Server) -> None:
+    """RabbitMQ then reads nothing more from a connection that has published to it, and says nothing of it."""
+    if not isinstance(own_rabbitmq, RabbitMQContainer):
+        pytest.skip("a queue is robbed of its leader by a command in a container")
+    broker = RabbitBroker(own_rabbitmq.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    assert await broker.publish([envelope()]) == [True]
+    async with await aio_pika.connect(own_rabbitmq.url) as connection, connection.channel() as channel:
+        queue = await channel.declare_queue("stuck", durable=True, arguments={"x-queue-type": "quorum"})
+        await queue.bind(OUTCOMES, "order_placed")
+    told = Address(OUTCOMES, "order_placed")
+    assert await broker.publish([envelope(to=told, mandatory=False)]) == [True]
+    await own_rabbitmq.evaluate("ra:stop_server(quorum_queues, {'%2F_stuck', node()}).")
+    assert not any(await broker.publish([envelope(to=told, mandatory=False) for _ in range(600)]))
+    for _ in range(3):
+        assert await broker.publish([envelope()]) == [True]
+    await broker.close()
+
+
+async def test_what_is_public_goes_by_a_connection_of_its_own(broker: RabbitBroker) -> None:
     nowhere = Address(ANSWERS, "nobody")
     mixed = [
         *(envelope(), envelope(to=Address(OUTCOMES, "unheard"), mandatory=False), envelope(to=nowhere)),
         *(envelope(), envelope(to=Address(OUTCOMES, "unheard"), mandatory=False), envelope(to=nowhere)),
     ]
     assert await broker.publish(mixed) == [True, True, False] * 2
-    lanes = broker._needed._channel, broker._public._channel
+    lanes = [publisher._channel and publisher._channel.underlay for publisher in (broker._needed, broker._public)]
     assert None not in lanes
-    assert lanes[0] is not lanes[1]
+    assert lanes[0].connection is not lanes[1].connection  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("link", ["publishing", "consuming"])

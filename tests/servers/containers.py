@@ -93,6 +93,9 @@ class RabbitMQContainer(Container):
         await asyncio.to_thread(self._container.exec, ["rabbitmqctl", "stop"])
         await asyncio.to_thread(partial(self._container.get_wrapped_container().wait, timeout=60))
 
+    async def evaluate(self, expression: str) -> None:
+        await asyncio.to_thread(self._container.exec, ["rabbitmqctl", "eval", expression])
+
 
 def need_engine() -> docker.DockerClient:
     """Raises Unavailable."""

@@ -1,8 +1,9 @@
-"""RabbitMQ behind the Broker protocol: one connection to publish, one to consume, a channel for each queue."""
+"""RabbitMQ behind the Broker protocol: one connection each for publishing, outcomes and consuming."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from messages.transport.broker import Envelope
 from messages.transport.rabbitmq.connection import Link, unasked_cancellation_is_a_failure
@@ -38,9 +39,11 @@ class RabbitBroker:
         # During an alarm the broker does not read a connection that publishes: acks must not be stuck in it.
         self._publishing = Link(url, f"{connection_name}: publishing")
         self._consuming = Link(url, f"{connection_name}: consuming")
-        # A late confirm costs the channel, and a client's queue can cause one: so outcomes have their own.
+        # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection.
+        self._telling = Link(url, f"{connection_name}: outcomes")
         self._needed, self._public = (
-            RabbitPublisher(self._publishing, self._channel_to_publish, publish_timeout_seconds) for _ in range(2)
+            RabbitPublisher(link, partial(self._channel, link, confirms=True), publish_timeout_seconds)
+            for link in (self._publishing, self._telling)
         )
         self._subscriptions: list[RabbitSubscription] = []
 
@@ -50,12 +53,17 @@ class RabbitBroker:
         return usable and all(subscription.settled for subscription in self._subscriptions)
 
     async def start(self) -> None:
-        self._publishing.start()
-        self._consuming.start()
+        for link in (self._publishing, self._consuming, self._telling):
+            link.start()
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> RabbitSubscription:
         subscription = RabbitSubscription(
-            self._consuming, self._channel_to_consume, queue, prefetch, on_arrival, precedence=self._precedence
+            self._consuming,
+            partial(self._channel, self._consuming, confirms=False),
+            queue,
+            prefetch,
+            on_arrival,
+            precedence=self._precedence,
         )
         self._subscriptions.append(subscription)
         return subscription
@@ -72,13 +80,7 @@ class RabbitBroker:
     async def close(self) -> None:
         await asyncio.gather(*(subscription.close() for subscription in self._subscriptions))
         await asyncio.gather(self._needed.close(), self._public.close())
-        await asyncio.gather(self._publishing.close(), self._consuming.close())
-
-    async def _channel_to_publish(self) -> FastChannel:
-        return await self._channel(self._publishing, confirms=True)
-
-    async def _channel_to_consume(self) -> FastChannel:
-        return await self._channel(self._consuming, confirms=False)
+        await asyncio.gather(*(link.close() for link in (self._publishing, self._consuming, self._telling)))
 
     async def _channel(self, link: Link, *, confirms: bool) -> FastChannel:
         connection = await link.connection()
