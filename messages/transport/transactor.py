@@ -88,7 +88,8 @@ class Transactor:
         except Collision:
             self._caution.was_in_vain(care)
             raise
-        self._count_heard(documents, malformed)
+        if care is not Care.WAITING:  # which documents are looked at again has been counted
+            self._count_heard(documents, malformed)
         return handled
 
     async def run(self, work: Callable[[Transaction], Awaitable[Handled]]) -> Handled:

@@ -759,6 +759,14 @@ async def test_what_is_to_be_looked_at_again_is_handled_waiting_in_a_transaction
     assert [row["text"] for row in rows] == ["b", "d"]
 
 
+async def test_what_is_looked_at_again_is_counted_once(station: Station) -> None:
+    await station.say(bought("a"), bought("b", LOOK_AGAIN))
+    async with station.running() as running:
+        await station.until_heard(2)
+    assert running.counted("messages_heard", type="Bought") == 2
+    assert running.process.metrics.registry.get_sample_value("ordersaga_batch_documents_sum") == 2
+
+
 async def test_nothing_is_acknowledged_before_the_second_look_is_committed(station: Station) -> None:
     seen: list[int] = []
 
