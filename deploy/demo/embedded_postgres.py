@@ -42,10 +42,10 @@ class EmbeddedPostgres:
     """A server from `start` to `remove`. In between it may be stopped or killed; data stays."""
 
     def __init__(self, binaries: Path | None = None, below: Path | None = None) -> None:
+        self._binaries = binaries or find_binaries()
         # A socket's path may have 107 characters only, which a longer TMPDIR would use up.
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=below or "/tmp"))  # noqa: S108
         self.url = f"postgresql://postgres@{quote(str(self.folder), safe='')}/postgres"
-        self._binaries = binaries or find_binaries()
         self._process: asyncio.subprocess.Process | None = None
         child.hand_over(self.folder)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from deploy.demo import embedded_postgres
 from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError, find_binaries
 from tests.servers.server import postgres_answers, until
 
@@ -48,6 +49,16 @@ async def test_it_keeps_its_data_over_a_crash():
         await postgres.kill()
         await postgres.start()
         await run(postgres.url, "DELETE FROM kept WHERE number = 7", expected="DELETE 1")
+
+
+def test_where_there_are_no_binaries_no_folder_is_made(tmp_path, monkeypatch):
+    def no_binaries():
+        raise NoPostgresError("none")
+
+    monkeypatch.setattr(embedded_postgres, "find_binaries", no_binaries)
+    with pytest.raises(NoPostgresError):
+        EmbeddedPostgres(below=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 async def test_it_leaves_no_process_and_no_files():
