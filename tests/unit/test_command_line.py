@@ -320,3 +320,14 @@ def test_who_interrupts_a_command_gets_the_exit_code_of_a_shell() -> None:
 
     said = CliRunner().invoke(group, ["wait"])
     assert (said.exit_code, said.output) == (130, "")
+
+
+def test_what_a_terminal_cannot_show_is_escaped() -> None:
+    group = CommandLine("toy")
+
+    @group.command()
+    def show() -> None:
+        click.echo("caf\u00e9 \u6f22")
+
+    said = CliRunner(charset="latin-1").invoke(group, ["show"])
+    assert (said.exit_code, said.output) == (0, "caf\u00e9 \\u6f22\n")

@@ -1,6 +1,8 @@
 """How a command fails: one line on stderr, and an exit code that says whose fault it is."""
 
 import errno
+import sys
+from io import TextIOWrapper
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,8 @@ class CommandLine(click.Group):
     """Commands that each fail in one line, also if the disk is too full for their output."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # as Python sets stderr: not every terminal shows all
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
