@@ -1,4 +1,4 @@
-"""Throttles log lines that clients can cause as often as they like, so that they do not flood the log."""
+"""Throttles log lines that clients or an outage can cause as often as they like, so that they do not flood the log."""
 
 import math
 import time

@@ -7,6 +7,7 @@ import structlog
 
 from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
+from messages.transport.flood import Flood
 from messages.transport.outbox import Row, envelopes
 from messages.transport.pacing import set_within
 
@@ -33,6 +34,7 @@ class Publisher:
         self._given_up = 0
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
+        self._flood = Flood()
 
     @property
     def unconfirmed(self) -> int:
@@ -111,8 +113,15 @@ class Publisher:
                     self._give_up(waiting)
                     return
             if waiting:
-                _report(waiting, backoff.tries)
+                self._report(waiting, backoff.tries)
                 await asyncio.sleep(backoff.next_seconds())
+
+    def _report(self, waiting: Sequence[tuple[int, Envelope]], tries: int) -> None:
+        grave, addresses = tries >= TRIES_BEFORE_AN_ERROR, _addresses(waiting)
+        untold = self._flood.untold(grave, *addresses)
+        if untold is not None:
+            told = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "untold": untold}
+            (log.error if grave else log.warning)("not confirmed, saying it again", **told)
 
     def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:
         if waiting:
@@ -129,11 +138,6 @@ class Publisher:
             self._unconfirmed.pop(row_id, None)
             self._public.discard(row_id)
         self._progress.set()
-
-
-def _report(waiting: list[tuple[int, Envelope]], tries: int) -> None:
-    level = log.error if tries >= TRIES_BEFORE_AN_ERROR else log.warning
-    level("not confirmed, saying it again", envelopes=len(waiting), addresses=_addresses(waiting), tries=tries + 1)
 
 
 def _addresses(waiting: Sequence[tuple[int, Envelope]]) -> list[str]:

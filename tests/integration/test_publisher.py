@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport import outbox, publisher, standby
 from messages.transport.broker import Envelope
@@ -212,6 +213,24 @@ async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broke
         await _takes_no_more_than(station, moody, 3)
         moody.down = False
         await station.until_told(10)
+
+
+async def test_a_broker_that_confirms_nothing_does_not_flood_the_log(station: Station, moody: Moody) -> None:
+    moody.down = True
+    with capture_logs() as logs:
+        async with station.running(moody, batch_documents=1):
+            await station.say(*(bought(str(number)) for number in range(20)))
+            await station.until_heard(20)
+
+            async def published_often() -> bool:
+                return len(moody.calls) > 60
+
+            await until(published_often)
+            moody.down = False
+    told = [line for line in logs if line["event"] == "not confirmed, saying it again"]
+    kinds = [(line["log_level"], *line["addresses"]) for line in told]
+    assert len(kinds) == len(set(kinds)) > 1
+    assert len({line["log_level"] for line in told}) == 2
 
 
 async def _takes_no_more_than(station: Station, moody: Moody, number: int) -> None:

@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import quote, urlsplit
@@ -14,6 +15,7 @@ import aiormq
 import pytest
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
+from structlog.testing import capture_logs
 
 from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
@@ -156,6 +158,17 @@ async def test_a_frozen_network_costs_a_publisher_the_timeout_and_not_for_ever(
         assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
     network.thaw()
     await _until_published(broker)
+
+
+async def test_who_publishes_in_vain_does_not_flood_the_log(broker: RabbitBroker, network: Network) -> None:
+    assert await broker.publish([envelope()]) == [True]
+    network.freeze()
+    with capture_logs() as logs:
+        for _ in range(2):
+            await asyncio.gather(*(broker.publish([envelope()]) for _ in range(5)))
+    network.thaw()
+    told = Counter(line["event"] for line in logs)
+    assert (told["publishing failed"], told["no channel to publish on"]) == (1, 1)
 
 
 async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.confirms import ConfirmingChannel, Failure
+from messages.transport.flood import Flood
+from messages.transport.rabbitmq.confirms import ConfirmingChannel
 from messages.transport.rabbitmq.connection import Link, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
@@ -24,6 +25,7 @@ class RabbitPublisher:
         self._opening = asyncio.Lock()
         self._channel: ConfirmingChannel | None = None
         self._dropping: set[asyncio.Task[None]] = set()
+        self._flood = Flood()
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
@@ -34,10 +36,11 @@ class RabbitPublisher:
                 async with asyncio.timeout_at(deadline):
                     channel = await self._usable_channel()
             except Exception as error:  # noqa: BLE001 - whatever it was, the caller publishes again
-                log.warning("no channel to publish on", error=self._link.tell(error))
+                self._warn("no channel to publish on", error=self._link.tell(error))
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
-        _report(failures)
+        if any(failures):
+            self._warn("publishing failed", failures=dict(Counter(filter(None, failures))))
         return [failure is None for failure in failures]
 
     async def close(self) -> None:
@@ -60,7 +63,7 @@ class RabbitPublisher:
         self._dropping.add(dropping)
         dropping.add_done_callback(self._dropping.discard)
 
-
-def _report(failures: Sequence[Failure]) -> None:
-    if any(failures):
-        log.warning("publishing failed", failures=dict(Counter(filter(None, failures))))
+    def _warn(self, event: str, **about: object) -> None:
+        untold = self._flood.untold(event)
+        if untold is not None:
+            log.warning(event, **about, untold=untold)
