@@ -51,9 +51,9 @@ async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_har
         for service in SERVICES:
             sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)
             with sleeper.paused():
-                await asyncio.gather(*map(cell.close_connection, await two_connections_of_each(cell, service)))
+                await asyncio.gather(*map(cell.close_connection, await three_connections_of_each(cell, service)))
                 await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
-            await sleeper.until_told("broker connection lost", times=2)
+            await sleeper.until_told("broker connection lost", times=3)
             await sleeper.ready()
     orders.assert_useful(share=0.5, number=50)
 
@@ -73,9 +73,9 @@ async def test_a_daemon_told_to_stop_under_load_finishes_in_time_and_loses_nothi
         assert len(daemon.told("draining")) == len(daemon.told("stopped")) == 2
 
 
-async def two_connections_of_each(cell: Cell, service: str) -> list[str]:
+async def three_connections_of_each(cell: Cell, service: str) -> list[str]:
     async def found() -> bool:
-        return len(await cell.connections_of(service)) == 4
+        return len(await cell.connections_of(service)) == 6
 
     await until(found, f"the broker lists all connections of {service}")
     return await cell.connections_of(service)
