@@ -7,13 +7,8 @@ from delivery_worker.handlers import HANDLERS, handle_fleet
 from delivery_worker.settings import Settings
 from delivery_worker.units import Agents
 from messages.contracts.delivery import DELIVERY, AgentAssigned, AgentRefused, AgentReleased, AgentReserved
-from messages.contracts.participation import RESERVE, SETTLE
-from messages.participant import MIGRATIONS, sweeper
-from messages.participant.handling import handle_for
 from messages.participant.participant import Participant
-from messages.participant.queries import TABLE
-from messages.participant.reservation import Reservation
-from messages.transport.memory import Memory
+from messages.participant.service import participant_service
 from messages.transport.service import Service
 
 NAME = "delivery_worker"
@@ -21,18 +16,13 @@ NAME = "delivery_worker"
 
 def service(settings: Settings) -> Service:
     """The delivery worker's definition for the transport."""
-    delivery = participant(settings)
-    memory = Memory[Reservation](TABLE)
-    return Service(
-        name=NAME,
+    return participant_service(
+        NAME,
+        participant(settings),
+        settings,
         handlers=HANDLERS,
-        handle=handle_for(delivery, memory, handle_fleet),
-        intake=RESERVE,
-        first=SETTLE,
-        locks="reservation",
-        memory=memory,
-        migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
-        jobs=sweeper.jobs(delivery, settings),
+        handle_units=handle_fleet,
+        migrations=Path(__file__).parent / "migrations",
         measures=queries.MEASURES,
     )
 

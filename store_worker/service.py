@@ -3,14 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from messages.contracts.participation import RESERVE, SETTLE
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
-from messages.participant import MIGRATIONS, sweeper
-from messages.participant.handling import handle_for
 from messages.participant.participant import Participant
-from messages.participant.queries import TABLE
-from messages.participant.reservation import Reservation
-from messages.transport.memory import Memory
+from messages.participant.service import participant_service
 from messages.transport.service import Handled, Job, Service, Transaction
 from store_worker import queries
 from store_worker.handlers import HANDLERS, handle_goods
@@ -23,21 +18,15 @@ RETIRE_BATCH = 1_000
 
 def service(settings: Settings) -> Service:
     """The store worker's definition for the transport."""
-    store = participant(settings)
-    memory = Memory[Reservation](TABLE)
-    return Service(
-        name=NAME,
+    margin_seconds = settings.best_before_margin_seconds
+    return participant_service(
+        NAME,
+        participant(settings),
+        settings,
         handlers=HANDLERS,
-        handle=handle_for(store, memory, handle_goods),
-        intake=RESERVE,
-        first=SETTLE,
-        locks="reservation",
-        memory=memory,
-        migrations=(MIGRATIONS, Path(__file__).parent / "migrations"),
-        jobs=(
-            *sweeper.jobs(store, settings),
-            Job("retire", settings.retire_interval_seconds, partial(retire, settings.best_before_margin_seconds)),
-        ),
+        handle_units=handle_goods,
+        migrations=Path(__file__).parent / "migrations",
+        jobs=[Job("retire", settings.retire_interval_seconds, partial(retire, margin_seconds))],
     )
 
 

@@ -1,0 +1,47 @@
+"""A participant's worker as the transport runs it: what is the same in all workers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from messages.contracts.message import Message
+from messages.contracts.participation import RESERVE, SETTLE
+from messages.participant import sweeper
+from messages.participant.handling import HandleUnits, handle_for
+from messages.participant.participant import Participant
+from messages.participant.queries import TABLE
+from messages.participant.reservation import Reservation
+from messages.participant.settings import ParticipantSettings
+from messages.transport.memory import Memory
+from messages.transport.service import Job, Measure, Service
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def participant_service(
+    name: str,
+    participant: Participant,
+    settings: ParticipantSettings,
+    *,
+    handlers: Mapping[type[Message], str],
+    handle_units: HandleUnits,
+    migrations: Path,
+    jobs: Sequence[Job] = (),
+    measures: Sequence[Measure] = (),
+) -> Service:
+    """The worker's definition for the transport: commands about orders, the sweeper's jobs, and what is its own.
+
+    `handlers`: all message types that it consumes, each with RESERVE or SETTLE. `migrations`: the worker's own folder.
+    """
+    memory = Memory[Reservation](TABLE)
+    return Service(
+        name=name,
+        handlers=handlers,
+        handle=handle_for(participant, memory, handle_units),
+        intake=RESERVE,
+        first=SETTLE,
+        locks=TABLE.name,
+        memory=memory,
+        migrations=(MIGRATIONS, migrations),
+        jobs=(*sweeper.jobs(participant, settings), *jobs),
+        measures=measures,
+    )
