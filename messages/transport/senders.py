@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, REQUESTS
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS
 
 FAILED_TOO_OFTEN = "delivery_limit"
 """RabbitMQ's dead-letter reason."""
@@ -47,6 +47,6 @@ def outside(exchange: str, death: Death | None = None) -> Outside:
     return max(outside(death.exchange), Outside.NO if death.of_failures else Outside.YES)
 
 
-# By their permissions only our services write the first two, and only the broker writes dead letters.
-_OUTSIDE = {COMMANDS: Outside.NO, ANSWERS: Outside.NO, REQUESTS: Outside.YES}
+# By their permissions only our services write the first three, and only the broker writes dead letters.
+_OUTSIDE = {COMMANDS: Outside.NO, ANSWERS: Outside.NO, OUTCOMES: Outside.NO, REQUESTS: Outside.YES}
 _UNKNOWN = Outside.BY_A_DETOUR  # looking up an Enum's attribute costs as much as all the rest

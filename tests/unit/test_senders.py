@@ -10,14 +10,14 @@ from messages.transport.senders import FAILED_TOO_OFTEN, Death, Outside, outside
 from messages.transport.topology import topology_of
 
 OURS, CLIENTS, DETOUR = Outside
-CLIENT_USERS = ("customer", "supplier")
+CLIENT_USERS = ("customer", "supplier", "fleet")
 
 
 @pytest.mark.parametrize(
     ("exchange", "told"),
     [
-        *((COMMANDS, OURS), (ANSWERS, OURS), (REQUESTS, CLIENTS)),
-        *((exchange, DETOUR) for exchange in ("outcomes.evil", OUTCOMES, DEAD_LETTERS, "", "amq.topic", "Requests")),
+        *((COMMANDS, OURS), (ANSWERS, OURS), (OUTCOMES, OURS), (REQUESTS, CLIENTS)),
+        *((exchange, DETOUR) for exchange in ("outcomes.evil", DEAD_LETTERS, "", "amq.topic", "Requests")),
     ],
 )
 def test_only_through_an_exchange_that_clients_may_not_write_our_own_word_comes(exchange: str, told: Outside) -> None:
@@ -52,6 +52,6 @@ def test_every_exchange_that_a_service_hears_is_known() -> None:
 def test_no_client_may_write_or_make_what_counts_as_ours() -> None:
     known = {user.name: user for user in users(all_services())}
     for client in (known[name] for name in CLIENT_USERS):
-        for exchange in (COMMANDS, ANSWERS, DEAD_LETTERS):
+        for exchange in (COMMANDS, ANSWERS, OUTCOMES, DEAD_LETTERS):
             assert not re.search(client.write, exchange)
             assert not re.search(client.configure, exchange)

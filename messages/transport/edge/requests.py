@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
+import structlog
 from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport import document
 from messages.transport.addresses import REQUESTS, Address
-from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope, Subscription
+from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.document import Reader
 from messages.transport.incoming import Incoming, Malformed
@@ -22,6 +23,7 @@ from messages.transport.service import Said
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
 
 OUTCOMES_AHEAD = 1_000
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,17 @@ class Outcome:
 
 
 class Listener:
-    """Reads a queue of its own, in which all outcomes arrive, also those of other clients' orders."""
+    """Reads a queue of its own, in which all outcomes arrive, also those of other clients' orders.
+
+    Other clients with the same account can publish to the queue too: only what came through `outcomes` is an outcome.
+    """
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker = broker
         self._queue = queue
         self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
         self._subscription: Subscription | None = None
+        self._complained = False
         self.something = asyncio.Event()
         """Set with each arrival; the waiting task clears it."""
 
@@ -149,10 +155,19 @@ class Listener:
         taken = [arrived.popleft() for _ in range(len(arrived))]
         if taken:
             await self._subscription.acknowledge(taken[-1])
-        return [outcome for arrival in taken for outcome in self._read(arrival.body)]
+        return [outcome for arrival in taken for outcome in self._read(arrival)]
 
-    def _read(self, body: bytes) -> Iterator[Outcome]:
-        heard = self._reader.read(body)
+    def _read(self, arrival: Arrival) -> Iterator[Outcome]:
+        if arrival.from_outside:
+            self._complain()
+            return
+        heard = self._reader.read(arrival.body)
         if isinstance(heard, Incoming):
-            causation_id = json.loads(body).get("causation_id")
+            causation_id = json.loads(arrival.body).get("causation_id")
             yield Outcome(heard.message, UUID(causation_id) if causation_id else None)
+
+    def _complain(self) -> None:
+        """Once: who floods the queue does not flood the log."""
+        if not self._complained:
+            log.error("forged: ignored what did not come through the exchange `outcomes`", queue=self._queue)
+            self._complained = True

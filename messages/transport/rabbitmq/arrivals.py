@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-from messages.transport.addresses import OUTCOMES
 from messages.transport.broker import FAILURES_BEFORE_ALONE, ONE_DOCUMENT, Arrival
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
@@ -75,9 +74,8 @@ class Arrivals:
 
     def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
         from_outside = outside(self._exchange, died)
-        if from_outside and self._exchange != OUTCOMES and len(body) > DOCUMENT_BYTES:
-            # Truncated, as it will be parked as too large: many of these at once would not fit in memory. Outcomes,
-            # which a listening client receives, may be larger, but no client can have published them.
+        if from_outside and len(body) > DOCUMENT_BYTES:
+            # Truncated, as it will be parked as too large: many of these at once would not fit in memory.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
         self._arrived.append(Arrival(body, kind, failed, self._tag, self, from_outside, died))
 
