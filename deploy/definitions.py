@@ -19,16 +19,17 @@ import order_saga.service
 import order_saga.settings
 import store_worker.service
 import store_worker.settings
+from deploy import limits
 from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, random_salt, read
+from messages.contracts import delivery, order, store
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS
 from messages.transport.service import Service
 from messages.transport.topology import Topology, topology_of
 
 VHOST = "saga"
 NOTHING = "^$"
-OUTCOME_QUEUES = rf"{OUTCOMES}\..+"
-ABSENT_CLIENT_SECONDS = 600
-OUTCOMES_KEPT = 100_000
+SPEAKERS = {order.__name__: "customer", store.__name__: "supplier", delivery.__name__: "fleet"}
+"""Contract -> the client who may publish its messages from outside."""
 
 DEVELOPMENT = "; its users' passwords are for development only."
 PRODUCTION = " --passwords; its users' passwords are those of that file."
@@ -45,6 +46,10 @@ class User:
     read: str = NOTHING
     requests: str | None = None
     tags: tuple[str, ...] = ()
+
+    @property
+    def is_client(self) -> bool:
+        return self.requests is not None
 
 
 @click.command()
@@ -72,7 +77,7 @@ def for_development(services: Sequence[Service]) -> str:
 def written(services: Sequence[Service], explanation: str, hashes: Mapping[str, str] | None = None) -> str:
     """The definitions file, with the hash of each user's password; None: without users."""
     told = {"explanation": f"Written by python -m deploy.definitions{explanation}"}
-    return json.dumps(told | definitions(topology_of(services), users(services), hashes), indent=2)
+    return json.dumps(told | definitions(services, hashes), indent=2)
 
 
 def all_services() -> list[Service]:
@@ -85,18 +90,11 @@ def all_services() -> list[Service]:
     ]
 
 
-def users(services: Iterable[Service]) -> list[User]:
-    """One per service, and those at the edge: customers, suppliers, monitoring."""
-    found, ordering, supplying = [], set[str](), set[str]()
-    for service in services:
-        own = topology_of([service])
-        found.append(_service_user(service.name, own))
-        keys = {binding.key for binding in own.bindings if binding.exchange == REQUESTS}
-        (ordering if _hears_answers(own) else supplying).update(keys)
+def users(services: Sequence[Service]) -> list[User]:
+    """One per service, and those at the edge: customers, suppliers, fleets, monitoring."""
     return [
-        *found,
-        _client("customer", ordering),
-        _client("supplier", supplying),
+        *(_service_user(service.name, topology_of([service])) for service in services),
+        *(_client(name, keys) for name, keys in _requests(services).items()),
         User("monitoring", tags=("monitoring",)),
     ]
 
@@ -106,16 +104,25 @@ def _service_user(name: str, own: Topology) -> User:
     return User(name, write=_only(said_to), read=_only(queue.name for queue in own.queues))
 
 
+def _requests(services: Iterable[Service]) -> dict[str, set[str]]:
+    """Client -> the routing keys under which it may publish."""
+    keys: dict[str, set[str]] = {name: set() for name in SPEAKERS.values()}
+    for message in (message for service in services for message in service.handlers if message.FROM_OUTSIDE):
+        keys[SPEAKERS[message.__module__]].add(message.routing_key())
+    return keys
+
+
 def _client(name: str, keys: Iterable[str]) -> User:
     """May publish these requests, and receive outcomes in queues of its own making.
 
     The patterns match exchanges as well: what a client publishes through one of its own, our services refuse.
     """
+    own = rf"{OUTCOMES}\.{re.escape(name)}\..+"
     return User(
         name,
-        configure=f"^{OUTCOME_QUEUES}$",
-        write=f"^({REQUESTS}|{OUTCOME_QUEUES})$",  # binding a queue requires write permission on it
-        read=f"^({OUTCOMES}|{OUTCOME_QUEUES})$",
+        configure=f"^{own}$",
+        write=f"^({REQUESTS}|{own})$",  # binding a queue requires write permission on it
+        read=f"^({OUTCOMES}|{own})$",
         requests=_only(keys),
     )
 
@@ -128,21 +135,23 @@ def _only(names: Iterable[str]) -> str:
     return f"^({'|'.join(re.escape(name) for name in sorted(names))})$"
 
 
-def definitions(topology: Topology, users: Sequence[User], hashes: Mapping[str, str] | None) -> dict[str, Any]:
+def definitions(services: Sequence[Service], hashes: Mapping[str, str] | None) -> dict[str, Any]:
     """As RabbitMQ's `definitions.local.path` takes them."""
+    topology, known = topology_of(services), users(services)
     return {
         "vhosts": [{"name": VHOST}],
-        **({"users": [_credentials(user, hashes[user.name]) for user in users]} if hashes else {}),
+        **({"users": [_credentials(user, hashes[user.name]) for user in known]} if hashes else {}),
         "permissions": [
             {"user": each.name, "vhost": VHOST, "configure": each.configure, "write": each.write, "read": each.read}
-            for each in users
+            for each in known
         ],
         "topic_permissions": [
             {"user": each.name, "vhost": VHOST, "exchange": REQUESTS, "write": each.requests, "read": NOTHING}
-            for each in users
-            if each.requests
+            for each in known
+            if each.is_client
         ],
-        "policies": [_absent_clients()],
+        "parameters": limits.parameters(VHOST),
+        "policies": limits.policies(VHOST, [service.name for service in services]),
         "exchanges": [
             {"name": each.name, "vhost": VHOST, "type": each.kind, "arguments": {}, **_KEPT}
             for each in topology.exchanges
@@ -169,14 +178,8 @@ _KEPT = {"durable": True, "auto_delete": False}
 
 def _credentials(user: User, hashed: str) -> dict[str, Any]:
     algorithm = "rabbit_password_hashing_sha256"
-    return {"name": user.name, "password_hash": hashed, "hashing_algorithm": algorithm, "tags": list(user.tags)}
-
-
-def _absent_clients() -> dict[str, Any]:
-    """A client that went away must not fill the broker."""
-    definition = {"expires": ABSENT_CLIENT_SECONDS * 1000, "max-length": OUTCOMES_KEPT, "overflow": "drop-head"}
-    name, pattern = "absent clients", f"^{OUTCOME_QUEUES}$"
-    return {"name": name, "vhost": VHOST, "pattern": pattern, "apply-to": "queues", "definition": definition}
+    named = {"name": user.name, "password_hash": hashed, "hashing_algorithm": algorithm, "tags": list(user.tags)}
+    return named | ({"limits": dict(limits.CLIENT_LIMITS)} if user.is_client else {})
 
 
 if __name__ == "__main__":

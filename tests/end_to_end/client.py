@@ -46,7 +46,7 @@ class Client:
         """order id -> OrderPlaced or OrderNotPlaced, as often as they were heard."""
         self.rejections: list[Document] = []
         self._url = f"{broker_url}?heartbeat=10"
-        self._queue = f"outcomes.{uuid.uuid4().hex}"
+        self._queue = f"outcomes.{URL(broker_url).user}.{uuid.uuid4().hex}"
         self._connected = asyncio.Event()
         self._channel: AbstractChannel | None = None
         self._news: dict[str, asyncio.Event] = defaultdict(asyncio.Event)

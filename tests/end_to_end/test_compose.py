@@ -94,9 +94,13 @@ async def compose(docker: None) -> AsyncIterator[Compose]:  # noqa: ARG001  skip
 
 async def test_an_order_placed_from_the_host_in_plain_amqp_is_answered(compose: Compose) -> None:
     market = Market.of(agents=1, packets={"milk": 2})
-    async with Client(compose.amqp_url("customer")) as customer, Client(compose.amqp_url("supplier")) as supplier:
+    async with (
+        Client(compose.amqp_url("customer")) as customer,
+        Client(compose.amqp_url("supplier")) as supplier,
+        Client(compose.amqp_url("fleet")) as fleet,
+    ):
         for document in market.stocking():
-            await supplier.say(document)
+            await (fleet if document["type"].startswith("Agent") else supplier).say(document)
         placed = await customer.place(market.order(milk=2))
         assert placed["type"] == "OrderPlaced/1.0"
         assert sorted(placed["packet_ids"]) == sorted(market.packet_ids)

@@ -389,6 +389,27 @@ async def test_a_policy_that_lets_messages_be_lost_is_named(own_vhost: Checked, 
     await until(told)  # the management plugin tells of it some time later
 
 
+async def test_a_bound_in_bytes_is_well_unless_what_is_beyond_it_is_dropped(own_vhost: Checked) -> None:
+    """For our queues refuse what is too much, and who has said it says it again."""
+
+    async def bound(**definition: Any) -> None:
+        policy = {"pattern": "^toy.bought$", "apply-to": "queues", "definition": {"max-length-bytes": 2, **definition}}
+        await own_vhost.manage("PUT", f"policies/{own_vhost.vhost}/bound", policy)
+
+    async def told() -> bool:
+        problem = "queue toy.bought: a policy sets overflow to 'drop-head'; it must be 'reject-publish'"
+        return await own_vhost.problems() == [problem]
+
+    await bound(overflow="drop-head")
+    await until(told)  # the management plugin tells of it some time later
+    await bound()
+
+    async def nothing_is_told() -> bool:
+        return await own_vhost.problems() == []
+
+    await until(nothing_is_told)
+
+
 async def test_a_topology_that_differs_cannot_be_declared(own_vhost: Checked) -> None:
     await own_vhost.declare_again("toy.paid", {"x-queue-type": "quorum"})
     (problem,) = await own_vhost.problems(topology="declare")

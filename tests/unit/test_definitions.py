@@ -62,13 +62,16 @@ def test_the_definitions_file_is_what_the_services_ask_for() -> None:
     assert FILE.read_text() == run().output, told
 
 
-def test_who_orders_cannot_supply_and_who_supplies_cannot_order() -> None:
+def test_each_client_may_say_what_is_its_own_and_nothing_else() -> None:
     by_name = {user.name: user for user in users(all_services())}
     for key, speaker in {
         "order_requested": "customer",
         "cancel_order": "customer",
         "stock_received": "supplier",
-        "delivery_completed": "supplier",
+        "packets_withdrawn": "supplier",
+        "agent_came_online": "fleet",
+        "agent_went_offline": "fleet",
+        "delivery_completed": "fleet",
     }.items():
         may = {name for name, user in by_name.items() if user.requests and re.search(user.requests, key)}
         assert may == {speaker}
@@ -95,7 +98,7 @@ def test_who_needs_a_password_is_told_where_somebody_is_missing_or_unknown(tmp_p
     file = kept(tmp_path, json.dumps(wrong))
     assert refusal_of(file) == (
         f"Error: {file}: must be a JSON object with a password for each of "
-        "customer, delivery_worker, monitoring, order_saga, store_worker, supplier, and for nobody else"
+        "customer, delivery_worker, fleet, monitoring, order_saga, store_worker, supplier, and for nobody else"
     )
 
 

@@ -30,11 +30,11 @@ DECIDE_WHAT_IS_LOST = frozenset(
         "x-delivery-limit",
         "x-expires",
         "x-max-length",
-        "x-max-length-bytes",
         "x-message-ttl",
         "x-overflow",
     }
 )
+"""Not `x-max-length-bytes`: with the overflow that our queues must have, it loses nothing."""
 REPLICAS = 3
 """Of a queue, in a cluster with at least as many nodes: what one node loses, the others still have."""
 

@@ -29,6 +29,8 @@ QUEUE_EXPIRES_SECONDS = 60
 VARIABLES = ("CLIENT_BROKER_URL", "BROKER_URL")
 """A client has its own broker user, unless all share one."""
 DEFAULT_URL = "amqp://guest:guest@localhost/"
+DEFAULT_USER = "guest"
+"""Of a URL that names none, as aio-pika connects."""
 
 
 @asynccontextmanager
@@ -48,7 +50,8 @@ async def connected(name: str) -> AsyncIterator[Broker]:
 async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     """A broker to publish to, and a queue of outcomes of its own. Raises Unreachable, one line, naming the setting."""
     url = _url()
-    topology = listener(f"{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
+    # The broker lets a client make queues under its own name only.
+    topology = listener(f"{URL(url).user or DEFAULT_USER}.{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
     queue = topology.queues[0].name
     broker = RabbitBroker(url, topology=topology, connection_name=name)
     async with _first_connection(url) as connection:
