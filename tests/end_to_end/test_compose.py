@@ -149,7 +149,14 @@ async def test_a_daemon_is_confined(compose: Compose, daemon: str) -> None:
     host = (await compose.described(daemon))["HostConfig"]
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert (host["Memory"], host["PidsLimit"]) == (512 << 20, 200)
     assert all(port["HostIp"] == "127.0.0.1" for ports in host["PortBindings"].values() for port in ports)
+
+
+async def test_rabbitmq_blocks_publishers_before_its_container_is_out_of_memory(compose: Compose) -> None:
+    limit = (await compose.described("rabbitmq"))["HostConfig"]["Memory"]
+    told = await compose.inside("rabbitmq", "rabbitmqctl", "--silent", "eval", "vm_memory_monitor:get_memory_limit().")
+    assert int(told) == pytest.approx(0.6 * limit, rel=0.01)
 
 
 async def test_a_daemon_that_is_stopped_drains_and_ends_well(compose: Compose) -> None:
