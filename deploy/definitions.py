@@ -21,15 +21,22 @@ import store_worker.service
 import store_worker.settings
 from deploy import limits
 from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, random_salt, read
-from messages.contracts import delivery, order, store
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
+from messages.contracts.message import Message
+from messages.contracts.order import CancelOrder, DeliveryCompleted, OrderRequested
+from messages.contracts.store import PacketsWithdrawn, StockReceived
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS
 from messages.transport.service import Service
 from messages.transport.topology import Topology, topology_of
 
 VHOST = "saga"
 NOTHING = "^$"
-SPEAKERS = {order.__name__: "customer", store.__name__: "supplier", delivery.__name__: "fleet"}
-"""Contract -> the client who may publish its messages from outside."""
+REQUESTS_OF: Mapping[str, tuple[type[Message], ...]] = {
+    "customer": (OrderRequested, CancelOrder),
+    "supplier": (StockReceived, PacketsWithdrawn),
+    "fleet": (AgentCameOnline, AgentWentOffline, DeliveryCompleted),
+}
+"""Client -> what it may publish: every message from outside belongs to one of them."""
 
 DEVELOPMENT = "; its users' passwords are for development only."
 PRODUCTION = " --passwords; its users' passwords are those of that file."
@@ -94,7 +101,7 @@ def users(services: Sequence[Service]) -> list[User]:
     """One per service, and those at the edge: customers, suppliers, fleets, monitoring."""
     return [
         *(_service_user(service.name, topology_of([service])) for service in services),
-        *(_client(name, keys) for name, keys in _requests(services).items()),
+        *(_client(name, kinds) for name, kinds in REQUESTS_OF.items()),
         User("monitoring", tags=("monitoring",)),
     ]
 
@@ -104,15 +111,7 @@ def _service_user(name: str, own: Topology) -> User:
     return User(name, write=_only(said_to), read=_only(queue.name for queue in own.queues))
 
 
-def _requests(services: Iterable[Service]) -> dict[str, set[str]]:
-    """Client -> the routing keys under which it may publish."""
-    keys: dict[str, set[str]] = {name: set() for name in SPEAKERS.values()}
-    for message in (message for service in services for message in service.handlers if message.FROM_OUTSIDE):
-        keys[SPEAKERS[message.__module__]].add(message.routing_key())
-    return keys
-
-
-def _client(name: str, keys: Iterable[str]) -> User:
+def _client(name: str, kinds: Iterable[type[Message]]) -> User:
     """May publish these requests, and receive outcomes in queues of its own making.
 
     The patterns match exchanges as well: what a client publishes through one of its own, our services refuse.
@@ -123,7 +122,7 @@ def _client(name: str, keys: Iterable[str]) -> User:
         configure=f"^{own}$",
         write=f"^({REQUESTS}|{own})$",  # binding a queue requires write permission on it
         read=f"^({OUTCOMES}|{own})$",
-        requests=_only(keys),
+        requests=_only(kind.routing_key() for kind in kinds),
     )
 
 

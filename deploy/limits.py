@@ -7,7 +7,7 @@ from typing import Any
 from messages.transport.addresses import OUTCOMES
 
 CLIENT_LIMITS: Mapping[str, int] = {"max-connections": 1_000, "max-channels": 5_000}
-"""For each client's user; `order-saga place` opens three connections."""
+"""For each client's user; one `order-saga place` opens several."""
 MAX_QUEUES = 1_000
 """In the virtual host: those of the services and of all clients."""
 QUEUE_BYTES = 2_000_000_000

@@ -144,6 +144,7 @@ async def test_what_another_holder_of_the_account_forges_is_told_and_not_taken_f
     )  # fmt: skip
     talking = asyncio.create_task(placing.communicate(json.dumps(ORDER | {"order_id": order_id}).encode()))
     async with channel_at(customer) as channel, broker_at(url_of("order_saga")) as saga:
+        await (await Reader.of(saga, "order_saga.orders")).take(1)  # what is heard before is about no order of theirs
         await _forge(channel, await _queue_of_place(management_url, customer), order_id)
         true = _document("OrderNotPlaced", order_id=order_id, reason="cancelled")
         assert await saga.publish([envelope(true, Address(OUTCOMES, "order_not_placed"))]) == [True]

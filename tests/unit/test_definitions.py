@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.definitions import all_services, main, users
+from deploy.definitions import REQUESTS_OF, all_services, main, users
 from deploy.passwords import password_hash
 from messages.transport.topology import Binding, topology_of
 
@@ -60,6 +60,13 @@ def test_every_dead_letter_has_a_queue_to_go_to() -> None:
 def test_the_definitions_file_is_what_the_services_ask_for() -> None:
     told = "run: python -m deploy.definitions > deploy/definitions.json"
     assert FILE.read_text() == run().output, told
+
+
+def test_every_request_that_a_service_handles_has_one_client_who_may_say_it() -> None:
+    handled = {message for service in all_services() for message in service.handlers if message.FROM_OUTSIDE}
+    assert sorted(message.__name__ for kinds in REQUESTS_OF.values() for message in kinds) == sorted(
+        message.__name__ for message in handled
+    )
 
 
 def test_each_client_may_say_what_is_its_own_and_nothing_else() -> None:
