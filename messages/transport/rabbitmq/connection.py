@@ -72,6 +72,11 @@ class Link:
             await self._opened.wait()
         return self._connection
 
+    def reopen(self) -> None:
+        """Replace a connection that is open and of no use."""
+        if self._connection is not None:
+            self._connection.lane.abort()
+
     async def close(self) -> None:
         self._closed = True
         if self._keeper is not None:

@@ -14,6 +14,9 @@ from messages.transport.rabbitmq.fast_channel import FastChannel
 
 log = structlog.get_logger(__name__)
 
+SILENT_TIMEOUTS = 3
+"""How many publish timeouts no channel may be opened on a connection before it is replaced by a new one."""
+
 
 class RabbitPublisher:
     """Publishes on one channel, which is replaced when a confirm is late."""
@@ -26,6 +29,7 @@ class RabbitPublisher:
         self._channel: ConfirmingChannel | None = None
         self._dropping: set[asyncio.Task[None]] = set()
         self._flood = Flood()
+        self._silent_since: float | None = None
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
@@ -37,6 +41,8 @@ class RabbitPublisher:
                     channel = await self._usable_channel()
             except Exception as error:  # noqa: BLE001 - whatever it was, the caller publishes again
                 self._warn("no channel to publish on", error=self._link.tell(error))
+                if not isinstance(error, TimeoutError):
+                    self._silent_since = None
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
         if any(failures):
@@ -55,8 +61,19 @@ class RabbitPublisher:
                 self._drop(self._channel)
                 self._channel = None
             if self._channel is None:
+                self._reopen_if_silent()
                 self._channel = ConfirmingChannel(await self._open_channel())
+                self._silent_since = None
             return self._channel
+
+    def _reopen_if_silent(self) -> None:
+        """RabbitMQ reads nothing more from a connection to which a queue without a leader owes confirms."""
+        now = asyncio.get_running_loop().time()
+        if self._silent_since is None or not self._link.usable:
+            self._silent_since = now
+        elif now - self._silent_since > SILENT_TIMEOUTS * self._timeout_seconds:
+            self._link.reopen()
+            self._silent_since = None
 
     def _drop(self, channel: ConfirmingChannel) -> None:
         dropping = asyncio.create_task(close_quietly(channel.underlay))
