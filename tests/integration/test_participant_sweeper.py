@@ -262,6 +262,11 @@ async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> No
     assert first["order_id"] == orders[1]
 
 
+def test_pruning_keeps_no_order_waiting() -> None:
+    jobs = service(Settings(database_url="postgresql://elsewhere/")).jobs
+    assert [job.name for job in jobs if job.in_no_hurry] == ["prune"]
+
+
 async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(
     store: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,15 @@ async def test_what_is_given_back_can_be_had_by_who_asks_for_it_in_the_same_batc
     assert store.looked_again == 3
 
 
+async def test_who_has_enough_on_the_shelf_does_not_look_at_what_is_given_back(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1", "M-2"))
+    await store.hear(reserve(order, milk=1))
+
+    await store.hear(release(order), reserve(uuid4(), milk=1))
+
+    assert store.looked_again == 0
+
+
 async def test_what_has_been_delivered_is_not_looked_for_again(store: Worker, order: UUID) -> None:
     late = uuid4()
     await store.hear(stock("milk", "M-1"))

@@ -40,6 +40,11 @@ def test_answers_to_another_question_or_about_another_order_complete_nothing() -
     assert it.is_incomplete(heard(PacketsReserved(order_id=ORDER), AgentReserved(order_id=uuid4())))
 
 
+def test_one_order_that_lacks_an_answer_is_enough_to_wait() -> None:
+    complete = heard(PacketsReserved(order_id=ORDER), AgentReserved(order_id=ORDER))
+    assert Gathering().is_incomplete([*complete, *heard(PacketsReserved(order_id=uuid4()))])
+
+
 def test_nobody_waits_for_what_belongs_to_an_answer_that_was_handled_alone() -> None:
     it = Gathering()
     it.close(heard(store_assigned(ORDER)))

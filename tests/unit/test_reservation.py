@@ -244,6 +244,10 @@ def test_an_assign_past_its_time_is_refused_for_good_and_frees_the_units() -> No
     assert hear(decision.reservation, assign()).reason == "command_too_late"
 
 
+def test_an_assign_exactly_at_its_time_is_obeyed() -> None:
+    assert hear(a_reservation(State.RESERVED), assign(not_after=NOON)).say is Say.ASSIGNED
+
+
 def test_an_assigned_order_stays_assigned_whatever_the_time() -> None:
     assigned = a_reservation(State.ASSIGNED)
 
@@ -294,6 +298,22 @@ def test_a_finished_reservation_is_kept_until_long_after_its_commands_were_meant
 
     assert released.forget_at == NOON + 5 * LEASE + TERMS.prune_after
     assert tombstone.forget_at == NOON + TERMS.prune_after
+
+
+def test_a_refused_order_is_kept_as_long_as_what_was_asked_for_it_may_come_again() -> None:
+    refused = hear(Reservation(ORDER), reserve(), offer=Offer(reason="out_of_stock")).reservation
+
+    assert (refused.not_after, refused.forget_at) == (NOON + LEASE, NOON + LEASE + TERMS.prune_after)
+
+
+def test_an_assign_that_was_meant_for_less_time_does_not_shorten_that_of_the_reserve() -> None:
+    assert hear(a_reservation(State.RESERVED), assign(not_after=NOON)).reservation.not_after == NOON + LEASE
+
+
+def test_what_ends_after_all_its_commands_were_meant_to_be_obeyed_is_kept_from_then_on() -> None:
+    released = hear(a_reservation(State.ASSIGNED), MESSAGES["Release"], clock=NOON + 10 * LEASE).reservation
+
+    assert released.forget_at == NOON + 10 * LEASE + TERMS.prune_after
 
 
 @given(

@@ -239,7 +239,7 @@ def test_an_order_is_closed_when_everybody_has_released(released: Sequence[Messa
     second = tell(first.saga, released[1])
     assert second.saga is not None
     assert (second.saga.phase, second.saga.cleaned_at) == (Phase.CLOSED, NOW)
-    assert tell(first.saga, released[0]).saga == first.saga
+    assert tell(first.saga, released[0]) == Decision(first.saga)
 
 
 @pytest.mark.parametrize("phase", NOT_PLACED)
@@ -719,6 +719,10 @@ def test_the_service_has_jobs_that_decide_even_when_it_is_never_quiet() -> None:
     assert not jobs["decide_overdue"].only_when_quiet
     assert jobs["ask_again"].only_when_quiet
     assert jobs["release_again"].only_when_quiet
+
+
+def test_forgetting_what_orders_were_about_keeps_no_order_waiting() -> None:
+    assert [job.name for job in service(settings()).jobs if job.in_no_hurry] == ["forget_requests"]
 
 
 def malformed(**changes: Any) -> Malformed:
