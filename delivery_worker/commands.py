@@ -14,8 +14,8 @@ from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.views import CONFIRMED
 from messages.transport.command_line.reading import ask
-from messages.transport.edge.requests import Request, RequestReader, read_lines, write
-from messages.transport.edge.say import publish
+from messages.transport.edge.publishing import publish
+from messages.transport.edge.requests import Request, RequestReader, new_request, read_lines
 from messages.transport.settings import Settings
 
 OFFLINE = "offline"
@@ -75,7 +75,7 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
     An agent with an order keeps it; if it is assigned or confirmed, an alarm `offline_while_assigned` says so. A later
     AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes and settings are those of `add`.
     """
-    requests = [write(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
+    requests = [new_request(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
     publish("delivery_worker", "agents offline", requests)
     click.echo(f"{len(requests)} published")
 
@@ -94,14 +94,14 @@ def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, orde
     agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))
     if agent is None or (agent.order_id, agent.state) != (order_id, CONFIRMED):
         raise click.ClickException(f"order {order_id} is not {CONFIRMED} for {agent_id}: look at `agents list`")
-    publish("delivery_worker", "agents completed", [write(DeliveryCompleted, order_id=order_id)])
+    publish("delivery_worker", "agents completed", [new_request(DeliveryCompleted, order_id=order_id)])
     click.echo("1 published")
 
 
 def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
     now = datetime.now(UTC)
     for agent_id in agent_ids:
-        yield write(AgentCameOnline, agent_id=agent_id, zone=zone, at=now)
+        yield new_request(AgentCameOnline, agent_id=agent_id, zone=zone, at=now)
 
 
 def _line(agent: Agent) -> str:

@@ -13,7 +13,7 @@ from messages.contracts.participation import RESERVE, SETTLE
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
-from messages.transport.service import Alarm, Handled, Note, Transaction
+from messages.transport.service import Alarm, Handled, TimelineEntry, Transaction
 from messages.transport.writing import write
 
 HANDLERS: Mapping[type[Message], str] = {
@@ -67,6 +67,6 @@ async def _put_offline(
         await write(tx, [queries.let_go(*zip(*orphans, strict=True))])
     for agent in left:
         detail = f"{agent.agent_id} went offline while {agent.state or 'his order has no reservation'}"
-        handled.story.append(Note(agent.order_id, AgentWentOffline.__name__, detail))
+        handled.timeline.append(TimelineEntry(agent.order_id, AgentWentOffline.__name__, detail))
         if name := ALARMS.get(agent.state):
             handled.alarms.append(Alarm(name, agent.order_id, detail, causes[agent.agent_id]))

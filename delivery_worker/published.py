@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 
 
 class Agent(NamedTuple):
@@ -27,10 +27,10 @@ AGENT = """
 """
 
 
-async def agents(reader: Published) -> list[Agent]:
+async def agents(reader: PublishedViews) -> list[Agent]:
     return [Agent(*row) for row in await reader.rows(f"{AGENT} ORDER BY place, unit_id")]
 
 
-async def agent_named(reader: Published, agent_id: str) -> Agent | None:
+async def agent_named(reader: PublishedViews, agent_id: str) -> Agent | None:
     rows = await reader.rows(f"{AGENT} WHERE unit_id = $1", agent_id)
     return Agent(*rows[0]) if rows else None

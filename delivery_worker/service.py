@@ -32,7 +32,7 @@ def participant(settings: Settings) -> Participant:
     return Participant(
         name=DELIVERY,
         units=Agents(),
-        terms=settings.terms,
+        timing=settings.timing,
         reserved=AgentReserved,
         refused=AgentRefused,
         assigned=lambda order_id, unit_ids: AgentAssigned(order_id=order_id, agent_id=unit_ids[0]),

@@ -1,7 +1,7 @@
 """`order-saga`, or `python -m order_saga`."""
 
 from messages.transport.command_line.commands import Program, command_line
-from messages.transport.edge.say import say_command
+from messages.transport.edge.publishing import publish_command
 from order_saga.client.commands import place_command
 from order_saga.handlers import HANDLERS
 from order_saga.inspection.clocks import clock_problems
@@ -14,7 +14,7 @@ main.add_command(place_command)
 main.add_command(show_command)
 main.add_command(list_command)
 main.add_command(audit_command)
-main.add_command(say_command(NAME, HANDLERS))
+main.add_command(publish_command(NAME, HANDLERS))
 
 if __name__ == "__main__":
     main()

@@ -9,14 +9,14 @@ from functools import partial
 from asyncpg import Record
 
 from messages.transport.isolating import isolate
-from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from messages.transport.service import Alarm, Handled, Job, Outgoing, Transaction
 from messages.transport.writing import write
-from order_saga import queries, saga, story
+from order_saga import queries, saga, timeline
 from order_saga.counting import first_outcomes
 from order_saga.queries import Due
 from order_saga.rows import saga_of
 from order_saga.settings import Settings
-from order_saga.state import Decision, Saga, Terms
+from order_saga.state import Decision, Policy, Saga
 
 BATCH = 500
 DUE_SAGA_FAILED = "due_saga_failed"
@@ -26,24 +26,24 @@ def jobs(settings: Settings) -> list[Job]:
     """Decisions are never delayed; repeated commands wait until they cannot add to an overload."""
     seconds = settings.repeat_interval_seconds
     return [
-        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.terms),
-        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.terms), only_when_quiet=True),
-        replace(_job("release_again", seconds, Due.UNCLEAN, settings.terms), only_when_quiet=True),
-        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings), in_no_hurry=True),
+        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.policy),
+        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.policy), only_when_quiet=True),
+        replace(_job("release_again", seconds, Due.UNCLEAN, settings.policy), only_when_quiet=True),
+        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings), low_priority=True),
     ]
 
 
-def _job(name: str, interval_seconds: float, which: Due, terms: Terms) -> Job:
-    return Job(name, interval_seconds, partial(look_at_due, which, terms), due=queries.is_any_due(which))
+def _job(name: str, interval_seconds: float, which: Due, policy: Policy) -> Job:
+    return Job(name, interval_seconds, partial(look_at_due, which, policy), due=queries.is_any_due(which))
 
 
-async def look_at_due(which: Due, terms: Terms, tx: Transaction) -> Handled:
+async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     """Decide on a batch of due sagas, in order of their due time."""
     due = await queries.lock_due(which, tx, BATCH)
     if not due:
         return Handled()
-    put_off = partial(queries.postpone, tx, terms.repeat_cap)
-    handled = await isolate(tx, due, partial(_decide, terms, tx), put_off, DUE_SAGA_FAILED)
+    put_off = partial(queries.postpone, tx, policy.repeat_cap)
+    handled = await isolate(tx, due, partial(_decide, policy, tx), put_off, DUE_SAGA_FAILED)
     handled.more = handled.more and len(due) == BATCH
     return handled
 
@@ -54,9 +54,9 @@ async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
     return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
 
 
-async def _decide(terms: Terms, tx: Transaction, due: Sequence[Record]) -> Handled:
+async def _decide(policy: Policy, tx: Transaction, due: Sequence[Record]) -> Handled:
     sagas = [saga_of(row, row["request"]) for row in due]
-    decisions = [saga.fall_due(each, due[0]["now"], random.random(), terms) for each in sagas]  # noqa: S311  jitter
+    decisions = [saga.fall_due(each, due[0]["now"], random.random(), policy) for each in sagas]  # noqa: S311  jitter
     await write(tx, queries.write(_changes(sagas, decisions)))
     handled = Handled(outcomes=first_outcomes(_changes(sagas, decisions)))
     for before, decision in zip(sagas, decisions, strict=True):
@@ -71,8 +71,8 @@ def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[t
 
 
 def _record(before: Saga, decision: Decision, handled: Handled) -> None:
-    handled.said.extend(Said(message, to, traceparent=before.traceparent) for message, to in decision.said)
+    handled.outgoing.extend(Outgoing(message, to, traceparent=before.traceparent) for message, to in decision.outgoing)
     trace = before.traceparent
     handled.alarms.extend(Alarm(name, before.order_id, told, traceparent=trace) for name, told in decision.alarms)
-    if decision.said:
-        handled.story.extend(story.notes(before.order_id, "Due", decision))
+    if decision.outgoing:
+        handled.timeline.extend(timeline.entries(before.order_id, "Due", decision))

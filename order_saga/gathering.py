@@ -37,7 +37,7 @@ class Gathering:
 
     def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
         """Whether one of these orders lacks an answer that is probably under way, and waiting delays nothing else."""
-        if any(type(heard.message) not in QUESTIONS for heard in documents):
+        if any(type(incoming.message) not in QUESTIONS for incoming in documents):
             return False
         return any(number < len(PARTICIPANTS) for _, number in self._counted(documents))
 
@@ -53,6 +53,8 @@ class Gathering:
 
     def _counted(self, documents: Sequence[Incoming]) -> Iterable[tuple[Question, int]]:
         at_hand = Counter(
-            (heard.message.order_id, kind) for heard in documents if (kind := QUESTIONS.get(type(heard.message)))
+            (incoming.message.order_id, kind)
+            for incoming in documents
+            if (kind := QUESTIONS.get(type(incoming.message)))
         )
         return ((question, number + self._answered.get(question, 0)) for question, number in at_hand.items())

@@ -9,55 +9,59 @@ from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
 from messages.transport.incoming import Incoming
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handled, Said, Transaction
-from order_saga import queries, saga, story
+from messages.transport.row_cache import RowCache
+from messages.transport.service import Alarm, Handled, LockMode, Outgoing, Transaction
+from order_saga import queries, saga, timeline
 from order_saga.counting import first_outcomes
 from order_saga.participants import PARTICIPANTS
-from order_saga.state import Decision, Saga, Terms
+from order_saga.state import Decision, Policy, Saga
 
-INTAKE = "orders"
-FIRST = "answers"
+NEW_WORK = "orders"
+PRIORITY = "answers"
 
 HANDLERS: Mapping[type[Message], str] = {
-    OrderRequested: INTAKE,
-    CancelOrder: FIRST,
-    OutcomeRequested: FIRST,
-    **{answer: FIRST for participant in PARTICIPANTS.values() for answer in participant.answers},
+    OrderRequested: NEW_WORK,
+    CancelOrder: PRIORITY,
+    OutcomeRequested: PRIORITY,
+    **{answer: PRIORITY for participant in PARTICIPANTS.values() for answer in participant.answers},
 }
 
 
-async def handle(terms: Terms, memory: Memory[Saga], tx: Transaction, batch: Sequence[Incoming], care: Care) -> Handled:
+async def handle(
+    policy: Policy, row_cache: RowCache[Saga], tx: Transaction, batch: Sequence[Incoming], lock_mode: LockMode
+) -> Handled:
     """Handle a batch, in which an order may occur more than once."""
-    requested = {_order_id(heard) for heard in batch if isinstance(heard.message, OrderRequested)}
-    known = await memory.know(care, {_order_id(heard) for heard in batch}, requested, partial(queries.read, tx))
+    requested = {_order_id(incoming) for incoming in batch if isinstance(incoming.message, OrderRequested)}
+    known = await row_cache.load(
+        lock_mode, {_order_id(incoming) for incoming in batch}, requested, partial(queries.read, tx)
+    )
     after: dict[UUID, Saga] = {}
     handled = Handled()
-    for heard in batch:
-        order_id = _order_id(heard)
+    for incoming in batch:
+        order_id = _order_id(incoming)
         current = after.get(order_id) or known.rows.get(order_id)
-        decision = _decide(current, heard, known.now, terms)
+        decision = _decide(current, incoming, known.now, policy)
         if decision.saga is not None and decision.saga is not current:
             after[order_id] = decision.saga
-        _record(decision, heard, handled)
+        _record(decision, incoming, handled)
     handled.changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
     handled.outcomes = first_outcomes(handled.changes)
-    handled.writes = queries.write(handled.changes) + memory.hold(known, after.keys())
+    handled.writes = queries.write(handled.changes) + row_cache.guards(known, after.keys())
     return handled
 
 
-def _decide(known: Saga | None, heard: Incoming, now: datetime, terms: Terms) -> Decision:
-    return saga.start(heard, now, terms) if known is None else saga.advance(known, heard, now, terms)
+def _decide(known: Saga | None, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
+    return saga.start(incoming, now, policy) if known is None else saga.advance(known, incoming, now, policy)
 
 
-def _record(decision: Decision, heard: Incoming, handled: Handled) -> None:
-    order_id = _order_id(heard)
-    handled.said += [Said(message, to, heard) for message, to in decision.said]
-    handled.story += story.notes(order_id, type(heard.message).__name__, decision, heard.message_id)
-    handled.alarms += [Alarm(name, order_id, detail, heard) for name, detail in decision.alarms]
+def _record(decision: Decision, incoming: Incoming, handled: Handled) -> None:
+    order_id = _order_id(incoming)
+    handled.outgoing += [Outgoing(message, to, incoming) for message, to in decision.outgoing]
+    handled.timeline += timeline.entries(order_id, type(incoming.message).__name__, decision, incoming.message_id)
+    handled.alarms += [Alarm(name, order_id, detail, incoming) for name, detail in decision.alarms]
 
 
-def _order_id(heard: Incoming) -> UUID:
-    order_id = heard.message.order_id
+def _order_id(incoming: Incoming) -> UUID:
+    order_id = incoming.message.order_id
     assert order_id is not None, "everything the saga listens to is about an order"
     return order_id

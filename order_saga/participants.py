@@ -57,12 +57,12 @@ class Participant:
     """Its units serve one order only; those of others are free again once an order is fulfilled."""
 
     @cached_property
-    def intake(self) -> Address:
+    def reserve_address(self) -> Address:
         """Where Reserve goes."""
         return Address(COMMANDS, f"{self.worker}.{RESERVE}")
 
     @cached_property
-    def settle(self) -> Address:
+    def settle_address(self) -> Address:
         """Where Assign, Release and OrderPlaced go: never behind new work."""
         return Address(COMMANDS, f"{self.worker}.{SETTLE}")
 

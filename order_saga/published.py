@@ -9,7 +9,7 @@ from uuid import UUID
 from asyncpg import Record
 from pydantic_core import from_json
 
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 from order_saga.state import Phase, Standing
 from order_saga.steps import silent
 
@@ -36,7 +36,7 @@ class UnfinishedOrder(NamedTuple):
 
 
 async def unfinished(
-    reader: Published, which: Sequence[Unfinished], limit: int
+    reader: PublishedViews, which: Sequence[Unfinished], limit: int
 ) -> tuple[Sequence[UnfinishedOrder], int]:
     """Those that were accepted first, and how many there are in all."""
     rows = await reader.rows(

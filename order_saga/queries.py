@@ -72,7 +72,7 @@ async def postpone(tx: Transaction, wait: timedelta, order_id: UUID) -> None:
     )
 
 
-async def room(tx: Transaction, undecided_limit: int) -> int:
+async def capacity(tx: Transaction, undecided_limit: int) -> int:
     """How many more orders may be undecided; never below 0, because counting stops at the limit."""
     left: int = await tx.fetchval(
         "SELECT $1 - count(*) FROM (SELECT FROM saga WHERE outcome IS NULL ORDER BY due_at LIMIT $1) AS undecided",

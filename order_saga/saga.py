@@ -26,78 +26,79 @@ from messages.contracts.participation import (
     Released,
     Reserved,
 )
-from order_saga import steps, words
+from messages.transport.incoming import Incoming
+from order_saga import outgoing, steps
 from order_saga.content import canonical, fingerprint
-from order_saga.state import Decision, Heard, Phase, Saga, Standing, Terms
+from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
 
-def start(heard: Heard, now: datetime, terms: Terms) -> Decision:
+def start(incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     """Decide on the first message about an order, whatever it is."""
-    match heard.message:
+    match incoming.message:
         case OrderRequested() as order:
-            return steps.accept(order, heard, now, terms)
+            return steps.accept(order, incoming, now, policy)
         case CancelOrder() as cancel:
-            saga = steps.close_unasked(cancel.order_id, CANCELLED, heard, now)
-            return Decision(saga, (words.outcome(saga, terms),), "closed: cancelled before it was requested")
-        case (OutcomeRequested() | Reserved() | Assigned()) as word:
+            saga = steps.close_unasked(cancel.order_id, CANCELLED, incoming, now)
+            return Decision(saga, (outgoing.outcome(saga, policy),), "closed: cancelled before it was requested")
+        case (OutcomeRequested() | Reserved() | Assigned()) as message:
             # Commit first that the order is not placed, so that nothing can revive it: presumed abort.
-            saga = steps.close_unasked(word.order_id, UNKNOWN_ORDER, heard, now)
-            return steps.release_again(saga, _speaker(word), terms, "closed: an unknown order")
+            saga = steps.close_unasked(message.order_id, UNKNOWN_ORDER, incoming, now)
+            return steps.release_again(saga, _speaker(message), policy, "closed: an unknown order")
     return Decision(None)
 
 
-def advance(saga: Saga, heard: Heard, now: datetime, terms: Terms) -> Decision:
+def advance(saga: Saga, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     """Decide on a later message. What is duplicated, out of order or too late changes nothing."""
-    match heard.message:
+    match incoming.message:
         case Answer() as answer:
-            return _answered(saga, answer, now, terms)
+            return _answered(saga, answer, now, policy)
         case OrderRequested() as order:
-            return _requested_again(saga, order, heard, terms)
+            return _requested_again(saga, order, incoming, policy)
         case CancelOrder():
-            return _cancelled(saga, heard, now, terms)
+            return _cancelled(saga, incoming, now, policy)
         case OutcomeRequested() as question:
-            return _asked_about(saga, question, terms)
-    raise TypeError(f"{type(heard.message).__name__} is not for the order saga")
+            return _asked_about(saga, question, policy)
+    raise TypeError(f"{type(incoming.message).__name__} is not for the order saga")
 
 
-def fall_due(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
+def fall_due(saga: Saga, now: datetime, jitter: float, policy: Policy) -> Decision:
     """Decide on an order that is due: give it up if too late, or repeat commands. `jitter` is a number in 0..1."""
     if saga.phase in (Phase.PLACED, Phase.CLOSED):
         return Decision(saga)
     if saga.undecided and now >= saga.deadline:
-        return steps.give_up(saga, None, DEADLINE_PASSED, now, terms)
-    if now < saga.asked_at + terms.repeat_base:
-        return Decision(saga._replace(due_at=steps.not_after_deadline(saga, saga.asked_at + terms.repeat_base)))
-    return steps.ask_again(saga, now, jitter, terms)
+        return steps.give_up(saga, None, DEADLINE_PASSED, now, policy)
+    if now < saga.asked_at + policy.repeat_base:
+        return Decision(saga._replace(due_at=steps.not_after_deadline(saga, saga.asked_at + policy.repeat_base)))
+    return steps.ask_again(saga, now, jitter, policy)
 
 
-def _answered(saga: Saga, answer: Answer, now: datetime, terms: Terms) -> Decision:
+def _answered(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Decision:
     if saga.undecided:
-        return _answered_in_time(saga, answer, now, terms)
+        return _answered_in_time(saga, answer, now, policy)
     if saga.phase is not Phase.PLACED:
-        return _answered_in_vain(saga, answer, now, terms)
+        return _answered_in_vain(saga, answer, now, policy)
     if isinstance(answer, (Refused, Released)):
         return Decision(saga, alarms=(("placed_but_not_held", type(answer).__name__),))
     return Decision(saga)
 
 
-def _answered_in_time(saga: Saga, answer: Answer, now: datetime, terms: Terms) -> Decision:
+def _answered_in_time(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Decision:
     name = answer.PARTICIPANT
     match answer, saga.standing.get(name):
         case _, None:
             return _unasked(saga, answer)
         case Refused(reason=reason), _:
-            return steps.give_up(saga, name, reason, now, terms)
+            return steps.give_up(saga, name, reason, now, policy)
         case _ if now >= saga.deadline:
-            return steps.give_up(saga, None, DEADLINE_PASSED, now, terms)
+            return steps.give_up(saga, None, DEADLINE_PASSED, now, policy)
         case Reserved(), Standing.ASKED:
-            return steps.reserved(saga, name, now, terms)
+            return steps.reserved(saga, name, now, policy)
         case Assigned(), Standing.RESERVED if saga.phase is Phase.ASSIGNING:
-            return steps.assigned(saga, name, answer.unit_ids, now, terms)
+            return steps.assigned(saga, name, answer.unit_ids, now, policy)
     return Decision(saga) if _was_asked_for(answer, saga) else _unasked(saga, answer)
 
 
-def _answered_in_vain(saga: Saga, answer: Answer, now: datetime, terms: Terms) -> Decision:
+def _answered_in_vain(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Decision:
     name = answer.PARTICIPANT
     match answer, saga.standing.get(name):
         case Released(), None | Standing.RELEASED:
@@ -105,40 +106,42 @@ def _answered_in_vain(saga: Saga, answer: Answer, now: datetime, terms: Terms) -
         case Released(), _:
             return steps.released(saga, name, now)
         case ((Reserved() | Assigned()), _):
-            return steps.release_again(saga, name, terms, "not placed: released again")
+            return steps.release_again(saga, name, policy, "not placed: released again")
     return Decision(saga)
 
 
-def _requested_again(saga: Saga, order: OrderRequested, heard: Heard, terms: Terms) -> Decision:
+def _requested_again(saga: Saga, order: OrderRequested, incoming: Incoming, policy: Policy) -> Decision:
     if saga.fingerprint not in (None, fingerprint(canonical(order))):
-        word = words.rejection(saga.order_id, heard.message_id, "conflict", "an order of this id has other content")
-        return Decision(saga, (word,), "rejected: conflict")
+        message = outgoing.rejection(
+            saga.order_id, incoming.message_id, "conflict", "an order of this id has other content"
+        )
+        return Decision(saga, (message,), "rejected: conflict")
     if saga.undecided:
         return Decision(saga)
-    return Decision(saga, (words.outcome(saga, terms),), "outcome told again")
+    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome told again")
 
 
-def _cancelled(saga: Saga, heard: Heard, now: datetime, terms: Terms) -> Decision:
+def _cancelled(saga: Saga, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     if saga.undecided:
-        return steps.give_up(saga, None, CANCELLED, now, terms)
+        return steps.give_up(saga, None, CANCELLED, now, policy)
     if saga.phase is Phase.PLACED:
-        word = words.rejection(saga.order_id, heard.message_id, "too_late", "the order is placed")
-        return Decision(saga, (word,), "rejected: too_late")
-    return Decision(saga, (words.outcome(saga, terms),), "outcome told again")
+        message = outgoing.rejection(saga.order_id, incoming.message_id, "too_late", "the order is placed")
+        return Decision(saga, (message,), "rejected: too_late")
+    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome told again")
 
 
-def _asked_about(saga: Saga, question: OutcomeRequested, terms: Terms) -> Decision:
+def _asked_about(saga: Saga, question: OutcomeRequested, policy: Policy) -> Decision:
     if saga.undecided:
         return Decision(saga)
     if saga.phase is not Phase.PLACED:
-        return steps.release_again(saga, question.participant, terms, "not placed: released again")
+        return steps.release_again(saga, question.participant, policy, "not placed: released again")
     if question.participant not in saga.standing:
         return Decision(saga, alarms=(("unknown_participant", question.participant),))
-    return Decision(saga, words.confirm(saga, (question.participant,), terms), "confirmed again")
+    return Decision(saga, outgoing.confirm(saga, (question.participant,), policy), "confirmed again")
 
 
-def _speaker(word: OutcomeRequested | Reserved | Assigned) -> str:
-    return word.participant if isinstance(word, OutcomeRequested) else word.PARTICIPANT
+def _speaker(message: OutcomeRequested | Reserved | Assigned) -> str:
+    return message.participant if isinstance(message, OutcomeRequested) else message.PARTICIPANT
 
 
 def _was_asked_for(answer: Answer, saga: Saga) -> bool:

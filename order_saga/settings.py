@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Seconds
 from messages.transport.settings import Settings as TransportSettings
-from order_saga.state import Terms
+from order_saga.state import Policy
 
 LEASE_MARGIN_SECONDS = 5.0
 """How much longer than the budget a lease must be: for clock skew, and an Assign that waits for a lock."""
@@ -43,8 +43,8 @@ class Settings(TransportSettings):
     forget_interval_seconds: Interval = 60.0
 
     @property
-    def terms(self) -> Terms:
-        return Terms(
+    def policy(self) -> Policy:
+        return Policy(
             budget=timedelta(seconds=self.budget_seconds),
             lease_seconds=self.lease_seconds,
             repeat_base=timedelta(seconds=self.repeat_base_seconds),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -75,7 +75,7 @@ class Saga(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Policy:
     """How long things may take, and who takes part."""
 
     budget: timedelta
@@ -89,23 +89,12 @@ class Terms:
     placed: Callable[[UUID, Granted], OrderPlaced] = placed
 
 
-class Heard(Protocol):
-    """A received message and its metadata."""
-
-    @property
-    def message(self) -> Message: ...
-    @property
-    def message_id(self) -> UUID: ...
-    @property
-    def traceparent(self) -> str: ...
-
-
 class Decision(NamedTuple):
     """The saga as it is from now on, what to send, and what to record."""
 
     saga: Saga | None
     """None: the order is still not known."""
-    said: Sequence[tuple[Message, Address]] = ()
+    outgoing: Sequence[tuple[Message, Address]] = ()
     effect: str = "no effect"
     """For the order's timeline."""
     alarms: Sequence[tuple[str, str]] = ()

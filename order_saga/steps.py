@@ -5,42 +5,43 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from messages.contracts.order import DEADLINE_PASSED, OrderRequested
-from order_saga import words
+from messages.transport.incoming import Incoming
+from order_saga import outgoing
 from order_saga.content import canonical, fingerprint
-from order_saga.state import Decision, Heard, Phase, Saga, Standing, Terms
+from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
-ABOVE_ANY_CAP = 30
+MAX_EXPONENT = 30
 """Caps the backoff's exponent: 2.0 ** repeats overflows at 1,024."""
 
 
-def accept(order: OrderRequested, heard: Heard, now: datetime, terms: Terms) -> Decision:
+def accept(order: OrderRequested, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     """Ask all participants to reserve; close the order at once if its deadline has passed already."""
     content = canonical(order)
-    deadline = min(order.deadline or now + terms.budget, now + terms.budget)
+    deadline = min(order.deadline or now + policy.budget, now + policy.budget)
     if deadline <= now:
-        saga = close_unasked(order.order_id, DEADLINE_PASSED, heard, now)
+        saga = close_unasked(order.order_id, DEADLINE_PASSED, incoming, now)
         saga = saga._replace(request=content, fingerprint=fingerprint(content))
-        return Decision(saga, (words.outcome(saga, terms),), "closed: deadline_passed")
+        return Decision(saga, (outgoing.outcome(saga, policy),), "closed: deadline_passed")
     saga = Saga(
         order_id=order.order_id,
         phase=Phase.RESERVING,
-        standing=dict.fromkeys(terms.participants, Standing.ASKED),
+        standing=dict.fromkeys(policy.participants, Standing.ASKED),
         granted={},
         participant=None,
         reason=None,
         deadline=deadline,
         asked_at=now,
-        due_at=min(deadline, now + terms.repeat_base),
+        due_at=min(deadline, now + policy.repeat_base),
         repeats=0,
         accepted_at=now,
         fingerprint=fingerprint(content),
-        traceparent=heard.traceparent,
+        traceparent=incoming.traceparent,
         request=content,
     )
-    return Decision(saga, words.reserve(saga, saga.standing, order, terms), "reserving")
+    return Decision(saga, outgoing.reserve(saga, saga.standing, order, policy), "reserving")
 
 
-def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> Saga:
+def close_unasked(order_id: UUID, reason: str, incoming: Incoming, now: datetime) -> Saga:
     """An order that is not placed, and for which no participant was asked for anything."""
     return Saga(
         order_id=order_id,
@@ -56,31 +57,31 @@ def close_unasked(order_id: UUID, reason: str, heard: Heard, now: datetime) -> S
         accepted_at=now,
         decided_at=now,
         cleaned_at=now,
-        traceparent=heard.traceparent,
+        traceparent=incoming.traceparent,
     )
 
 
-def reserved(saga: Saga, name: str, now: datetime, terms: Terms) -> Decision:
+def reserved(saga: Saga, name: str, now: datetime, policy: Policy) -> Decision:
     """A participant has reserved; once all have, ask them to assign."""
     standing = {**saga.standing, name: Standing.RESERVED}
     if not _all(standing, Standing.RESERVED):
         return _await(saga._replace(standing=standing))
     # The due time stays: changing an indexed column in every order would cost more than looking at a few too early.
     saga = saga._replace(phase=Phase.ASSIGNING, standing=standing, asked_at=now, repeats=0)
-    return Decision(saga, words.assign(saga, saga.standing, terms), "reserving -> assigning")
+    return Decision(saga, outgoing.assign(saga, saga.standing, policy), "reserving -> assigning")
 
 
-def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, terms: Terms) -> Decision:
+def assigned(saga: Saga, name: str, unit_ids: tuple[str, ...], now: datetime, policy: Policy) -> Decision:
     """A participant has assigned; once all have, the order is placed."""
     standing = {**saga.standing, name: Standing.ASSIGNED}
     granted = {**saga.granted, name: unit_ids}
     if not _all(standing, Standing.ASSIGNED):
         return _await(saga._replace(standing=standing, granted=granted))
     saga = saga._replace(phase=Phase.PLACED, standing=standing, granted=granted, decided_at=now)
-    return Decision(saga, words.placed(saga, terms), "assigning -> placed")
+    return Decision(saga, outgoing.placed(saga, policy), "assigning -> placed")
 
 
-def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, terms: Terms) -> Decision:
+def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, policy: Policy) -> Decision:
     """Tell the customer at once, and release all, also who refused or was silent: a Reserve may be under way."""
     standing = saga.standing if participant is None else {**saga.standing, participant: Standing.REFUSED}
     not_placed = saga._replace(
@@ -90,12 +91,12 @@ def give_up(saga: Saga, participant: str | None, reason: str, now: datetime, ter
         participant=participant,
         reason=reason,
         asked_at=now,
-        due_at=now + terms.repeat_base,
+        due_at=now + policy.repeat_base,
         repeats=0,
         decided_at=now,
     )
-    said = (words.outcome(not_placed, terms), *words.release(not_placed, not_placed.standing, terms))
-    return Decision(not_placed, said, f"{saga.phase} -> releasing: {reason}")
+    messages = (outgoing.outcome(not_placed, policy), *outgoing.release(not_placed, not_placed.standing, policy))
+    return Decision(not_placed, messages, f"{saga.phase} -> releasing: {reason}")
 
 
 def released(saga: Saga, name: str, now: datetime) -> Decision:
@@ -107,24 +108,24 @@ def released(saga: Saga, name: str, now: datetime) -> Decision:
     return Decision(closed, effect="releasing -> closed")
 
 
-def release_again(saga: Saga, name: str, terms: Terms, effect: str) -> Decision:
+def release_again(saga: Saga, name: str, policy: Policy, effect: str) -> Decision:
     """Send Release to one participant; an alarm if there is none of that name."""
-    if name not in terms.participants:
+    if name not in policy.participants:
         return Decision(saga, effect=effect, alarms=(("unknown_participant", name),))
-    return Decision(saga, words.release(saga, (name,), terms), effect)
+    return Decision(saga, outgoing.release(saga, (name,), policy), effect)
 
 
-def ask_again(saga: Saga, now: datetime, jitter: float, terms: Terms) -> Decision:
+def ask_again(saga: Saga, now: datetime, jitter: float, policy: Policy) -> Decision:
     """Repeat the phase's commands to silent participants, with backoff; after many repeats with an alarm."""
     repeats = saga.repeats + 1
-    wait = jitter * _longest_wait(saga.phase, repeats, terms)
+    wait = jitter * _longest_wait(saga.phase, repeats, policy)
     names = silent(saga.phase, saga.standing)
     alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
     return Decision(
         saga._replace(repeats=repeats, due_at=not_after_deadline(saga, now + wait)),
-        words.commands(saga, names, terms),
+        outgoing.commands(saga, names, policy),
         f"{saga.phase}: asked {', '.join(names)} again",
-        alarms if repeats >= terms.alarm_after_repeats else (),
+        alarms if repeats >= policy.alarm_after_repeats else (),
     )
 
 
@@ -147,9 +148,9 @@ def _await(saga: Saga) -> Decision:
     return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga.phase, saga.standing))}")
 
 
-def _longest_wait(phase: Phase, repeats: int, terms: Terms) -> timedelta:
-    cap = terms.release_cap if phase is Phase.RELEASING else terms.repeat_cap
-    return min(cap, terms.repeat_base * 2.0 ** min(repeats, ABOVE_ANY_CAP))
+def _longest_wait(phase: Phase, repeats: int, policy: Policy) -> timedelta:
+    cap = policy.release_cap if phase is Phase.RELEASING else policy.repeat_cap
+    return min(cap, policy.repeat_base * 2.0 ** min(repeats, MAX_EXPONENT))
 
 
 def not_after_deadline(saga: Saga, at: datetime) -> datetime:

@@ -11,8 +11,8 @@ import click
 from messages.contracts.store import PacketsWithdrawn, StockReceived
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.command_line.reading import ask
-from messages.transport.edge.requests import Request, RequestReader, read_lines, write
-from messages.transport.edge.say import publish
+from messages.transport.edge.publishing import publish
+from messages.transport.edge.requests import Request, RequestReader, new_request, read_lines
 from messages.transport.settings import Settings
 from store_worker.published import Choice, packets_named, packets_on_hand
 from store_worker.telling import tell_packets, tell_shelves, tell_withdrawal
@@ -137,12 +137,12 @@ def withdraw_stock(
 def _received(store_id: str, sku: str, quantity: int, best_before: datetime | None) -> Iterator[Request]:
     fresh = best_before or datetime.now(UTC) + timedelta(days=FRESH_DAYS)
     for names in _portions([f"P-{uuid4().hex}" for _ in range(quantity)]):
-        yield write(StockReceived, store_id=store_id, sku=sku, best_before=fresh, packet_ids=names)
+        yield new_request(StockReceived, store_id=store_id, sku=sku, best_before=fresh, packet_ids=names)
 
 
 def _withdrawn(store_id: str, packet_ids: Sequence[str]) -> Iterator[Request]:
     for names in _portions(packet_ids):
-        yield write(PacketsWithdrawn, store_id=store_id, packet_ids=names)
+        yield new_request(PacketsWithdrawn, store_id=store_id, packet_ids=names)
 
 
 def _portions(packet_ids: Sequence[str]) -> Iterator[tuple[str, ...]]:

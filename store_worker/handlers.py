@@ -17,7 +17,7 @@ from messages.contracts.store import (
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
 from messages.transport.incoming import Incoming
-from messages.transport.service import Alarm, Handled, Note, Transaction
+from messages.transport.service import Alarm, Handled, TimelineEntry, Transaction
 from messages.transport.writing import write
 from store_worker import goods, queries
 
@@ -100,6 +100,6 @@ async def _withdraw(
         await write(tx, [queries.give_back(*zip(*orphans, strict=True))])
     for packet in held:
         detail = f"{packet.packet_id} withdrawn while {packet.state or 'its order has no reservation'}"
-        handled.story.append(Note(packet.order_id, PacketsWithdrawn.__name__, detail))
+        handled.timeline.append(TimelineEntry(packet.order_id, PacketsWithdrawn.__name__, detail))
         if name := ALARMS.get(packet.state):
             handled.alarms.append(Alarm(name, packet.order_id, detail, causes[packet.packet_id]))

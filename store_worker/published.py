@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 
 ON_HAND = ("free", "reserved", "assigned", "confirmed")
 """States in which a packet is on the shelf, or an order's and not delivered, as far as the store knows."""
@@ -55,7 +55,7 @@ class Packet(NamedTuple):
 PACKET = "SELECT unit_id, place, kind, state, withdrawn, order_id, best_before, received_at FROM published.stock"
 
 
-async def shelves(reader: Published, choice: Choice) -> list[Shelf]:
+async def shelves(reader: PublishedViews, choice: Choice) -> list[Shelf]:
     rows = await reader.rows(
         f"""
         SELECT place, kind, array_agg(state), array_agg(units)
@@ -69,18 +69,18 @@ async def shelves(reader: Published, choice: Choice) -> list[Shelf]:
     return [Shelf(row[0], row[1], dict(zip(row[2], row[3], strict=True))) for row in rows]
 
 
-async def packets(reader: Published, choice: Choice) -> AsyncIterator[Packet]:
+async def packets(reader: PublishedViews, choice: Choice) -> AsyncIterator[Packet]:
     """One by one, however many there are: by store and sku, nearest best-before first."""
     query = f"{PACKET} WHERE {CHOSEN} ORDER BY place, kind, best_before, unit_id"
     async for row in reader.stream(query, *choice):
         yield Packet(*row)
 
 
-async def packets_on_hand(reader: Published, choice: Choice) -> list[Packet]:
+async def packets_on_hand(reader: PublishedViews, choice: Choice) -> list[Packet]:
     return [packet async for packet in packets(reader, choice) if packet.on_hand]
 
 
-async def packets_named(reader: Published, packet_ids: Sequence[str]) -> list[Packet]:
+async def packets_named(reader: PublishedViews, packet_ids: Sequence[str]) -> list[Packet]:
     """Those of these packets that exist, of any store and in any state."""
     rows = await reader.rows(f"{PACKET} WHERE unit_id = ANY ($1::text[]) ORDER BY unit_id", packet_ids)
     return [Packet(*row) for row in rows]

@@ -35,7 +35,7 @@ def participant(settings: Settings) -> Participant:
     return Participant(
         name=STORE,
         units=Packets(settings.best_before_margin_seconds),
-        terms=settings.terms,
+        timing=settings.timing,
         reserved=PacketsReserved,
         refused=PacketsRefused,
         assigned=lambda order_id, unit_ids: PacketsAssigned(order_id=order_id, packet_ids=unit_ids),

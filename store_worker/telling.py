@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 from store_worker.published import Choice, Packet, Shelf, packets, shelves
 from store_worker.withdrawal import Withdrawal
 
@@ -17,7 +17,7 @@ PACKET_HEADING = (
 NO_ORDER = "-"
 
 
-async def tell_shelves(reader: Published, choice: Choice, as_json: bool) -> None:
+async def tell_shelves(reader: PublishedViews, choice: Choice, as_json: bool) -> None:
     found = await shelves(reader, choice)
     if not as_json:
         click.echo(f"{'store':<16} {'sku':<20}" + "".join(f"{state:>11}" for state in STATES))
@@ -25,7 +25,7 @@ async def tell_shelves(reader: Published, choice: Choice, as_json: bool) -> None
         click.echo(json.dumps(_shelf_fields(shelf)) if as_json else _shelf_line(shelf))
 
 
-async def tell_packets(reader: Published, choice: Choice, as_json: bool) -> None:
+async def tell_packets(reader: PublishedViews, choice: Choice, as_json: bool) -> None:
     if not as_json:
         click.echo(PACKET_HEADING)
     async for packet in packets(reader, choice):

@@ -11,11 +11,11 @@ import asyncpg
 from bench.workload import Ask, Workload, sku, store_id, zone
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
+from messages.transport import timeline
 from messages.transport.addresses import OUTCOMES
 from messages.transport.incoming import Incoming
 from messages.transport.outbox import forget, keep, pack
-from messages.transport.service import Care, Said, Service
-from messages.transport.timeline import tell
+from messages.transport.service import LockMode, Outgoing, Service
 from messages.transport.writing import write
 
 BATCH = 500
@@ -58,20 +58,20 @@ class Stage:
     recorder: Recorder
     confirmed: list[int] = field(default_factory=list)
 
-    async def handle(self, batch: Sequence[Incoming]) -> list[Said]:
+    async def handle(self, batch: Sequence[Incoming]) -> list[Outgoing]:
         """What the transport does with a batch that meets no conflict, with outbox and timeline."""
         tx: Any = self.recorder
-        handled = await self.service.handle(tx, batch, Care.REMEMBERING)
-        rows = pack(handled.said)
+        handled = await self.service.handle(tx, batch, LockMode.CACHED)
+        rows = pack(handled.outgoing)
         kept = keep(rows, RELAY_AFTER_SECONDS)
         # A lease that is assigned in time is over when this is replayed.
         writes = [each._replace(before=None) for each in handled.writes]
-        now = await write(tx, [*writes, *tell(handled.story), *kept, *forget(self.confirmed)])
-        if now is not None and self.service.memory is not None:
-            self.service.memory.clock.set(now, self.service.memory.clock.monotonic())
-            self.service.memory.keep(handled.changes)
+        now = await write(tx, [*writes, *timeline.record(handled.timeline), *kept, *forget(self.confirmed)])
+        if now is not None and self.service.row_cache is not None:
+            self.service.row_cache.clock.set(now, self.service.row_cache.clock.monotonic())
+            self.service.row_cache.put(handled.changes)
         self.confirmed = [row.id for row in rows]
-        return handled.said
+        return handled.outgoing
 
 
 async def record(
@@ -97,7 +97,7 @@ async def _take_through(stages: Mapping[str, Stage], asks: Sequence[Ask]) -> Non
         waiting.extend(_addressed(said))
 
 
-def _addressed(said: Iterable[Said]) -> Iterator[tuple[str, list[Incoming]]]:
+def _addressed(said: Iterable[Outgoing]) -> Iterator[tuple[str, list[Incoming]]]:
     """What each service receives next, in batches."""
     heard: dict[str, list[Incoming]] = {}
     for each in said:

@@ -21,7 +21,7 @@ from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.daemon.logs import configure_logs
-from messages.transport.edge.requests import Request, write
+from messages.transport.edge.requests import Request, new_request
 from order_saga.inspection.audit import Report
 from order_saga.inspection.commands import verdict
 
@@ -90,7 +90,7 @@ def _help(answers: Sequence[Answer], catalogue: Catalogue) -> None:
 async def _deliver(system: System, conversation: Conversation) -> None:
     """Bring every placed order to its customer: the packets are used up, the agents are idle again."""
     placed = [order_id for order_id, told in conversation.outcomes.items() if _is_placed(told)]
-    await _say(system, (write(DeliveryCompleted, order_id=order_id) for order_id in placed))
+    await _say(system, (new_request(DeliveryCompleted, order_id=order_id) for order_id in placed))
     for worker in ("store_worker", "delivery_worker"):
         await look_until(system.urls[worker], queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
     click.echo(f"Orders delivered: {len(placed)}.")

@@ -10,7 +10,7 @@ from pydantic import Field
 from messages.contracts.delivery import AgentCameOnline
 from messages.contracts.message import Contract, Identifier
 from messages.contracts.store import StockReceived
-from messages.transport.edge.requests import Request, write
+from messages.transport.edge.requests import Request, new_request
 
 FILE = Path(__file__).parent / "catalogue.json"
 PACKETS_A_MESSAGE = 1_000
@@ -52,7 +52,7 @@ class Catalogue(Contract):
         """Yield the requests that bring all of it."""
         now = datetime.now(UTC)
         for number, lot in enumerate(self.lots, 1):
-            yield write(
+            yield new_request(
                 StockReceived,
                 store_id=lot.store,
                 sku=lot.sku,
@@ -61,4 +61,4 @@ class Catalogue(Contract):
             )
         for zone, agents in self.agents.items():
             for agent in range(1, agents + 1):
-                yield write(AgentCameOnline, agent_id=f"{zone}-{agent}", zone=zone, at=now)
+                yield new_request(AgentCameOnline, agent_id=f"{zone}-{agent}", zone=zone, at=now)

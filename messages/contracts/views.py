@@ -76,7 +76,7 @@ class Received(NamedTuple):
     received: int
 
 
-class Happening(NamedTuple):
+class TimelineRow(NamedTuple):
     """`published.timeline`: one line of an order's timeline, as one service wrote it."""
 
     order_id: UUID

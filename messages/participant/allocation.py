@@ -35,26 +35,26 @@ class Pool:
         return self.unit_ids[self.given - quantity : self.given]
 
 
-class Offer(NamedTuple):
+class Allocation(NamedTuple):
     """Units for an order, or the reason for none, or neither: if not `certain`, search again, waiting."""
 
     unit_ids: tuple[str, ...] = ()
     reason: str | None = None
-    certain: bool = True
+    conclusive: bool = True
 
 
-def offer(wants: Sequence[Want], pools: Mapping[Shelf, Pool]) -> Offer:
+def allocate(wants: Sequence[Want], pools: Mapping[Shelf, Pool]) -> Allocation:
     """Take all that is wanted out of the pools, or leave everything to the next order."""
     short = [pools[want.shelf] for want in wants if pools[want.shelf].left < want.quantity]
     for pool in short:
         if pool.complete:
-            return Offer(reason=pool.reason)
+            return Allocation(reason=pool.reason)
     if short:
-        return Offer(certain=False)
-    return Offer(tuple([unit_id for want in wants for unit_id in pools[want.shelf].give(want.quantity)]))
+        return Allocation(conclusive=False)
+    return Allocation(tuple([unit_id for want in wants for unit_id in pools[want.shelf].give(want.quantity)]))
 
 
-def needs(wants: Iterable[Want]) -> list[Want]:
+def total_demand(wants: Iterable[Want]) -> list[Want]:
     """The total wanted from each shelf, in the order of shelves."""
     total: dict[Shelf, int] = {}
     for shelf, quantity in wants:

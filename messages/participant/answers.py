@@ -17,10 +17,10 @@ from messages.contracts.participation import (
     Reserve,
 )
 from messages.participant.reservation import (
+    Context,
     Decision,
-    Heard,
+    Reply,
     Reservation,
-    Say,
     State,
     ended,
     forgotten_at,
@@ -36,128 +36,128 @@ DELIVERED_WITHOUT_ASSIGNMENT = "delivered_without_assignment"
 NAMES_TOLD = 5
 
 
-def decide(reservation: Reservation, heard: Heard) -> Decision:
+def decide(reservation: Reservation, context: Context) -> Decision:
     """Apply the rule of `TABLE` for the reservation's state and the message's type."""
-    return TABLE[reservation.state][_column(type(heard.message))](reservation, heard)
+    return TABLE[reservation.state][_column(type(context.message))](reservation, context)
 
 
 # The cells of the table, in the order of an order's life.
 
 
-def _reserve(absent: Reservation, heard: Heard) -> Decision:
-    reserve = cast("Reserve", heard.message)
-    if reserve.not_after < heard.clock:
+def _reserve(absent: Reservation, context: Context) -> Decision:
+    reserve = cast("Reserve", context.message)
+    if reserve.not_after < context.clock:
         return refusal(absent, TOO_LATE)
-    offer = heard.offer(reserve)
-    if not offer.certain:
+    allocation = context.allocate(reserve)
+    if not allocation.conclusive:
         return Decision(absent, look_again=True)
-    if offer.reason is not None:
-        known = absent._replace(not_after=reserve.not_after, traceparent=heard.traceparent)
-        return refusal(ended(known, State.REFUSED, offer.reason, heard.clock, heard.terms))
-    expires_at = heard.clock + timedelta(seconds=reserve.lease_seconds)
+    if allocation.reason is not None:
+        known = absent._replace(not_after=reserve.not_after, traceparent=context.traceparent)
+        return refusal(ended(known, State.REFUSED, allocation.reason, context.clock, context.timing))
+    expires_at = context.clock + timedelta(seconds=reserve.lease_seconds)
     reserved = absent._replace(
         state=State.RESERVED,
-        unit_ids=offer.unit_ids,
+        unit_ids=allocation.unit_ids,
         expires_at=expires_at,
         not_after=reserve.not_after,
-        traceparent=heard.traceparent,
+        traceparent=context.traceparent,
         # Not moved when the reservation is assigned, so that assigning touches no index.
-        due_at=min(expires_at, heard.clock + heard.terms.inquiry_after),
+        due_at=min(expires_at, context.clock + context.timing.inquiry_after),
     )
-    return Decision(reserved, Say.RESERVED, told=f"reserved {_names(offer.unit_ids)}")
+    return Decision(reserved, Reply.RESERVED, note=f"reserved {_names(allocation.unit_ids)}")
 
 
-def _assign(reserved: Reservation, heard: Heard) -> Decision:
-    assign = cast("Assign", heard.message)
-    if lease_is_over(reserved, heard.clock):
-        return refusal(ended(reserved, State.EXPIRED, RESERVATION_EXPIRED, heard.clock, heard.terms))
+def _assign(reserved: Reservation, context: Context) -> Decision:
+    assign = cast("Assign", context.message)
+    if lease_is_over(reserved, context.clock):
+        return refusal(ended(reserved, State.EXPIRED, RESERVATION_EXPIRED, context.clock, context.timing))
     # What has been refused once stays refused, so its units are given back at once.
-    reason = TOO_LATE if assign.not_after < heard.clock else reserved.unfit
+    reason = TOO_LATE if assign.not_after < context.clock else reserved.unfit
     if reason is not None:
-        return refusal(ended(reserved, State.REFUSED, reason, heard.clock, heard.terms))
+        return refusal(ended(reserved, State.REFUSED, reason, context.clock, context.timing))
     assigned = reserved._replace(
         state=State.ASSIGNED,
-        assigned_at=heard.clock,
+        assigned_at=context.clock,
         not_after=max(assign.not_after, reserved.not_after or assign.not_after),
     )
-    return Decision(assigned, Say.ASSIGNED, told=f"assigned {_names(assigned.unit_ids)}")
+    return Decision(assigned, Reply.ASSIGNED, note=f"assigned {_names(assigned.unit_ids)}")
 
 
-def _confirm(assigned: Reservation, heard: Heard) -> Decision:
+def _confirm(assigned: Reservation, context: Context) -> Decision:
     if assigned.completed:
-        return _fulfil(assigned, heard)
-    return Decision(assigned._replace(state=State.CONFIRMED, due_at=None), told="confirmed")
+        return _fulfil(assigned, context)
+    return Decision(assigned._replace(state=State.CONFIRMED, due_at=None), note="confirmed")
 
 
-def _fulfil(confirmed: Reservation, heard: Heard) -> Decision:
+def _fulfil(confirmed: Reservation, context: Context) -> Decision:
     fulfilled = confirmed._replace(
         state=State.FULFILLED,
         completed=True,
         due_at=None,
-        forget_at=forgotten_at(confirmed, heard.clock, heard.terms),
+        forget_at=forgotten_at(confirmed, context.clock, context.timing),
     )
-    return Decision(fulfilled, told="fulfilled")
+    return Decision(fulfilled, note="fulfilled")
 
 
-def _remember(held: Reservation, _heard: Heard) -> Decision:
+def _remember(held: Reservation, _context: Context) -> Decision:
     if held.completed:
         return Decision(held)
-    return Decision(held._replace(completed=True), told="remembered until the order is confirmed")
+    return Decision(held._replace(completed=True), note="remembered until the order is confirmed")
 
 
-def _free(held: Reservation, heard: Heard) -> Decision:
-    released = ended(held, State.RELEASED, RELEASED, heard.clock, heard.terms)
+def _free(held: Reservation, context: Context) -> Decision:
+    released = ended(held, State.RELEASED, RELEASED, context.clock, context.timing)
     alarm = RELEASE_OF_DELIVERED if held.completed else None
-    return Decision(released, Say.RELEASED, told=f"released {_names(held.unit_ids)}", alarm=alarm)
+    return Decision(released, Reply.RELEASED, note=f"released {_names(held.unit_ids)}", alarm=alarm)
 
 
-def _leave_tombstone(absent: Reservation, heard: Heard) -> Decision:
-    known = absent._replace(traceparent=heard.traceparent)
-    tombstone = ended(known, State.RELEASED, RELEASED, heard.clock, heard.terms)
-    return Decision(tombstone, Say.RELEASED, told="released, though nothing was held")
+def _leave_tombstone(absent: Reservation, context: Context) -> Decision:
+    known = absent._replace(traceparent=context.traceparent)
+    tombstone = ended(known, State.RELEASED, RELEASED, context.clock, context.timing)
+    return Decision(tombstone, Reply.RELEASED, note="released, though nothing was held")
 
 
-def _keep(confirmed: Reservation, _heard: Heard) -> Decision:
-    return Decision(confirmed, told="kept: the order is placed", alarm=RELEASE_OF_CONFIRMED)
+def _keep(confirmed: Reservation, _context: Context) -> Decision:
+    return Decision(confirmed, note="kept: the order is placed", alarm=RELEASE_OF_CONFIRMED)
 
 
-def _refuse_unknown(absent: Reservation, _heard: Heard) -> Decision:
+def _refuse_unknown(absent: Reservation, _context: Context) -> Decision:
     return refusal(absent, NEVER_RESERVED)
 
 
-def _refuse_again(ended: Reservation, _heard: Heard) -> Decision:
-    return Decision(ended, Say.REFUSED, ended.reason)
+def _refuse_again(ended: Reservation, _context: Context) -> Decision:
+    return Decision(ended, Reply.REFUSED, ended.reason)
 
 
-def _refuse_late(ended: Reservation, _heard: Heard) -> Decision:
+def _refuse_late(ended: Reservation, _context: Context) -> Decision:
     return refusal(ended)
 
 
-def _say_reserved(held: Reservation, _heard: Heard) -> Decision:
-    return Decision(held, Say.RESERVED)
+def _say_reserved(held: Reservation, _context: Context) -> Decision:
+    return Decision(held, Reply.RESERVED)
 
 
-def _say_assigned(held: Reservation, _heard: Heard) -> Decision:
-    return Decision(held, Say.ASSIGNED)
+def _say_assigned(held: Reservation, _context: Context) -> Decision:
+    return Decision(held, Reply.ASSIGNED)
 
 
-def _say_released(ended: Reservation, _heard: Heard) -> Decision:
-    return Decision(ended, Say.RELEASED)
+def _say_released(ended: Reservation, _context: Context) -> Decision:
+    return Decision(ended, Reply.RELEASED)
 
 
-def _nothing(reservation: Reservation, _heard: Heard) -> Decision:
+def _nothing(reservation: Reservation, _context: Context) -> Decision:
     return Decision(reservation)
 
 
-def _not_ours(reservation: Reservation, _heard: Heard) -> Decision:
-    return Decision(reservation, told=f"ignored: {reservation.state}", alarm=PLACED_WITHOUT_ASSIGNMENT)
+def _not_ours(reservation: Reservation, _context: Context) -> Decision:
+    return Decision(reservation, note=f"ignored: {reservation.state}", alarm=PLACED_WITHOUT_ASSIGNMENT)
 
 
-def _not_delivered_by_us(reservation: Reservation, _heard: Heard) -> Decision:
-    return Decision(reservation, told=f"ignored: {reservation.state}", alarm=DELIVERED_WITHOUT_ASSIGNMENT)
+def _not_delivered_by_us(reservation: Reservation, _context: Context) -> Decision:
+    return Decision(reservation, note=f"ignored: {reservation.state}", alarm=DELIVERED_WITHOUT_ASSIGNMENT)
 
 
-Rule: TypeAlias = Callable[[Reservation, Heard], Decision]
+Rule: TypeAlias = Callable[[Reservation, Context], Decision]
 
 # fmt: off
 HEADINGS =              (Reserve,       Assign,          Release,          OrderPlaced, DeliveryCompleted)

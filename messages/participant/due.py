@@ -3,27 +3,27 @@
 from datetime import datetime
 
 from messages.contracts.participation import RESERVATION_EXPIRED
-from messages.participant.reservation import Decision, Reservation, Say, State, Terms, ended, lease_is_over, refusal
+from messages.participant.reservation import Decision, Reply, Reservation, State, Timing, ended, lease_is_over, refusal
 
 
-def fall_due(reservation: Reservation, clock: datetime, terms: Terms) -> Decision:
+def fall_due(reservation: Reservation, clock: datetime, timing: Timing) -> Decision:
     """What the sweeper does with a reservation whose `due_at` has come. Always moves or clears `due_at`."""
     match reservation.state:
         case State.RESERVED if lease_is_over(reservation, clock):
-            return refusal(ended(reservation, State.EXPIRED, RESERVATION_EXPIRED, clock, terms))
+            return refusal(ended(reservation, State.EXPIRED, RESERVATION_EXPIRED, clock, timing))
         case State.RESERVED:
             return Decision(reservation._replace(due_at=reservation.expires_at))
         case State.ASSIGNED:
-            return _ask(reservation, clock, terms)
+            return _ask(reservation, clock, timing)
         case _:
             return Decision(reservation._replace(due_at=None))
 
 
-def _ask(assigned: Reservation, clock: datetime, terms: Terms) -> Decision:
+def _ask(assigned: Reservation, clock: datetime, timing: Timing) -> Decision:
     assert assigned.assigned_at is not None, "an assigned reservation says since when"
-    first_at = assigned.assigned_at + terms.inquiry_after
+    first_at = assigned.assigned_at + timing.inquiry_after
     if clock < first_at:
         return Decision(assigned._replace(due_at=first_at))
-    backoff = terms.inquiry_after * 2 ** min(assigned.inquiries, 6)
+    backoff = timing.inquiry_after * 2 ** min(assigned.inquiries, 6)
     asked = assigned._replace(inquiries=assigned.inquiries + 1, due_at=clock + backoff)
-    return Decision(asked, Say.WHAT_BECAME_OF_IT, told="asked what became of the order")
+    return Decision(asked, Reply.OUTCOME_INQUIRY, note="asked what became of the order")

@@ -11,31 +11,31 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.participation import Reserve
 from messages.participant import queries
-from messages.participant.allocation import Offer, Pool, Shelf, needs, offer
+from messages.participant.allocation import Allocation, Pool, Shelf, allocate, total_demand
 from messages.participant.answers import decide
 from messages.participant.participant import ORCHESTRATOR, Moves, Participant
 from messages.participant.queries import Change
-from messages.participant.reservation import HOLDING, Decision, Heard, Reservation, State
+from messages.participant.reservation import HOLDING, Context, Decision, Reservation, State
 from messages.transport.incoming import Incoming
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Handle, Handled, Note, Said, Transaction, Write
+from messages.transport.row_cache import RowCache
+from messages.transport.service import Alarm, Handle, Handled, LockMode, Outgoing, TimelineEntry, Transaction, Write
 
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> the result of those about units that come or go."""
 
 
-def handle_for(participant: Participant, memory: Memory[Reservation], handle_units: HandleUnits) -> Handle:
+def handle_for(participant: Participant, row_cache: RowCache[Reservation], handle_units: HandleUnits) -> Handle:
     """The `handle` of a participant's service: answers commands, and keeps track of the units that come and go."""
 
-    async def handle(tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
+    async def handle(tx: Transaction, documents: Sequence[Incoming], lock_mode: LockMode) -> Handled:
         about_orders = [document for document in documents if document.message.ABOUT_AN_ORDER]
         if len(about_orders) == len(documents):
-            return await _handle_orders(participant, memory, tx, documents, care)
+            return await _handle_orders(participant, row_cache, tx, documents, lock_mode)
         # Units first: what has just come can be reserved, and what has gone is not assigned any more.
         units = await handle_units(tx, documents)
         if not about_orders:
             return units
-        handled = await _handle_orders(participant, memory, tx, about_orders, care)
+        handled = await _handle_orders(participant, row_cache, tx, about_orders, lock_mode)
         handled.add(units)
         return handled
 
@@ -43,20 +43,24 @@ def handle_for(participant: Participant, memory: Memory[Reservation], handle_uni
 
 
 async def _handle_orders(
-    participant: Participant, memory: Memory[Reservation], tx: Transaction, documents: Sequence[Incoming], care: Care
+    participant: Participant,
+    row_cache: RowCache[Reservation],
+    tx: Transaction,
+    documents: Sequence[Incoming],
+    lock_mode: LockMode,
 ) -> Handled:
     """Handle messages about orders, in order of arrival. From `WAITING` on a shortage is final."""
     # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
     # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]
-    pools = await _find(participant, tx, reserves, waiting=care >= Care.WAITING)
+    pools = await _find(participant, tx, reserves, waiting=lock_mode >= LockMode.BLOCKING)
     order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
-    known = await memory.know(care, order_ids, new, partial(queries.read, tx))
-    batch = Batch(participant, known.now, pools, known.rows, may_look_again=care < Care.WAITING)
+    known = await row_cache.load(lock_mode, order_ids, new, partial(queries.read, tx))
+    batch = Batch(participant, known.now, pools, known.rows, may_look_again=lock_mode < LockMode.BLOCKING)
     for document in documents:
-        batch.hear(document)
+        batch.handle(document)
     changes = batch.changes()
-    batch.handled.writes = writes(participant, changes, batch.places) + memory.hold(known, batch.after.keys())
+    batch.handled.writes = writes(participant, changes, batch.places) + row_cache.guards(known, batch.after.keys())
     batch.handled.changes = [_remembered(change) for change in changes if change.after.unfit is None]
     return batch.handled
 
@@ -82,12 +86,12 @@ class Batch:
     handled: Handled = field(default_factory=Handled)
     _freed: bool = False
 
-    def hear(self, document: Incoming) -> None:
+    def handle(self, document: Incoming) -> None:
         message = document.message
         order_id = _order_id(document)
         current = self.after.get(order_id) or self.before.get(order_id) or Reservation(order_id)
         decision = decide(
-            current, Heard(message, self.clock, self.participant.terms, self._offer, document.traceparent)
+            current, Context(message, self.clock, self.participant.timing, self._allocate, document.traceparent)
         )
         if decision.look_again:
             self.handled.look_again.append(document)
@@ -102,13 +106,13 @@ class Batch:
             Change(self.before.get(order_id) or Reservation(order_id), after) for order_id, after in self.after.items()
         ]
 
-    def _offer(self, reserve: Reserve) -> Offer:
+    def _allocate(self, reserve: Reserve) -> Allocation:
         wants = self.participant.units.wants(reserve)
-        offered = offer(wants, self.pools)
-        if offered.reason is not None and self._freed and self.may_look_again:
-            return Offer(certain=False)  # what was given back earlier in this batch is not in the pools
+        allocation = allocate(wants, self.pools)
+        if allocation.reason is not None and self._freed and self.may_look_again:
+            return Allocation(conclusive=False)  # what was given back earlier in this batch is not in the pools
         self.places[reserve.order_id] = wants[0].shelf[0]
-        return offered
+        return allocation
 
     def _frees(self, before: Reservation, after: Reservation) -> bool:
         if after.state is State.FULFILLED:
@@ -116,12 +120,12 @@ class Batch:
         return before.state in HOLDING and not after.unit_ids
 
     def _report(self, document: Incoming, order_id: UUID, decision: Decision) -> None:
-        if decision.say is not None:
-            answer = self.participant.say(order_id, decision)
-            self.handled.said.append(Said(answer, ORCHESTRATOR, document))
-        if decision.told:
+        if decision.reply is not None:
+            answer = self.participant.message_for(order_id, decision)
+            self.handled.outgoing.append(Outgoing(answer, ORCHESTRATOR, document))
+        if decision.note:
             event = type(document.message).__name__
-            self.handled.story.append(Note(order_id, event, decision.told, document.message_id))
+            self.handled.timeline.append(TimelineEntry(order_id, event, decision.note, document.message_id))
         if decision.alarm is not None:
             detail = f"{self.participant.name}: {type(document.message).__name__} while {decision.reservation.state}"
             self.handled.alarms.append(Alarm(decision.alarm, order_id, detail, document))
@@ -153,7 +157,7 @@ async def _find(
     participant: Participant, tx: Transaction, reserves: Sequence[Incoming], *, waiting: bool
 ) -> Mapping[Shelf, Pool]:
     wants = [want for document in reserves for want in participant.units.wants(document.message)]
-    return await participant.units.find(tx, needs(wants), waiting=waiting) if wants else {}
+    return await participant.units.find(tx, total_demand(wants), waiting=waiting) if wants else {}
 
 
 @cache

@@ -8,7 +8,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.participation import OutcomeRequested
 from messages.participant.allocation import Pool, Shelf, Want
-from messages.participant.reservation import Decision, Say, Terms
+from messages.participant.reservation import Decision, Reply, Timing
 from messages.transport.addresses import ANSWERS, Address
 from messages.transport.service import Transaction, Write
 
@@ -62,20 +62,20 @@ class Participant:
 
     name: str
     units: Units
-    terms: Terms
+    timing: Timing
     reserved: Callable[..., Message]
     refused: Callable[..., Message]
     assigned: Callable[[UUID, tuple[str, ...]], Message]
     released: Callable[..., Message]
 
-    def say(self, order_id: UUID, decision: Decision) -> Message:
+    def message_for(self, order_id: UUID, decision: Decision) -> Message:
         """The message to the orchestrator for a decision whose `say` is not None."""
-        if decision.say is Say.RESERVED:
+        if decision.reply is Reply.RESERVED:
             return self.reserved(order_id=order_id)
-        if decision.say is Say.ASSIGNED:
+        if decision.reply is Reply.ASSIGNED:
             return self.assigned(order_id, decision.reservation.unit_ids)
-        if decision.say is Say.RELEASED:
+        if decision.reply is Reply.RELEASED:
             return self.released(order_id=order_id)
-        if decision.say is Say.REFUSED:
+        if decision.reply is Reply.REFUSED:
             return self.refused(order_id=order_id, reason=decision.reason)
         return OutcomeRequested(order_id=order_id, participant=self.name)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.participation import Reserve
-from messages.participant.allocation import Offer
+from messages.participant.allocation import Allocation
 
 
 class State(StrEnum):
@@ -32,14 +32,14 @@ HOLDING = frozenset({State.RESERVED, State.ASSIGNED, State.CONFIRMED})
 """States in which units carry the order's id."""
 
 
-class Say(StrEnum):
+class Reply(StrEnum):
     """What is sent to the orchestrator."""
 
     RESERVED = "reserved"
     REFUSED = "refused"
     ASSIGNED = "assigned"
     RELEASED = "released"
-    WHAT_BECAME_OF_IT = "what_became_of_it"
+    OUTCOME_INQUIRY = "what_became_of_it"
 
 
 class Reservation(NamedTuple):
@@ -68,21 +68,21 @@ class Reservation(NamedTuple):
     """Why a unit that is held must not be assigned; not a column, but looked up with the row."""
 
 
-class Terms(NamedTuple):
+class Timing(NamedTuple):
     """After how long the outcome is asked for, and a reservation is pruned."""
 
     inquiry_after: timedelta
     prune_after: timedelta
 
 
-class Heard(NamedTuple):
+class Context(NamedTuple):
     """A received message, and what is needed to decide on it."""
 
     message: Message
     clock: datetime
     """The database's: read after the row was locked, or cached; then the write checks the lease once more."""
-    terms: Terms
-    offer: Callable[[Reserve], Offer]
+    timing: Timing
+    allocate: Callable[[Reserve], Allocation]
     """Finds units for a Reserve; called only if nothing else refuses it."""
     traceparent: str = ""
 
@@ -91,29 +91,29 @@ class Decision(NamedTuple):
     """The reservation as it is from now on, and what to send about it."""
 
     reservation: Reservation
-    say: Say | None = None
+    reply: Reply | None = None
     reason: str | None = None
     """Of the refusal."""
-    told: str = ""
+    note: str = ""
     """A line for the order's timeline; empty if nothing worth noting happened."""
     alarm: str | None = None
     look_again: bool = False
     """Undecided: units that may be free were locked by other transactions, or have just been given back."""
 
 
-def ended(reservation: Reservation, state: State, reason: str, clock: datetime, terms: Terms) -> Reservation:
+def ended(reservation: Reservation, state: State, reason: str, clock: datetime, timing: Timing) -> Reservation:
     """Hold nothing, and answer later commands with `reason`."""
     return reservation._replace(
         state=state,
         reason=reason,
         unit_ids=(),
         due_at=None,
-        forget_at=forgotten_at(reservation, clock, terms),
+        forget_at=forgotten_at(reservation, clock, timing),
     )
 
 
-def forgotten_at(reservation: Reservation, clock: datetime, terms: Terms) -> datetime:
-    return max(clock, reservation.not_after or clock) + terms.prune_after
+def forgotten_at(reservation: Reservation, clock: datetime, timing: Timing) -> datetime:
+    return max(clock, reservation.not_after or clock) + timing.prune_after
 
 
 def lease_is_over(reserved: Reservation, clock: datetime) -> bool:
@@ -123,4 +123,4 @@ def lease_is_over(reserved: Reservation, clock: datetime) -> bool:
 
 def refusal(reservation: Reservation, reason: str | None = None) -> Decision:
     reason = reason or reservation.reason
-    return Decision(reservation, Say.REFUSED, reason, told=f"refused: {reason}")
+    return Decision(reservation, Reply.REFUSED, reason, note=f"refused: {reason}")

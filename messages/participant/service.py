@@ -11,7 +11,7 @@ from messages.participant.participant import Participant
 from messages.participant.queries import TABLE
 from messages.participant.reservation import Reservation
 from messages.participant.settings import ParticipantSettings
-from messages.transport.memory import Memory
+from messages.transport.row_cache import RowCache
 from messages.transport.service import Job, Measure, Service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -32,15 +32,15 @@ def participant_service(
 
     `handlers`: all message types that it consumes, each with RESERVE or SETTLE. `migrations`: the worker's own folder.
     """
-    memory = Memory[Reservation](TABLE)
+    row_cache = RowCache[Reservation](TABLE)
     return Service(
         name=name,
         handlers=handlers,
-        handle=handle_for(participant, memory, handle_units),
-        intake=RESERVE,
-        first=SETTLE,
+        handle=handle_for(participant, row_cache, handle_units),
+        new_work_queue=RESERVE,
+        priority_queue=SETTLE,
         locks=TABLE.name,
-        memory=memory,
+        row_cache=row_cache,
         migrations=(MIGRATIONS, migrations),
         jobs=(*sweeper.jobs(participant, settings), *jobs),
         measures=measures,

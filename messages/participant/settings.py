@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from messages.participant.reservation import Terms
+from messages.participant.reservation import Timing
 from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Settings
 
 
@@ -23,5 +23,5 @@ class ParticipantSettings(Settings):
     """How long past a command's `not_after` a finished reservation still answers duplicates."""
 
     @property
-    def terms(self) -> Terms:
-        return Terms(timedelta(seconds=self.inquiry_after_seconds), timedelta(seconds=self.prune_after_seconds))
+    def timing(self) -> Timing:
+        return Timing(timedelta(seconds=self.inquiry_after_seconds), timedelta(seconds=self.prune_after_seconds))

@@ -13,7 +13,7 @@ from messages.participant.queries import Change
 from messages.participant.reservation import Decision, State
 from messages.participant.settings import ParticipantSettings
 from messages.transport.isolating import isolate
-from messages.transport.service import Alarm, Handled, Job, Note, Said, Transaction
+from messages.transport.service import Alarm, Handled, Job, Outgoing, TimelineEntry, Transaction
 from messages.transport.writing import write
 
 SWEEP_BATCH = 200
@@ -28,7 +28,7 @@ OUTCOME_UNKNOWN = "outcome_unknown"
 def jobs(participant: Participant, settings: ParticipantSettings) -> list[Job]:
     return [
         Job("sweep", settings.sweep_interval_seconds, partial(sweep, participant), due=queries.IS_ANY_DUE),
-        Job("prune", settings.prune_interval_seconds, partial(prune, participant), in_no_hurry=True),
+        Job("prune", settings.prune_interval_seconds, partial(prune, participant), low_priority=True),
     ]
 
 
@@ -56,7 +56,7 @@ async def _settle(participant: Participant, tx: Transaction, due: Sequence[Recor
     handled, changes = Handled(), []
     for row in due:
         reservation = queries.reservation_of(row)
-        decision = fall_due(reservation, row[0], participant.terms)
+        decision = fall_due(reservation, row[0], participant.timing)
         changes.append(Change(reservation, decision.reservation))
         _report(participant, decision, handled)
     await write(tx, writes(participant, changes))
@@ -65,12 +65,12 @@ async def _settle(participant: Participant, tx: Transaction, due: Sequence[Recor
 
 def _report(participant: Participant, decision: Decision, handled: Handled) -> None:
     reservation = decision.reservation
-    if decision.say is None:
+    if decision.reply is None:
         return
-    message = participant.say(reservation.order_id, decision)
-    handled.said.append(Said(message, ORCHESTRATOR, traceparent=reservation.traceparent))
+    message = participant.message_for(reservation.order_id, decision)
+    handled.outgoing.append(Outgoing(message, ORCHESTRATOR, traceparent=reservation.traceparent))
     event = "expired" if reservation.state is State.EXPIRED else "unconfirmed"
-    handled.story.append(Note(reservation.order_id, event, decision.told))
+    handled.timeline.append(TimelineEntry(reservation.order_id, event, decision.note))
     if reservation.inquiries > INQUIRIES_BEFORE_ALARM:
         detail = f"{participant.name} has asked {reservation.inquiries} times"
         alarm = Alarm(OUTCOME_UNKNOWN, reservation.order_id, detail, traceparent=reservation.traceparent)

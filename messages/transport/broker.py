@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from messages.transport.addresses import Address
-from messages.transport.senders import Death, Outside
+from messages.transport.provenance import Death, Provenance
 
 ONE_DOCUMENT = "application/json"
 MANY_DOCUMENTS = "application/x-ndjson"
 
-FAILURES_BEFORE_ALONE = 2
+FAILURES_BEFORE_ISOLATION = 2
 """An arrival that has failed more often is a suspected poison message: it may kill its consumer."""
 
 
@@ -42,7 +42,7 @@ class Arrival:
     tag: int
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
-    from_outside: Outside
+    from_outside: Provenance
     death: Death | None = None
     """Only of a dead letter."""
 

@@ -13,8 +13,8 @@ from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.intake import Intake
 from messages.transport.parked import HANDLER_FAILED
-from messages.transport.service import Care, Gathering
-from messages.transport.taken import Taken, alone
+from messages.transport.service import Gathering, LockMode
+from messages.transport.taken import Taken, is_isolated
 from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
-                await self._wait_for_room()
+                await self._wait_for_capacity()
                 if self._stopping.is_set():
                     return
                 batch = await self._intake.take()
@@ -83,17 +83,22 @@ class Consumer:
                     raise
                 await self._wait_out(error, backoff)
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         """Backpressure: wait while too many rows are unconfirmed; if that lasts, consuming is paused."""
         publisher = self._transactor.publisher
-        if not publisher.has_room:
+        if not publisher.has_capacity:
             self._intake.expect_progress()
-            await publisher.wait_for_room()
+            await publisher.wait_for_capacity()
 
     async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()
-        parts = list(self._hear(batch))
-        if self._gathering is not None and not alone(batch) and len(parts) == 1 and parts[0].documents <= GATHERED:
+        parts = list(self._read(batch))
+        if (
+            self._gathering is not None
+            and not is_isolated(batch)
+            and len(parts) == 1
+            and parts[0].documents <= GATHERED
+        ):
             await self._gather(self._gathering, batch, parts[0])
         for part in parts:
             await self._settle(part)
@@ -107,12 +112,12 @@ class Consumer:
         while not self._stopping.is_set() and gathering.is_incomplete(part.readable) and (left := until - clock()) > 0:
             more = await self._intake.more(left, batch)
             batch += more
-            for late in self._hear(more):
+            for late in self._read(more):
                 part.readable += late.readable
                 part.malformed += late.malformed
         gathering.close(part.readable)
 
-    def _hear(self, batch: Sequence[Taken]) -> Iterator[Part]:
+    def _read(self, batch: Sequence[Taken]) -> Iterator[Part]:
         """Read a batch: in one part, unless a single envelope holds more than a transaction should."""
         bodies: list[bytes] = []
         origins: list[Origin] = []
@@ -124,27 +129,27 @@ class Consumer:
         for start in range(0, len(documents), self._intake.documents):
             yield _sorted(documents[start : start + self._intake.documents])
 
-    async def _settle(self, part: Part, care: Care = Care.REMEMBERING) -> None:
+    async def _settle(self, part: Part, lock_mode: LockMode = LockMode.CACHED) -> None:
         """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it."""
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
-                handled = await self._transactor.handle(part.readable, part.malformed, care)
+                handled = await self._transactor.handle(part.readable, part.malformed, lock_mode)
                 break
             except Exception as error:  # noqa: BLE001  which kind it is, decides what is done about it
                 # If only malformed documents are left, the parking itself failed: retry it.
                 if part.readable and not is_infrastructure(error):
-                    await self._isolate(part, error, care)
+                    await self._isolate(part, error, lock_mode)
                     return
                 await self._wait_out(error, backoff)
-                care = care.more()
+                lock_mode = lock_mode.stricter()
         if handled.look_again:
-            await self._settle(Part(handled.look_again), Care.WAITING)
+            await self._settle(Part(handled.look_again), LockMode.BLOCKING)
 
-    async def _isolate(self, part: Part, error: Exception, care: Care) -> None:
+    async def _isolate(self, part: Part, error: Exception, lock_mode: LockMode) -> None:
         if len(part.readable) == 1 and not part.malformed:
             culprit = part.readable[0]
-            log.error("handler failed", **culprit.about, exc_info=error)
+            log.error("handler failed", **culprit.log_fields, exc_info=error)
             await self._settle(Part([], [_given_up(culprit, error)]))
             return
         if part.malformed:
@@ -152,7 +157,7 @@ class Consumer:
         middle = (len(part.readable) + 1) // 2
         for half in (part.readable[:middle], part.readable[middle:]):
             if half:
-                await self._settle(Part(half), care)
+                await self._settle(Part(half), lock_mode)
 
     async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
         """No document is at fault: keep the batch and wait before the next try. Raises Draining once stopped."""

@@ -15,8 +15,8 @@ from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.incoming import NOWHERE, Incoming, Malformed, Origin
 from messages.transport.parked import FORBIDDEN
-from messages.transport.senders import Outside
-from messages.transport.service import Said
+from messages.transport.provenance import Provenance
+from messages.transport.service import Outgoing
 from messages.transport.strict_json import DOCUMENT_BYTES, Unreadable, beginning, parse, refuse_extremes, too_large
 
 DASHES = slice(8, 24, 5)
@@ -101,9 +101,9 @@ def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
     return [line for line in body.split(b"\n") if line.strip()] or [body]
 
 
-def write(said: Said) -> bytes:
+def encode(outgoing: Outgoing) -> bytes:
     """The document of a message: a new id, the causing message's id, and its trace continued."""
-    message, _, cause, traceparent = said
+    message, _, cause, traceparent = outgoing
     # A version 4 UUID: 122 random bits. They need to be unique, not secret, so they cost no system call.
     digits = (getrandbits(128) & RANDOM_BITS | VERSION_4).to_bytes(16, "big").hex()
     causation = ""
@@ -121,7 +121,7 @@ def write(said: Said) -> bytes:
 
 def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
     """Why a document is refused without being parsed."""
-    if origin.from_outside is Outside.BY_A_DETOUR:
+    if origin.from_outside is Provenance.UNTRUSTED_ROUTE:
         return Unreadable(FORBIDDEN, "it came through an exchange or a queue of somebody's own making")
     return too_large(DOCUMENT_BYTES) if origin.from_outside and len(body) > DOCUMENT_BYTES else None
 

@@ -11,13 +11,13 @@ class Flood:
 
     def __init__(self) -> None:
         self._told_at: dict[tuple[object, ...], float] = {}
-        self._untold: dict[tuple[object, ...], int] = {}
+        self._suppressed: dict[tuple[object, ...], int] = {}
 
-    def untold(self, *kind: object) -> int | None:
+    def suppressed(self, *kind: object) -> int | None:
         """None: do not log it. Otherwise log it, with this number of lines left out before. Kinds must be few."""
         now = time.monotonic()
         if now - self._told_at.get(kind, -math.inf) < AGAIN_AFTER_SECONDS:
-            self._untold[kind] = self._untold.get(kind, 0) + 1
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
             return None
         self._told_at[kind] = now
-        return self._untold.pop(kind, 0)
+        return self._suppressed.pop(kind, 0)

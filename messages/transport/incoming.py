@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from messages.contracts.message import Message
-from messages.transport.senders import Outside
+from messages.transport.provenance import Provenance
 
 
 class Origin(NamedTuple):
     """Where a document came from."""
 
     queue: str = ""
-    from_outside: Outside = Outside.NO
+    from_outside: Provenance = Provenance.INTERNAL
 
 
 NOWHERE = Origin()
@@ -29,9 +29,9 @@ class Incoming(NamedTuple):
     queue: str = ""
 
     @property
-    def about(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """What every log line about it says."""
-        return about(self.message.order_id, self.message_id, self.traceparent)
+        return log_fields(self.message.order_id, self.message_id, self.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Malformed:
     traceparent: str | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         """What every log line about it says."""
-        return about(self.order_id, self.message_id, self.traceparent)
+        return log_fields(self.order_id, self.message_id, self.traceparent)
 
 
-def about(order_id: UUID | None, message_id: UUID | None, traceparent: str | None) -> dict[str, Any]:
+def log_fields(order_id: UUID | None, message_id: UUID | None, traceparent: str | None) -> dict[str, Any]:
     """The fields of a log line. `trace_id`, W3C's, is the same for all that follows from one request."""
     trace_id = traceparent[3:35] if traceparent else None
     return {"order_id": order_id, "message_id": message_id, "trace_id": trace_id}

@@ -5,13 +5,13 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from messages.transport.broker import Broker, Subscription
-from messages.transport.pacing import Pace, set_within
-from messages.transport.standby import Standby
-from messages.transport.taken import Taken, alone, may_kill, take
+from messages.transport.pacing import Pace, clear_and_wait
+from messages.transport.stall_guard import StallGuard
+from messages.transport.taken import Taken, head_is_suspect, is_isolated, take
 
-FULL_HOUSE_SECONDS = 0.02
+CAPACITY_RETRY_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02
-MOST_OWED = 50
+MAX_UNACKNOWLEDGED = 50
 """Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker, so they are batched."""
 
 
@@ -27,28 +27,28 @@ class Intake:
         *,
         documents: int,
         size_bytes: int,
-        room: Callable[[], Awaitable[int]] | None = None,
+        capacity: Callable[[], Awaitable[int]] | None = None,
         pace: Pace | None = None,
     ) -> None:
         self.documents = documents
         self._size_bytes = size_bytes
-        self._ask_for_room = room
-        self._room = 0
+        self._ask_for_capacity = capacity
+        self._capacity = 0
         self._pace = pace
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
-        self._standby = Standby(self._subscriptions)
-        self._owed: dict[object, Taken] = {}
-        self._owed_arrivals = 0
-        self._owed_limit = MOST_OWED
+        self._stall_guard = StallGuard(self._subscriptions)
+        self._unacknowledged: dict[object, Taken] = {}
+        self._unacknowledged_arrivals = 0
+        self._unacknowledged_limit = MAX_UNACKNOWLEDGED
         self._acknowledging: asyncio.Task[None] | None = None
 
-    async def subscribe(self, broker: Broker, first: tuple[str, int], intake: tuple[str, int]) -> None:
+    async def subscribe(self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int]) -> None:
         """Consume both (queue, prefetch); `first` is always drained before `intake`."""
-        for queue, prefetch in (first, intake):
+        for queue, prefetch in (priority, new_work):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
             # Far fewer than the prefetch: at that many unacknowledged messages the broker delivers no more.
-            self._owed_limit = min(self._owed_limit, max(1, prefetch // 4))
+            self._unacknowledged_limit = min(self._unacknowledged_limit, max(1, prefetch // 4))
 
     @property
     def quiet(self) -> bool:
@@ -56,13 +56,13 @@ class Intake:
         return not self._subscriptions or not self._subscriptions[0].arrived
 
     @property
-    def standing_by(self) -> bool:
+    def paused(self) -> bool:
         """Whether consuming is paused, so that messages go to other daemons."""
-        return self._standby.on
+        return self._stall_guard.paused
 
     def expect_progress(self) -> None:
         """Start the stall timer, unless it runs: without progress in time, consuming is paused."""
-        self._standby.expect_progress()
+        self._stall_guard.expect_progress()
 
     def waiting(self) -> Iterable[tuple[str, int]]:
         return ((each.queue, len(each.arrived)) for each in self._subscriptions)
@@ -71,30 +71,30 @@ class Intake:
         self._arrived.set()
 
     async def stop(self) -> None:
-        self._standby.cancel()
+        self._stall_guard.cancel()
         for subscription in self._subscriptions:
             await subscription.stop()
 
     async def take(self) -> list[Taken]:
         """Take what has arrived, in order, within the caps. Waits for an arrival; may return nothing when woken."""
-        first, intake = self._subscriptions
+        priority, new_work = self._subscriptions
         if not await self._something_to_do():
             return []
-        self._standby.expect_progress()
-        begins = bool(intake.arrived) and not self._wait_seconds()
+        self._stall_guard.expect_progress()
+        begins = bool(new_work.arrived) and not self._wait_seconds()
         # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
-        if begins and self._ask_for_room is not None and self._room <= 0:
-            self._room = await self._ask_for_room()
-        if may_kill(first) and may_kill(intake) and random.choice((True, False)):  # noqa: S311  a coin
-            first, intake = intake, first
-        taken = take(first, self.documents, self._size_bytes)
-        if begins and not alone(taken):
-            taken += self._take_new(intake, taken)
-        if alone(taken):
+        if begins and self._ask_for_capacity is not None and self._capacity <= 0:
+            self._capacity = await self._ask_for_capacity()
+        if head_is_suspect(priority) and head_is_suspect(new_work) and random.choice((True, False)):  # noqa: S311  a coin
+            priority, new_work = new_work, priority
+        taken = take(priority, self.documents, self._size_bytes)
+        if begins and not is_isolated(taken):
+            taken += self._take_new(new_work, taken)
+        if is_isolated(taken):
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
-        if intake.arrived and not taken:
-            await self._standby.progress()
-            await self._full_house()
+        if new_work.arrived and not taken:
+            await self._stall_guard.progress()
+            await self._await_capacity()
         return taken
 
     async def more(self, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
@@ -110,21 +110,21 @@ class Intake:
 
         If the process dies before, it is redelivered, as if the process had died a moment earlier.
         """
-        self._owed |= {taken.arrival.epoch: taken for taken in batch}
-        self._owed_arrivals += len(batch)
-        if self._owed_arrivals >= self._owed_limit or alone(batch):
+        self._unacknowledged |= {taken.arrival.epoch: taken for taken in batch}
+        self._unacknowledged_arrivals += len(batch)
+        if self._unacknowledged_arrivals >= self._unacknowledged_limit or is_isolated(batch):
             await self.acknowledge_all()
         elif self._acknowledging is None:
             self._acknowledging = asyncio.create_task(self._acknowledge_later())
-        await self._standby.progress()
+        await self._stall_guard.progress()
 
     async def acknowledge_all(self) -> None:
         """Acknowledge at once all that was handled."""
         if self._acknowledging is not None:
             self._acknowledging.cancel()
             self._acknowledging = None
-        owed, self._owed, self._owed_arrivals = self._owed, {}, 0
-        for last in owed.values():
+        unacknowledged, self._unacknowledged, self._unacknowledged_arrivals = self._unacknowledged, {}, 0
+        for last in unacknowledged.values():
             await last.subscription.acknowledge(last.arrival)
 
     async def _acknowledge_later(self) -> None:
@@ -134,40 +134,40 @@ class Intake:
 
     async def _something_to_do(self) -> bool:
         """Wait for work. False: new work may not begin yet after all, or there is none."""
-        intake = self._subscriptions[1]
+        new_work = self._subscriptions[1]
         if not self.quiet:
             return True
         wait_seconds = self._wait_seconds()
-        if intake.arrived and not wait_seconds:
+        if new_work.arrived and not wait_seconds:
             return True
         self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
-        await self._standby.progress()
-        if intake.arrived:
+        await self._stall_guard.progress()
+        if new_work.arrived:
             await self._arrival(wait_seconds)
         else:
             await self._arrived.wait()
-        return not self.quiet or (bool(intake.arrived) and not self._wait_seconds())
+        return not self.quiet or (bool(new_work.arrived) and not self._wait_seconds())
 
     def _wait_seconds(self) -> float:
         """Until new work may begin."""
         return self._pace.wait_seconds() if self._pace is not None else 0.0
 
-    def _take_new(self, intake: Subscription, taken: Sequence[Taken]) -> list[Taken]:
+    def _take_new(self, new_work: Subscription, taken: Sequence[Taken]) -> list[Taken]:
         documents = self.documents - sum(each.documents for each in taken)
         size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
-        if self._ask_for_room is not None:
-            documents = min(documents, self._room)
-        new = take(intake, documents, size_bytes, may_be_more=not taken and documents > 0)
+        if self._ask_for_capacity is not None:
+            documents = min(documents, self._capacity)
+        new = take(new_work, documents, size_bytes, may_be_more=not taken and documents > 0)
         begun = sum(each.documents for each in new)
-        self._room -= begun
+        self._capacity -= begun
         if begun and self._pace is not None:
             self._pace.begin(begun)
         return new
 
-    async def _full_house(self) -> None:
+    async def _await_capacity(self) -> None:
         """Too many orders are undecided: wait for an answer, but check again soon."""
-        await self._arrival(FULL_HOUSE_SECONDS)
+        await self._arrival(CAPACITY_RETRY_SECONDS)
 
     async def _arrival(self, seconds: float) -> None:
         """Wait until something arrives, for `seconds` at most."""
-        await set_within(self._arrived, seconds)
+        await clear_and_wait(self._arrived, seconds)

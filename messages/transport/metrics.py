@@ -25,8 +25,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("ordersaga_build", "What is running.", registry=self.registry).info({"version": release()})
-        self.heard = ByType(self._counter("messages_heard", "Documents handled, by type.", "type"))
-        self.said = ByType(self._counter("messages_said", "Documents kept in the outbox, by type.", "type"))
+        self.received = ByType(self._counter("messages_received", "Documents handled, by type.", "type"))
+        self.sent = ByType(self._counter("messages_sent", "Documents kept in the outbox, by type.", "type"))
         self.parked = self._counter("messages_parked", "Documents parked, by reason.", "reason")
         self.outcomes = Outcomes(
             self._counter("outcomes", "Orders decided, each once.", "outcome", "reason"),
@@ -41,7 +41,7 @@ class Metrics:
         self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At so many no more work is taken.")
         self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes never confirmed.", registry=self.registry)
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
-        self.standing_by = self._gauge("standing_by", "1 while a batch is held too long to consume more.")
+        self.paused = self._gauge("consumers_paused", "1 while a batch is held too long to consume more.")
         self.connected = self._gauge(
             "connected", "1 while the server is reached; no series before it is tried.", "server"
         )

@@ -9,8 +9,8 @@ import jiter
 
 from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
-from messages.transport.document import write
-from messages.transport.service import Measure, Said, Transaction, Write
+from messages.transport.document import encode
+from messages.transport.service import Measure, Outgoing, Transaction, Write
 
 ENVELOPE_DOCUMENTS = 500
 ENVELOPE_BYTES = 1_048_576
@@ -32,11 +32,11 @@ class Row:
         return self.to.exchange == OUTCOMES
 
 
-def pack(said: Iterable[Said]) -> list[Row]:
+def pack(outgoing: Iterable[Outgoing]) -> list[Row]:
     """Group documents by address, in order, into rows of at most 500 documents and 1 MiB."""
     by_address: defaultdict[Address, list[bytes]] = defaultdict(list)
-    for each in said:
-        by_address[each.to].append(write(each))
+    for each in outgoing:
+        by_address[each.to].append(encode(each))
     return [row for address, documents in by_address.items() for row in _rows(address, documents)]
 
 

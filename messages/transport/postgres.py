@@ -15,7 +15,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.faults import is_infrastructure, is_unreachable
 from messages.transport.service import Transaction
 from messages.transport.transactions import BEGIN, commit, give_up, roll_back
-from messages.transport.vigil import Vigil
+from messages.transport.watchdog import ConnectionWatchdog
 
 log = structlog.get_logger(__name__)
 # A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
@@ -78,7 +78,7 @@ class Database:
         assert pool is not None, "the database is not open"
         try:
             connection = await self._take_at_hand(pool) or await self._acquire(pool)
-            vigil = Vigil(self._url, connection, partial(self._leave, pool, connection))
+            watchdog = ConnectionWatchdog(self._url, connection, partial(self._leave, pool, connection))
             try:
                 yield cast("Transaction", connection)
             except BaseException as error:
@@ -91,7 +91,7 @@ class Database:
                     await self._start_anew(pool)
                 raise
             finally:
-                vigil.end()
+                watchdog.end()
             await self._put_back(pool, connection)
         except Exception as error:
             self.reachable = self.reachable and not is_unreachable(error)

@@ -9,7 +9,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
 from messages.transport.flood import Flood
 from messages.transport.outbox import Row, envelopes
-from messages.transport.pacing import set_within
+from messages.transport.pacing import clear_and_wait
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,7 @@ TRIES_IN_PUBLIC = 6
 """About 30 s if no confirm comes, at most 6 s if a queue rejects. Clients ask again; other queues get a copy a try."""
 
 
-class Publisher:
+class OutboxPublisher:
     """Publishes each row until it is confirmed; a relay publishes what a crash left.
 
     Outcomes go separately, with limited retries: a client's queue that never confirms must not block the rest.
@@ -56,16 +56,16 @@ class Publisher:
                 self._unconfirmed.update((row.id, task) for row in lane)
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Backpressure: whether fewer rows than the limit are unconfirmed.
 
         While disconnected outcomes count too: they are not given up then, and take memory.
         """
         return (self.unconfirmed if self._broker.connected else len(self._unconfirmed)) < self._limit
 
-    async def wait_for_room(self) -> None:
-        while not self.has_room:
-            await set_within(self._progress, LOOK_SECONDS)
+    async def wait_for_capacity(self) -> None:
+        while not self.has_capacity:
+            await clear_and_wait(self._progress, LOOK_SECONDS)
 
     def take_confirmed(self) -> list[int]:
         """Ids of confirmed rows. The caller deletes the rows, or gives the ids back."""
@@ -118,9 +118,9 @@ class Publisher:
 
     def _report(self, waiting: Sequence[tuple[int, Envelope]], tries: int) -> None:
         grave, addresses = tries >= TRIES_BEFORE_AN_ERROR, _addresses(waiting)
-        untold = self._flood.untold(grave, *addresses)
-        if untold is not None:
-            told = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "untold": untold}
+        suppressed = self._flood.suppressed(grave, *addresses)
+        if suppressed is not None:
+            told = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "suppressed": suppressed}
             (log.error if grave else log.warning)("not confirmed, saying it again", **told)
 
     def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:

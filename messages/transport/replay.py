@@ -7,8 +7,8 @@ from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
 from messages.transport.incoming import Incoming, Malformed, Origin
 from messages.transport.parked import Parked
-from messages.transport.senders import Outside
-from messages.transport.service import Care, Handled, Service, Transaction
+from messages.transport.provenance import Provenance
+from messages.transport.service import Handled, LockMode, Service, Transaction
 from messages.transport.transactions import locking, savepoint
 from messages.transport.writing import write
 
@@ -30,7 +30,7 @@ class Replay:
         handled = Handled()
         if isinstance(document, Malformed):
             await parked.keep_parked(tx, row.id, document.reason, document.detail)
-            log.warning("replay failed", parked_id=row.id, **document.about, reason=document.reason)
+            log.warning("replay failed", parked_id=row.id, **document.log_fields, reason=document.reason)
         else:
             handled = await self._try(tx, row, document)
         handled.more = True
@@ -44,16 +44,16 @@ class Replay:
             if is_infrastructure(error):
                 raise
             await parked.keep_parked(tx, row.id, parked.HANDLER_FAILED, f"{type(error).__name__}: {error}")
-            log.exception("replay failed", parked_id=row.id, **document.about, reason=parked.HANDLER_FAILED)
+            log.exception("replay failed", parked_id=row.id, **document.log_fields, reason=parked.HANDLER_FAILED)
             return Handled()
-        log.info("replayed", parked_id=row.id, **document.about)
+        log.info("replayed", parked_id=row.id, **document.log_fields)
         return handled
 
     async def _handle(self, tx: Transaction, row: Parked, document: Incoming) -> Handled:
         order_id = document.message.order_id
         if order_id is not None and self._service.locks is not None:
             await tx.execute(locking(self._service.locks, [order_id]))
-        handled = await self._service.handle(tx, [document], Care.WAITING)  # nothing handles `look_again`
+        handled = await self._service.handle(tx, [document], LockMode.BLOCKING)  # nothing handles `look_again`
         await write(tx, handled.writes)
         handled.writes = []
         await parked.discard(tx, [row.id])
@@ -62,4 +62,6 @@ class Replay:
 
 def _origin(row: Parked) -> Origin:
     """As it was on arrival: what was forbidden then stays forbidden in a replay."""
-    return Origin(row.queue, Outside.BY_A_DETOUR if row.reason == parked.FORBIDDEN else Outside(row.from_outside))
+    return Origin(
+        row.queue, Provenance.UNTRUSTED_ROUTE if row.reason == parked.FORBIDDEN else Provenance(row.from_outside)
+    )

@@ -12,32 +12,32 @@ from asyncpg import Connection
 
 from messages.contracts.message import Message
 from messages.transport.addresses import Address
-from messages.transport.incoming import Incoming, Malformed, about
+from messages.transport.incoming import Incoming, Malformed, log_fields
 
 if TYPE_CHECKING:
-    from messages.transport.memory import Memory
+    from messages.transport.row_cache import RowCache
 
 Transaction: TypeAlias = "Connection[Any]"
 
 
-class Care(IntEnum):
+class LockMode(IntEnum):
     """Concurrency control of a batch, optimistic to pessimistic. Each retry goes one level up, to `LOCKING` at most."""
 
-    REMEMBERING = 0
+    CACHED = 0
     """Rows come from this process's cache; those that are not in it are read."""
-    READING = 1
+    OPTIMISTIC = 1
     """All rows are read, without locks."""
-    LOCKING = 2
+    PESSIMISTIC = 2
     """Rows are read and written in a transaction that holds their locks."""
-    WAITING = 3
+    BLOCKING = 3
     """As before, and the handler waits for units that other transactions have locked."""
 
-    def more(self) -> "Care":
+    def stricter(self) -> "LockMode":
         """The next stricter level. Never `WAITING`, which is only for `look_again`."""
-        return self if self >= Care.LOCKING else Care(self + 1)
+        return self if self >= LockMode.PESSIMISTIC else LockMode(self + 1)
 
 
-class Said(NamedTuple):
+class Outgoing(NamedTuple):
     """An outgoing message. `cause` gives causation and trace; a job without cause gives `traceparent`."""
 
     message: Message
@@ -46,7 +46,7 @@ class Said(NamedTuple):
     traceparent: str | None = None
 
 
-class Note(NamedTuple):
+class TimelineEntry(NamedTuple):
     """One line of an order's timeline, as `show` prints it: `PacketsReserved`, `reserving -> assigning`."""
 
     order_id: UUID
@@ -90,18 +90,18 @@ class Alarm:
     traceparent: str | None = None
 
     @property
-    def about(self) -> dict[str, Any]:
+    def log_fields(self) -> dict[str, Any]:
         if self.cause is None:
-            return about(self.order_id, None, self.traceparent)
-        return about(self.order_id, self.cause.message_id, self.cause.traceparent)
+            return log_fields(self.order_id, None, self.traceparent)
+        return log_fields(self.order_id, self.cause.message_id, self.cause.traceparent)
 
 
 @dataclass(slots=True)
 class Handled:
     """A handler's unit of work: messages, timeline notes, writes. Nothing leaves the process before the commit."""
 
-    said: list[Said] = field(default_factory=list)
-    story: list[Note] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    timeline: list[TimelineEntry] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     outcomes: list[Decided] = field(default_factory=list)
@@ -116,14 +116,14 @@ class Handled:
 
     def add(self, part: "Handled") -> None:
         """Add the result of another part of the same transaction, which has executed its writes itself."""
-        self.said += part.said
-        self.story += part.story
+        self.outgoing += part.outgoing
+        self.timeline += part.timeline
         self.alarms += part.alarms
         self.outcomes += part.outcomes
         self.more = self.more or part.more
 
 
-Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], Care], Awaitable[Handled]]
+Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], LockMode], Awaitable[Handled]]
 """(transaction, from `LOCKING` on with the batch's orders locked; documents in order of arrival; care) -> result."""
 
 
@@ -143,7 +143,7 @@ class Job:
     """Whether there can be anything to do; if not, the run counts as done without asking the database."""
     due: str | None = None
     """SQL of a boolean: whether there is anything to do. It spares an idle service the transaction. None: always."""
-    in_no_hurry: bool = False
+    low_priority: bool = False
     """Low priority: pause after each batch for several times as long as it took."""
 
 
@@ -174,25 +174,25 @@ class Service:
     name: str
     """`store_worker`: the folder, the console script (with a dash) and the prefix of its queues."""
     handlers: Mapping[type[Message], str]
-    """Message type -> the queue it arrives on, without prefix: one of `intake` and `first`."""
+    """Message type -> the queue it arrives on, without prefix: `new_work_queue` or `priority_queue`."""
     handle: Handle
-    intake: str
+    new_work_queue: str
     """The queue of new work: `orders`, `reserve`."""
-    first: str
+    priority_queue: str
     """The queue that is always drained before `intake`: `answers`, `settle`."""
     migrations: Sequence[Path]
     """Folders of numbered .sql files, applied in this order after the transport's own."""
     locks: str | None = None
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
     service locks what it reads."""
-    memory: "Memory[Any] | None" = None
+    row_cache: "RowCache[Any] | None" = None
     """Cache of the rows that `handle` changed. Requires all its order writes in `Handled.writes`, guarded by versions:
     batches then run optimistically, and with locks only after conflicts."""
     gathering: Gathering | None = None
     """Which small batches are worth delaying briefly for more documents; None: none."""
     jobs: Sequence[Job] = ()
     measures: Sequence[Measure] = ()
-    room: Callable[[Transaction], Awaitable[int]] | None = None
+    capacity: Callable[[Transaction], Awaitable[int]] | None = None
     """How many more orders may begin beside those in progress; at 0 or less `intake` pauses. None: no limit."""
-    answer_malformed: Callable[[Malformed], list[Said]] = lambda _: []
+    answer_malformed: Callable[[Malformed], list[Outgoing]] = lambda _: []
     """What to answer to an unreadable document, if it is recognisable as a request."""

@@ -69,9 +69,9 @@ class Settings(BaseSettings):
 
     batch_documents: Annotated[int, Field(ge=1, le=5_000)] = 500
     batch_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)] = 1_048_576
-    intake_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 1_000
-    first_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 200
-    consumers: Literal["one_first", "in_turn"] = "one_first"
+    new_work_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 1_000
+    priority_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 200
+    consumers: Literal["prioritized", "round_robin"] = "prioritized"
     """Which of a service's daemons gets the next message: always the same one, until its prefetch is full, because it
     has its orders cached and no other collides with it; or each in turn."""
     publish_timeout_seconds: Seconds = 5.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Arrival, Subscription
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, MANY_DOCUMENTS, Arrival, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class Taken:
         return self.arrival.body.count(b"\n") + 1 if self.arrival.content_type == MANY_DOCUMENTS else 1
 
     @property
-    def alone(self) -> bool:
+    def is_suspect(self) -> bool:
         """A suspected poison message: it failed more than twice, and is handled in a batch of its own."""
-        return self.arrival.failures > FAILURES_BEFORE_ALONE
+        return self.arrival.failures > FAILURES_BEFORE_ISOLATION
 
 
 def take(subscription: Subscription, documents: int, size_bytes: int, *, may_be_more: bool = True) -> list[Taken]:
@@ -33,20 +33,20 @@ def take(subscription: Subscription, documents: int, size_bytes: int, *, may_be_
         fits = documents >= 0 and size_bytes >= 0
         if not fits and (batch or not may_be_more):
             break
-        if taken.alone and (batch or not may_be_more):
+        if taken.is_suspect and (batch or not may_be_more):
             break
         batch.append(taken)
         subscription.arrived.popleft()
-        if taken.alone:
+        if taken.is_suspect:
             break
     return batch
 
 
-def may_kill(subscription: Subscription) -> bool:
+def head_is_suspect(subscription: Subscription) -> bool:
     """Whether the head is a suspect. Of two suspect heads one is drawn at random, so a harmless one gets its turn."""
-    return bool(subscription.arrived) and Taken(subscription, subscription.arrived[0]).alone
+    return bool(subscription.arrived) and Taken(subscription, subscription.arrived[0]).is_suspect
 
 
-def alone(taken: Sequence[Taken]) -> bool:
+def is_isolated(taken: Sequence[Taken]) -> bool:
     """Whether this is a single suspect, beside which nothing is ever taken."""
-    return len(taken) == 1 and taken[0].alone
+    return len(taken) == 1 and taken[0].is_suspect

@@ -3,38 +3,40 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from messages.transport.service import Alarm, Handled, Note, Transaction, Write
+from messages.transport.service import Alarm, Handled, TimelineEntry, Transaction, Write
 
 DAYS_AHEAD = 3
 ALARM = "Alarm"
 """The timeline event of an alarm about the order."""
-TELL = """
+RECORD = """
     INSERT INTO timeline (at, order_ids, events, details, message_ids)
     VALUES (clock_timestamp(), $1::uuid[], $2::text, $3::text, $4::text)
 """
 
 
-def tell(story: Sequence[Note]) -> Iterator[Write]:
+def record(timeline: Sequence[TimelineEntry]) -> Iterator[Write]:
     """Write these notes, in order, as one row: each column lists one item a note, the texts one a line."""
-    if story:
-        order_ids, events, details, message_ids = zip(*story, strict=True)
-        said = "\n".join(details)
-        if said.count("\n") >= len(story):
-            said = "\n".join(detail.replace("\n", " ") for detail in details)
+    if timeline:
+        order_ids, events, details, message_ids = zip(*timeline, strict=True)
+        lines = "\n".join(details)
+        if lines.count("\n") >= len(timeline):
+            lines = "\n".join(detail.replace("\n", " ") for detail in details)
         ids = "\n".join([str(message_id) if message_id else "" for message_id in message_ids])
-        yield Write(TELL, (order_ids, "\n".join(events), said, ids))
+        yield Write(RECORD, (order_ids, "\n".join(events), lines, ids))
 
 
-def notes_of(alarms: Sequence[Alarm]) -> list[Note]:
+def entries_of(alarms: Sequence[Alarm]) -> list[TimelineEntry]:
     """The timeline notes of alarms that are about an order."""
     return [
-        Note(each.order_id, ALARM, f"{each.name}: {each.detail}", each.cause.message_id if each.cause else None)
+        TimelineEntry(
+            each.order_id, ALARM, f"{each.name}: {each.detail}", each.cause.message_id if each.cause else None
+        )
         for each in alarms
         if each.order_id is not None
     ]
 
 
-async def turn_days(tx: Transaction, days_kept: int) -> Handled:
+async def rotate_partitions(tx: Transaction, days_kept: int) -> Handled:
     """Create the coming days' partitions and drop the expired ones. One process at a time; the others skip it."""
     if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(7305812027)"):
         return Handled()

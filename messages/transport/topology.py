@@ -93,7 +93,7 @@ def dead_queue(service_name: str) -> str:
 
 def _queues(service: Service) -> Iterator[Queue]:
     dead = dead_queue(service.name)
-    for queue in (service.first, service.intake):
+    for queue in (service.priority_queue, service.new_work_queue):
         yield Queue(queue_name(service.name, queue), _working(dead))
     yield Queue(dead, _LAST_RESORT)
 

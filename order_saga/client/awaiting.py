@@ -35,7 +35,7 @@ class Answer:
     seconds: float
 
     @property
-    def pleases(self) -> bool:
+    def is_success(self) -> bool:
         """The order is placed, or cancelled, as was asked for."""
         wanted = OrderNotPlaced if isinstance(self.asked.request.message, CancelOrder) else OrderPlaced
         return isinstance(self.outcome, wanted)
@@ -49,7 +49,7 @@ Turn: TypeAlias = tuple[UUID, type[Message]]
 class _Open:
     asked: Asked
     since: float
-    say_at: float
+    publish_at: float
     backoff: Backoff
     another_went_before: bool
     """Its outcomes may still arrive, so that only what answers this very request counts."""
@@ -75,18 +75,18 @@ class Awaiting:
         else:
             self._begin(asked, now, another_went_before=False)
 
-    def to_say(self, now: float) -> list[Request]:
+    def due_requests(self, now: float) -> list[Request]:
         """The requests to publish now, for the first time or again."""
-        due = [each for each in self._open.values() if each.say_at <= now]
+        due = [each for each in self._open.values() if each.publish_at <= now]
         for each in due:
-            each.say_at = now + each.backoff.next_seconds()
+            each.publish_at = now + each.backoff.next_seconds()
         return [each.asked.request for each in due]
 
     def next_at(self) -> float | None:
         """When a request is to be repeated, or given up; None: none is open."""
-        return min((min(each.say_at, self._ends_at(each)) for each in self._open.values()), default=None)
+        return min((min(each.publish_at, self._ends_at(each)) for each in self._open.values()), default=None)
 
-    def hear(self, heard: Outcome, now: float) -> list[Answer]:
+    def receive(self, heard: Outcome, now: float) -> list[Answer]:
         """What this outcome answers; nothing, if it is about another client's requests."""
         return [self._end(turn, heard.message, now) for turn in self._about(heard) if self._answers(heard, turn)]
 

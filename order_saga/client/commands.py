@@ -17,11 +17,11 @@ from messages.transport.command_line.failures import INTERRUPTED
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
 from order_saga.client.awaiting import Answer
-from order_saga.client.place import Terms, place
+from order_saga.client.place import Limits, place
 from order_saga.client.progress import Progress
 from order_saga.client.request_lines import Lines, read
 
-DEFAULT = Terms()
+DEFAULT = Limits()
 NOT_ALL_PLACED = 1
 UNANSWERED = 3
 TERMINATED = 143
@@ -61,7 +61,7 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     told = Telling(Progress(total, sys.stderr), as_json=as_json)
     lines = Lines(file)
     try:
-        asyncio.run(_place(lines, Terms(window, timeout_seconds), told))
+        asyncio.run(_place(lines, Limits(window, timeout_seconds), told))
     except (KeyboardInterrupt, asyncio.CancelledError) as stop:
         told.sum_up()
         sys.exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED)
@@ -71,14 +71,14 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     sys.exit(told.exit_code)
 
 
-async def _place(lines: Lines, terms: Terms, told: "Telling") -> None:
+async def _place(lines: Lines, limits: Limits, told: "Telling") -> None:
     configure_logs("order_saga", "error")
     with suppress(NotImplementedError):  # on Windows
         placing = asyncio.current_task()
         assert placing is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, placing.cancel)
     async with listening("place") as (broker, listener):
-        await place(broker, listener, lines, terms, told.tell)
+        await place(broker, listener, lines, limits, told.tell)
 
 
 def _proofread(file: BinaryIO) -> int:
@@ -101,7 +101,7 @@ class Telling:
 
     def tell(self, answer: Answer) -> None:
         self._counts[outcome_of(answer)] += 1
-        if not answer.pleases:
+        if not answer.is_success:
             self.exit_code = max(self.exit_code, NOT_ALL_PLACED if answer.outcome else UNANSWERED)
         self._progress.clear()
         click.echo(json.dumps(fields(answer)) if self._as_json else line(answer))

@@ -13,37 +13,39 @@ from order_saga.client.request_lines import Lines
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Limits:
     """How many requests may be open, and in what time each must have an outcome."""
 
     window: int = 500
     timeout_seconds: float = 60.0
 
 
-async def place(broker: Broker, listener: Listener, lines: Lines, terms: Terms, tell: Callable[[Answer], None]) -> None:
+async def place(
+    broker: Broker, listener: Listener, lines: Lines, limits: Limits, tell: Callable[[Answer], None]
+) -> None:
     """Return when every request has an outcome, or is given up. `tell` is called for each.
 
     On cancellation open requests are reported as unanswered, so that their order ids are known.
     """
-    awaiting = Awaiting(terms.timeout_seconds)
+    awaiting = Awaiting(limits.timeout_seconds)
     lines.start(listener.something)
     try:
         while awaiting or not lines.exhausted:
             listener.something.clear()
-            await _say(broker, lines, awaiting, terms)
+            await _publish(broker, lines, awaiting, limits)
             await _something(listener.something, awaiting.next_at())
-            await _hear(listener, awaiting, tell)
+            await _receive(listener, awaiting, tell)
     except asyncio.CancelledError:
         for answer in awaiting.unanswered(time.monotonic()):
             tell(answer)
         raise
 
 
-async def _say(broker: Broker, lines: Lines, awaiting: Awaiting, terms: Terms) -> None:
+async def _publish(broker: Broker, lines: Lines, awaiting: Awaiting, limits: Limits) -> None:
     now = time.monotonic()
-    for asked in lines.take(terms.window - len(awaiting)):
+    for asked in lines.take(limits.window - len(awaiting)):
         awaiting.add(asked, now)
-    if requests := awaiting.to_say(now):
+    if requests := awaiting.due_requests(now):
         # Unconfirmed requests need no care: every request is repeated until it has an outcome.
         await broker.publish([request.envelope for request in requests])
 
@@ -56,11 +58,11 @@ async def _something(something: asyncio.Event, until: float | None) -> None:
             await something.wait()
 
 
-async def _hear(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:
+async def _receive(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:
     outcomes = await listener.take()
     now = time.monotonic()
     for outcome in outcomes:
-        for answer in awaiting.hear(outcome, now):
+        for answer in awaiting.receive(outcome, now):
             tell(answer)
     for answer in awaiting.give_up(now):
         tell(answer)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from messages.contracts.message import Message
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 from messages.transport.parked import DEAD_LETTERED, HANDLER_FAILED
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
@@ -89,7 +89,7 @@ async def _look_at_orders(
     return orders, findings
 
 
-async def _census(service: str, reader: Published, patience: Patience) -> Census:
+async def _census(service: str, reader: PublishedViews, patience: Patience) -> Census:
     overdue_seconds = None if patience.at_rest else max(patience.grace_seconds, SAID_WITHIN_SECONDS)
     return Census(
         service,

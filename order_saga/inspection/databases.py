@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messages.transport.command_line.failures import WrongUsage
-from messages.transport.command_line.reading import Published, reading, source
+from messages.transport.command_line.reading import PublishedViews, reading, source
 from order_saga.participants import PARTICIPANTS
 
 ORCHESTRATOR = "order_saga"
@@ -27,12 +27,12 @@ class Setting(BaseSettings):
 class Snapshots:
     """All the databases, as they were at nearly the same time."""
 
-    orchestrator: Published
-    participants: Mapping[str, Published]
+    orchestrator: PublishedViews
+    participants: Mapping[str, PublishedViews]
     """By participant."""
 
     @property
-    def by_service(self) -> dict[str, Published]:
+    def by_service(self) -> dict[str, PublishedViews]:
         workers = _workers()
         return {
             ORCHESTRATOR: self.orchestrator,
@@ -64,7 +64,7 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
     """
     async with contextlib.AsyncExitStack() as stack:
 
-        async def look(service: str) -> Published:
+        async def look(service: str) -> PublishedViews:
             reader = await stack.enter_async_context(reading(url_of[service], setting_of(service)))
             await reader.value("SELECT 1")
             return reader
@@ -74,7 +74,7 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
 
 
 @contextlib.asynccontextmanager
-async def orchestrator() -> AsyncIterator[Published]:
+async def orchestrator() -> AsyncIterator[PublishedViews]:
     """Open a snapshot of the orchestrator's database alone, also while nobody can read the participants'."""
     async with reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR)) as reader:
         yield reader

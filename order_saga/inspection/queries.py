@@ -9,11 +9,11 @@ from uuid import UUID
 from asyncpg import Record
 from pydantic_core import from_json
 
-from messages.contracts.views import Happening, Holding, Order, Parked, Received, Unit
-from messages.transport.command_line.reading import Published
+from messages.contracts.views import Holding, Order, Parked, Received, TimelineRow, Unit
+from messages.transport.command_line.reading import PublishedViews
 from order_saga.inspection.snapshot import Share
 from order_saga.participants import Participant
-from order_saga.story import OUTCOME_TOLD
+from order_saga.timeline import OUTCOME_TOLD
 
 ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines::text, granted::text,
            accepted_at, deadline, decided_at, cleaned_at"""
@@ -33,12 +33,12 @@ TOLD = f"""
 """Every outcome that was published to customers, repeated ones too."""
 
 
-async def clock(reader: Published) -> datetime:
+async def clock(reader: PublishedViews) -> datetime:
     now: datetime = await reader.value("SELECT clock_timestamp()")
     return now
 
 
-async def orders(reader: Published, only: Sequence[UUID] | None = None) -> AsyncIterator[tuple[UUID, Order]]:
+async def orders(reader: PublishedViews, only: Sequence[UUID] | None = None) -> AsyncIterator[tuple[UUID, Order]]:
     """All orders, or these, in the order of their ids."""
     rows = reader.stream(
         f"""
@@ -52,13 +52,13 @@ async def orders(reader: Published, only: Sequence[UUID] | None = None) -> Async
         yield row["order_id"], _order(row, row["told"] or ())
 
 
-async def order(reader: Published, order_id: UUID) -> Order | None:
+async def order(reader: PublishedViews, order_id: UUID) -> Order | None:
     rows = await reader.rows(f"SELECT {ORDER} FROM published.orders WHERE order_id = $1", order_id)  # noqa: S608
     return _order(rows[0]) if rows else None
 
 
 async def shares(
-    reader: Published, participant: Participant, only: Sequence[UUID] | None = None
+    reader: PublishedViews, participant: Participant, only: Sequence[UUID] | None = None
 ) -> AsyncIterator[tuple[UUID, Share]]:
     """What a participant has for each order, or for these, in the order of their ids."""
     rows = reader.stream(
@@ -80,7 +80,7 @@ async def shares(
         yield row["order_id"], _share(participant, row)
 
 
-async def holding(reader: Published, order_id: UUID) -> Holding | None:
+async def holding(reader: PublishedViews, order_id: UUID) -> Holding | None:
     rows = await reader.rows(
         """
         SELECT order_id, state, reason, unit_ids, expires_at, changed_at FROM published.holdings WHERE order_id = $1
@@ -90,7 +90,7 @@ async def holding(reader: Published, order_id: UUID) -> Holding | None:
     return _holding(rows[0]) if rows else None
 
 
-async def stock(reader: Published) -> list[tuple[Received, int]]:
+async def stock(reader: PublishedViews) -> list[tuple[Received, int]]:
     """What was received of each kind in each place, and how many units there are; empty if nothing is counted."""
     if await reader.value("SELECT to_regclass('published.received') IS NULL"):
         return []
@@ -105,20 +105,20 @@ async def stock(reader: Published) -> list[tuple[Received, int]]:
     return [(Received(*row[:3]), row[3]) for row in rows]
 
 
-async def parked_by_us(reader: Published, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
+async def parked_by_us(reader: PublishedViews, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
     """What is parked for these reasons, or has one of these types and is not from a client; the oldest first."""
     query = f"SELECT {PARKED} FROM published.parked WHERE {OUR_FAULT} ORDER BY parked_at LIMIT $3"  # noqa: S608
     return [Parked(**row) for row in await reader.rows(query, reasons, names, most)]
 
 
-async def parked_by_others(reader: Published, reasons: Sequence[str], names: Sequence[str]) -> int:
+async def parked_by_others(reader: PublishedViews, reasons: Sequence[str], names: Sequence[str]) -> int:
     """How many documents are parked that `parked_by_us` leaves out."""
     query = f"SELECT count(*) FROM published.parked WHERE NOT {OUR_FAULT}"  # noqa: S608
     number: int = await reader.value(query, reasons, names)
     return number
 
 
-async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
+async def parked_about(reader: PublishedViews, order_id: UUID) -> list[Parked]:
     rows = await reader.rows(
         f"SELECT {PARKED} FROM published.parked WHERE order_id = $1 ORDER BY parked_at",  # noqa: S608
         order_id,
@@ -126,7 +126,7 @@ async def parked_about(reader: Published, order_id: UUID) -> list[Parked]:
     return [Parked(**row) for row in rows]
 
 
-async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
+async def unsaid(reader: PublishedViews, overdue_seconds: float | None) -> int:
     """Envelopes that have been in the outbox for so long; None: all of them."""
     number: int = await reader.value(
         """
@@ -138,7 +138,7 @@ async def unsaid(reader: Published, overdue_seconds: float | None) -> int:
     return number
 
 
-async def timeline(reader: Published, order_id: UUID, since: datetime, until: datetime) -> list[Happening]:
+async def timeline(reader: PublishedViews, order_id: UUID, since: datetime, until: datetime) -> list[TimelineRow]:
     """What one service noted about an order. Bounded in time, because the index is BRIN on `at`."""
     rows = await reader.rows(
         """
@@ -149,7 +149,7 @@ async def timeline(reader: Published, order_id: UUID, since: datetime, until: da
         since,
         until,
     )
-    return [Happening(**row) for row in rows]
+    return [TimelineRow(**row) for row in rows]
 
 
 def _order(row: Record, told: Sequence[str] = ()) -> Order:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic_core import to_jsonable_python
 
-from messages.contracts.views import HELD, PLACED, Happening, Holding, Order, Parked
+from messages.contracts.views import HELD, PLACED, Holding, Order, Parked, TimelineRow
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 
@@ -28,7 +28,7 @@ class Story:
     order: Order | None
     holdings: Mapping[str, Holding]
     """By participant; without those that have no reservation of the order, or have pruned it."""
-    happenings: Sequence[tuple[str, Happening]]
+    entries: Sequence[tuple[str, TimelineRow]]
     """With the service that noted it, in order of time."""
     parked: Sequence[tuple[str, Parked]]
 
@@ -47,17 +47,17 @@ async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
         if order is None and not holdings and not parked:
             return None
         times = _times(order, holdings, parked, await queries.clock(looked.orchestrator))
-        happenings = await _happenings(looked, order_id, min(times) - BEFORE, max(times) + AFTER)
-        return Story(order_id, order, holdings, happenings, parked)
+        entries = await _entries(looked, order_id, min(times) - BEFORE, max(times) + AFTER)
+        return Story(order_id, order, holdings, entries, parked)
 
 
-async def _happenings(
+async def _entries(
     looked: Snapshots, order_id: UUID, since: datetime, until: datetime
-) -> list[tuple[str, Happening]]:
+) -> list[tuple[str, TimelineRow]]:
     told = [
-        (service, happening)
+        (service, entry)
         for service, reader in looked.by_service.items()
-        for happening in await queries.timeline(reader, order_id, since, until)
+        for entry in await queries.timeline(reader, order_id, since, until)
     ]
     return sorted(told, key=lambda each: each[1].at)
 
@@ -86,7 +86,7 @@ def fields(story: Story) -> dict[str, Any]:
             "order_id": story.order_id,
             "order": story.order._asdict() if story.order else None,
             "holdings": {name: holding._asdict() for name, holding in story.holdings.items()},
-            "timeline": [{"service": service} | happening._asdict() for service, happening in story.happenings],
+            "timeline": [{"service": service} | entry._asdict() for service, entry in story.entries],
             "parked": [{"service": service} | document._asdict() for service, document in story.parked],
         }
     )
@@ -123,12 +123,12 @@ def _held(story: Story) -> Iterator[str]:
 
 
 def _told(story: Story) -> Iterator[str]:
-    if story.happenings:
-        beginning = story.happenings[0][1].at
+    if story.entries:
+        beginning = story.entries[0][1].at
         yield f"  {_time(beginning)}"
-    for service, happening in story.happenings:
-        seconds = (happening.at - beginning).total_seconds()
-        yield f"  {seconds:>+9.3f}  {service:<16} {happening.event:<18} {happening.detail}"
+    for service, entry in story.entries:
+        seconds = (entry.at - beginning).total_seconds()
+        yield f"  {seconds:>+9.3f}  {service:<16} {entry.event:<18} {entry.detail}"
 
 
 def _time(at: datetime | None) -> str:

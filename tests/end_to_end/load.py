@@ -16,7 +16,7 @@ from tests.end_to_end.waiting import until
 PATIENT = {"ORDER_SAGA_BUDGET_SECONDS": "40", "ORDER_SAGA_LEASE_SECONDS": "60"}
 ONE_FIRST, IN_TURN = (
     {f"{service}_CONSUMERS": consumers for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")}
-    for consumers in ("one_first", "in_turn")
+    for consumers in ("prioritized", "round_robin")
 )
 ORDERS_PER_SECOND = 25.0
 PATIENCE_SECONDS = 120.0

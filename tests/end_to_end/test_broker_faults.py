@@ -15,7 +15,7 @@ from tests.end_to_end.wire import Wire, wire
 NEARLY_NOTHING_AHEAD = {
     f"{service}_{queue}_PREFETCH": "2"
     for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")
-    for queue in ("INTAKE", "FIRST")
+    for queue in ("NEW_WORK", "PRIORITY")
 }
 
 

@@ -37,4 +37,4 @@ async def test_two_daemons_of_each_share_a_load_and_refuse_nothing_that_is_there
         outcomes += await asyncio.gather(*(cell.client.place(market.order(milk=1, bread=1)) for _ in range(orders)))
     assert reasons(outcomes) == Counter(placed=500)
     for daemon in cell.daemons:
-        assert await daemon.counted("messages_heard") > 50, f"{daemon.log.stem} had nothing to do"
+        assert await daemon.counted("messages_received") > 50, f"{daemon.log.stem} had nothing to do"

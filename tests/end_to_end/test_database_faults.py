@@ -101,7 +101,9 @@ async def place_ten(cell: Cell, market: Market) -> None:
 
 async def who_works(cell: Cell, market: Market, daemons: list[Daemon]) -> Daemon:
     """Of those of a kind, of which one has everything until it is full: with one message, if it has just come."""
-    before = [await daemon.counted("messages_heard") for daemon in daemons]
+    before = [await daemon.counted("messages_received") for daemon in daemons]
     await place_ten(cell, market)
-    (working,) = [each for each, had in zip(daemons, before, strict=True) if await each.counted("messages_heard") > had]
+    (working,) = [
+        each for each, had in zip(daemons, before, strict=True) if await each.counted("messages_received") > had
+    ]
     return working

@@ -23,7 +23,7 @@ from messages.transport.edge.requests import Listener
 from messages.transport.migrating import migrate
 from messages.transport.service import Service
 from order_saga.client.awaiting import Answer
-from order_saga.client.place import Terms, place
+from order_saga.client.place import Limits, place
 from order_saga.client.request_lines import Lines
 
 Urls: TypeAlias = Mapping[str, str]
@@ -78,7 +78,7 @@ async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> l
     await listener.start()
     answers: list[Answer] = []
     lines = Lines(BytesIO(b"\n".join(documents)))
-    await place(broker, listener, lines, Terms(timeout_seconds=WAIT_SECONDS), answers.append)
+    await place(broker, listener, lines, Limits(timeout_seconds=WAIT_SECONDS), answers.append)
     return sorted(answers, key=lambda answer: answer.asked.line)
 
 

@@ -20,8 +20,8 @@ from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.daemon.process import Process
-from messages.transport.edge.connection import say
-from messages.transport.edge.requests import write
+from messages.transport.edge.connection import publish_until_confirmed
+from messages.transport.edge.requests import new_request
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import listener, topology_of
 from order_saga.inspection import audit as auditing
@@ -120,8 +120,10 @@ async def world(prepared: World) -> AsyncIterator[World]:
 
 async def stock(broker: Broker, urls: Urls) -> None:
     names = tuple(f"P-{number}" for number in range(20))
-    goods = write(StockReceived, store_id="north", sku="milk", best_before=LATER, packet_ids=names)
-    await say(broker, [goods, *(write(AgentCameOnline, agent_id=each, zone="centre") for each in ("A-1", "A-2"))])
+    goods = new_request(StockReceived, store_id="north", sku="milk", best_before=LATER, packet_ids=names)
+    await publish_until_confirmed(
+        broker, [goods, *(new_request(AgentCameOnline, agent_id=each, zone="centre") for each in ("A-1", "A-2"))]
+    )
     await until(urls["store_worker"], "SELECT count(*) = 20 FROM published.stock")
     await until(urls["delivery_worker"], "SELECT count(*) = 2 FROM published.stock")
 
@@ -129,7 +131,7 @@ async def stock(broker: Broker, urls: Urls) -> None:
 async def live(broker: Broker, urls: Urls) -> World:
     answers = await place_all(broker, QUEUE, [order(), order(3), order(99), cancel()])
     placed, delivered, refused, cancelled = (answer.asked.order_id for answer in answers)
-    await say(broker, [write(DeliveryCompleted, order_id=delivered)])
+    await publish_until_confirmed(broker, [new_request(DeliveryCompleted, order_id=delivered)])
     for worker in ("store_worker", "delivery_worker"):
         await until(urls[worker], SETTLED)
     await until(
@@ -521,7 +523,7 @@ async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> Non
             placing = tasks.create_task(place_all(broker, QUEUE, [order(1) for _ in range(300)]))
             while not placing.done():
                 assert await audit(urls, 10.0) == []  # which waits only where something looks wrong
-        assert Counter(answer.pleases for answer in placing.result()) == {True: 2, False: 298}
+        assert Counter(answer.is_success for answer in placing.result()) == {True: 2, False: 298}
 
 
 async def test_a_database_that_is_not_there_is_named(world: World) -> None:

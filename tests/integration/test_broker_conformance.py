@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
-from messages.transport.broker import FAILURES_BEFORE_ALONE, MANY_DOCUMENTS, Broker, Envelope
-from messages.transport.senders import FAILED_TOO_OFTEN, Death, Outside
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, MANY_DOCUMENTS, Broker, Envelope
+from messages.transport.provenance import FAILED_TOO_OFTEN, Death, Provenance
 from tests.conftest import NewVhost
 from tests.integration.carriers import (
     ASKED,
@@ -137,7 +137,7 @@ async def test_what_came_through_the_exchange_of_the_clients_says_so_also_when_i
     await broker.publish([envelope("a client's", Address(REQUESTS, "asked.for")), envelope("ours", ASKED)])
     for _ in range(2):
         arrivals = {arrival.body: arrival.from_outside for arrival in await reader.take(2)}
-        assert arrivals == {b"a client's": Outside.YES, b"ours": Outside.NO}
+        assert arrivals == {b"a client's": Provenance.CLIENT, b"ours": Provenance.INTERNAL}
         await carrier.break_connections(broker)
 
 
@@ -145,7 +145,7 @@ async def test_a_clients_dead_letter_is_a_clients(carrier: Carrier, broker: Brok
     await broker.publish([envelope("a client's", Address(REQUESTS, "work"))])
     await _fail_at(carrier, broker, "work")
     (letter,) = await (await Reader.of(broker, "dead")).take(1)
-    assert (letter.from_outside, letter.death) == (Outside.YES, Death(FAILED_TOO_OFTEN, REQUESTS))
+    assert (letter.from_outside, letter.death) == (Provenance.CLIENT, Death(FAILED_TOO_OFTEN, REQUESTS))
 
 
 async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_letter(
@@ -154,13 +154,13 @@ async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_le
     """Not even a request: for this one the broker has asked for no right to say it."""
     await broker.publish([envelope("laundered", Address(OUTCOMES, "laundered"))])
     await _fail_at(carrier, broker, "laundry")
-    assert await _fail_at(carrier, broker, "work") == {Outside.BY_A_DETOUR}
+    assert await _fail_at(carrier, broker, "work") == {Provenance.UNTRUSTED_ROUTE}
     (letter,) = await (await Reader.of(broker, "dead")).take(1)
-    assert (letter.body, letter.from_outside) == (b"laundered", Outside.BY_A_DETOUR)
+    assert (letter.body, letter.from_outside) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
     assert letter.death == Death(FAILED_TOO_OFTEN, REQUESTS, first=False)
 
 
-async def _fail_at(carrier: Carrier, broker: Broker, queue: str) -> set[Outside]:
+async def _fail_at(carrier: Carrier, broker: Broker, queue: str) -> set[Provenance]:
     """Lose what is in the queue until it is given up. Return where it seemed to come from."""
     reader = await Reader.of(broker, queue)
     seen = set()
@@ -255,7 +255,7 @@ async def test_what_has_failed_often_comes_one_at_a_time_until_something_comes_t
     doomed = await carrier.broker()
     held = await Reader.of(doomed, "other")
     await broker.publish([envelope(str(number), OTHER) for number in range(3)])
-    for failures in range(FAILURES_BEFORE_ALONE + 1):
+    for failures in range(FAILURES_BEFORE_ISOLATION + 1):
         assert [arrival.failures for arrival in await held.take(3)] == [failures] * 3
         await carrier.break_connections(doomed)
     # From here on each is alone, so what it does to its consumer is counted for none of the others.
@@ -420,7 +420,7 @@ async def test_what_comes_back_too_often_becomes_a_dead_letter(carrier: Carrier,
         await carrier.break_connections(broker)
     (letter,) = await dead.take(1)
     assert letter.body == b"poison"
-    assert (letter.from_outside, letter.death) == (Outside.NO, Death(FAILED_TOO_OFTEN, WORK.exchange))
+    assert (letter.from_outside, letter.death) == (Provenance.INTERNAL, Death(FAILED_TOO_OFTEN, WORK.exchange))
 
 
 async def test_a_queue_that_appears_later_is_served_as_soon_as_it_does(carrier: Carrier, broker: Broker) -> None:

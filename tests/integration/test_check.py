@@ -229,7 +229,7 @@ async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -
 async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: Checked, place: str, told: str) -> None:
     (problem,) = await checked.problems(broker_url=f"amqp://toy:{SECRET}@{place}/")
     assert problem.startswith(f"TOY_BROKER_URL: the broker cannot be reached at {told}")
-    assert not any(words in problem for words in ("toy:", "Error", "()"))
+    assert not any(outgoing in problem for outgoing in ("toy:", "Error", "()"))
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import CancelOrder
 from messages.contracts.store import StockReceived
 from messages.transport.broker import Broker
-from messages.transport.edge.connection import say
-from messages.transport.edge.requests import write
+from messages.transport.edge.connection import publish_until_confirmed
+from messages.transport.edge.requests import new_request
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
@@ -147,9 +147,9 @@ async def a_shop(shell: Shell, packets: int, agents: int) -> str:
     """A store and a zone of one name, stocked and staffed."""
     place = f"place-{uuid.uuid4().hex[:8]}"
     names = tuple(f"{place}-{number}" for number in range(packets))
-    goods = write(StockReceived, store_id=place, sku="milk", best_before=LATER, packet_ids=names)
-    fleet = [write(AgentCameOnline, agent_id=f"{place}-{number}", zone=place) for number in range(agents)]
-    await say(shell.broker, [goods, *fleet])
+    goods = new_request(StockReceived, store_id=place, sku="milk", best_before=LATER, packet_ids=names)
+    fleet = [new_request(AgentCameOnline, agent_id=f"{place}-{number}", zone=place) for number in range(agents)]
+    await publish_until_confirmed(shell.broker, [goods, *fleet])
     await shell.until("store_worker", free(place, packets))
     await shell.until("delivery_worker", free(place, agents))
     return place
@@ -355,7 +355,7 @@ async def test_what_nobody_answers_is_given_up(shell: Shell, management_url: str
         silent = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
         broker = RabbitBroker(silent, topology=topology_of(all_services()))
         await broker.start()
-        await say(broker, [write(CancelOrder, order_id=uuid.uuid4())])
+        await publish_until_confirmed(broker, [new_request(CancelOrder, order_id=uuid.uuid4())])
         await broker.close()
         placed = await shell.type(
             "order_saga", "place", "--json", "--timeout", "1", "-", stdin=text([order("north")]), BROKER_URL=silent
@@ -597,7 +597,7 @@ async def test_who_goes_offline_while_he_has_an_order_is_listed_with_both(shell:
     (told,) = (await shell.type("order_saga", "place", "--json", "-", stdin=text([order(shop)]))).objects
     mine = f"FROM published.stock WHERE place = '{shop}'"
     await shell.until("delivery_worker", f"SELECT bool_or(state = 'confirmed') {mine}")
-    await say(shell.broker, [write(AgentWentOffline, agent_id=told["agent_id"])])
+    await publish_until_confirmed(shell.broker, [new_request(AgentWentOffline, agent_id=told["agent_id"])])
     await shell.until("delivery_worker", f"SELECT NOT bool_or(online) {mine}")
 
     people, machines = await asyncio.gather(
@@ -654,9 +654,9 @@ async def test_an_agent_of_whom_is_only_known_that_he_is_gone_is_listed_without_
     shell: Shell, tmp_path: Path
 ) -> None:
     agent_id = f"agent-{uuid.uuid4().hex[:8]}"
-    words = tmp_path / "agents.jsonl"
-    words.write_text(text([{"type": "AgentWentOffline/1.1", "agent_id": agent_id, "at": "2026-05-01T17:00:00Z"}]))
-    assert (await shell.type("delivery_worker", "agents", "add", "--file", str(words))).code == 0
+    outgoing = tmp_path / "agents.jsonl"
+    outgoing.write_text(text([{"type": "AgentWentOffline/1.1", "agent_id": agent_id, "at": "2026-05-01T17:00:00Z"}]))
+    assert (await shell.type("delivery_worker", "agents", "add", "--file", str(outgoing))).code == 0
     await shell.until("delivery_worker", f"SELECT count(*) = 1 FROM published.stock WHERE unit_id = '{agent_id}'")
 
     people, machines = await asyncio.gather(

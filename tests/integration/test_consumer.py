@@ -17,8 +17,8 @@ from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.in_process import queues
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.intake import Intake
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Said, Transaction
+from messages.transport.row_cache import RowCache
+from messages.transport.service import Alarm, LockMode, Outgoing, Transaction
 from messages.transport.taken import Taken
 from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (
@@ -126,7 +126,7 @@ async def test_batches_are_capped_in_documents(station: Station) -> None:
 async def test_an_envelope_larger_than_a_batch_is_handled_in_several_and_acknowledged_after_the_last(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MOST_OWED", 1)
+    monkeypatch.setattr(intake, "MAX_UNACKNOWLEDGED", 1)
     acknowledged: list[int] = []
 
     async def count() -> bool:
@@ -165,7 +165,7 @@ async def test_outcomes_are_counted_once_they_are_committed_and_not_as_often_as_
 async def test_nothing_is_acknowledged_before_it_is_committed(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MOST_OWED", 1)
+    monkeypatch.setattr(intake, "MAX_UNACKNOWLEDGED", 1)
     seen: list[int] = []
 
     async def look() -> bool:
@@ -396,7 +396,7 @@ async def test_an_alarm_about_an_order_is_a_line_of_its_story(station: Station) 
     )
     ((message_id,),) = await station.rows("SELECT message_id FROM heard WHERE text = 'loud'")
     assert [tuple(row) for row in rows] == [(loud.order_id, "Alarm", "shouted: loud", message_id)]
-    assert timeline.notes_of([Alarm("about no order")]) == []
+    assert timeline.entries_of([Alarm("about no order")]) == []
 
 
 async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_leaves_out(
@@ -415,7 +415,7 @@ async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_
             await asyncio.sleep(0.5)
             await station.publish("bought", b"{ once more")
             await running.until_counted("messages_parked", 31, reason="not_json")
-    told = [(line["reason"], line["untold"]) for line in logs if line["event"] == "parked"]
+    told = [(line["reason"], line["suppressed"]) for line in logs if line["event"] == "parked"]
     assert told[-1] == ("not_json", 30 - sum(reason == "not_json" for reason, _ in told[:-1]))
     assert Counter(reason for reason, _ in told)["not_json"] <= 3
     assert [line["detail"] for line in logs if line["event"] == "alarm"] == ["loud", "also loud"]
@@ -582,7 +582,7 @@ async def test_what_has_to_be_alone_is_not_joined_by_what_belongs_to_it(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a channel that has had something harmless before: what comes next is there already.
-    monkeypatch.setattr(queues, "FAILURES_BEFORE_ALONE", 100)
+    monkeypatch.setattr(queues, "FAILURES_BEFORE_ISOLATION", 100)
     await station.say(paid("one"))
     await _lose_three_times(station, "toy.paid")
     await station.say(paid("other"))
@@ -607,17 +607,17 @@ async def test_a_service_that_remembers_is_tried_without_a_transaction_and_other
     async def look(tx: Transaction) -> None:
         modes.append(tx.is_in_transaction())
 
-    for memory in (Memory[Any](PURCHASES), None):
-        station.toy.memory = memory
+    for row_cache in (RowCache[Any](PURCHASES), None):
+        station.toy.row_cache = row_cache
         station.toy.faults.append(look)
         async with station.running():
             await station.say_together(bought("one"), bought("other"))
-            await station.until_heard(4 if memory is None else 2)
+            await station.until_heard(4 if row_cache is None else 2)
     assert modes == [False, True]
 
 
 async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
-    station.toy.memory = Memory(PURCHASES)
+    station.toy.row_cache = RowCache(PURCHASES)
     modes: list[bool] = []
 
     async def look(tx: Transaction) -> None:
@@ -634,7 +634,7 @@ async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> 
 async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_comes_soon_after(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactor, "AVOIDED_BATCHES", 4)
+    monkeypatch.setattr(transactor, "SKIPPED_BATCHES", 4)
 
     async def collide(_tx: Transaction) -> None:
         raise Collision
@@ -642,13 +642,13 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
     async def go_on(_tx: Transaction) -> None:
         return
 
-    station.toy.memory = Memory(PURCHASES)
+    station.toy.row_cache = RowCache(PURCHASES)
     station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
     async with station.running():
         for number in range(6):
             await station.say(bought(str(number)))
             await station.until_heard(number + 1)
-    remembering, reading, locking = Care.REMEMBERING, Care.READING, Care.LOCKING
+    remembering, reading, locking = LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
     assert station.toy.cares == [
         *(remembering, reading, locking), locking, locking, *(remembering, reading), reading, reading,
     ]  # fmt: skip
@@ -658,7 +658,7 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
 async def test_a_sender_is_told_of_its_own_mistakes_and_not_of_ours(station: Station) -> None:
     blamed: list[str] = []
 
-    def blame(document: Malformed) -> list[Said]:
+    def blame(document: Malformed) -> list[Outgoing]:
         blamed.append(document.reason)
         return []
 
@@ -735,7 +735,7 @@ async def test_a_database_that_will_not_park_holds_the_batch_until_it_does(own_s
 
 
 async def test_a_service_that_cannot_answer_an_unreadable_document_still_parks_it(station: Station) -> None:
-    def fail(document: Malformed) -> list[Said]:
+    def fail(document: Malformed) -> list[Outgoing]:
         raise KeyError(document.reason)
 
     station.toy.rejecting = fail
@@ -763,7 +763,7 @@ async def test_what_is_looked_at_again_is_counted_once(station: Station) -> None
     await station.say(bought("a"), bought("b", LOOK_AGAIN))
     async with station.running() as running:
         await station.until_heard(2)
-    assert running.counted("messages_heard", type="Bought") == 2
+    assert running.counted("messages_received", type="Bought") == 2
     assert running.process.metrics.registry.get_sample_value("ordersaga_batch_documents_sum") == 2
 
 
@@ -804,14 +804,14 @@ async def test_what_is_not_decided_when_looked_at_again_is_parked_and_not_looked
 
 
 async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> None:
-    async def room(tx: Transaction) -> int:
+    async def capacity(tx: Transaction) -> int:
         left: int = await tx.fetchval(
             "SELECT 4 - count(*) FROM heard h WHERE type = 'Bought'"
             " AND NOT EXISTS (SELECT FROM heard p WHERE p.type = 'Paid' AND p.text = h.text)"
         )
         return left
 
-    station.toy.room = room
+    station.toy.capacity = capacity
     await station.say(*numbered(10))
     async with station.running():
         await station.until_heard(4)
@@ -827,12 +827,12 @@ async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> Non
 
 
 async def test_answers_survive_a_database_that_cannot_count(station: Station) -> None:
-    async def room(tx: Transaction) -> int:
+    async def capacity(tx: Transaction) -> int:
         if station.toy.faults:
             await station.toy.faults.popleft()(tx)
         return 1
 
-    station.toy.room = room
+    station.toy.capacity = capacity
     station.toy.faults.extend([OTHER_FAULTS["terminated"]] * 3)
     await station.say(paid("answer"), bought("order"))
     async with station.running():

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import transactions, vigil
+from messages.transport import transactions, watchdog
 from messages.transport.faults import Aborted, Collision, is_infrastructure
 from messages.transport.postgres import Database
 from messages.transport.service import Transaction
@@ -376,7 +376,7 @@ async def _two_backends(database: Database) -> set[int]:
 async def test_who_is_left_without_an_answer_is_heard_elsewhere(
     station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
 ) -> None:
-    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.3)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
@@ -388,7 +388,7 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
         with pytest.raises(Exception, match=r".*") as left:
             await asyncio.wait_for(write(database), 10)
         assert is_infrastructure(left.value)
-        monkeypatch.setattr(vigil, "HUNG_SECONDS", 60.0)
+        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
         await asyncio.wait_for(write(database), 20)  # the other one that was open is silent as well
         assert await station.count("purchase") == 1
         await database.close()
@@ -397,15 +397,15 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
 async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
     backend, opened = await _backend(database), database.connections_opened
     await asyncio.sleep(0.5)
     assert (await _backend(database), database.connections_opened) == (backend, opened)
 
 
 async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
-    monkeypatch.setattr(vigil, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.1)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
@@ -423,7 +423,7 @@ async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monk
 async def test_a_commit_that_waits_for_a_standby_is_waited_for(
     own_postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vigil, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
     admin = await asyncpg.connect(own_postgres.url)
     await admin.execute("CREATE TABLE purchase (order_id uuid, quantity integer)")
     database = Database(own_postgres.url)

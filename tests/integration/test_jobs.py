@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport.daemon import complaints, jobs
-from messages.transport.publisher import Publisher
-from messages.transport.service import Alarm, Handled, Job, Said, Transaction
+from messages.transport.daemon import jobs, log_throttle
+from messages.transport.publisher import OutboxPublisher
+from messages.transport.service import Alarm, Handled, Job, Outgoing, Transaction
 from tests.integration.toy.service import COUNTED, Counted, bought, paid
 from tests.integration.toy.station import Station
 
@@ -35,14 +35,14 @@ class Workshop:
         only_when_quiet: bool = False,
         needed: Callable[[], bool] = lambda: True,
         due: str | None = None,
-        in_no_hurry: bool = False,
+        low_priority: bool = False,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
             self.began[name].append(time.monotonic())
             return (await work(tx) if work else None) or Handled()
 
-        return Job(name, every, run, only_when_quiet, needed, due, in_no_hurry)
+        return Job(name, every, run, only_when_quiet, needed, due, low_priority)
 
     async def until_run(self, station: Station, name: str, times: int) -> None:
         async def reached() -> bool:
@@ -103,7 +103,7 @@ async def test_the_same_failure_is_told_once_and_again_after_a_success_or_anothe
 async def test_the_same_failure_is_told_again_after_a_while(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(complaints, "AGAIN_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(log_throttle, "AGAIN_AFTER_SECONDS", 0.0)
     station.toy.jobs = [workshop.job("bad", fail)]
     with capture_logs() as logs:
         async with station.running():
@@ -150,7 +150,7 @@ async def test_a_job_in_no_hurry_rests_between_its_batches_for_longer_than_they_
         await tx.execute("SELECT pg_sleep(0.1)")
         return Handled(more=workshop.runs["lazy"] < 4)
 
-    station.toy.jobs = [workshop.job("lazy", more, every=3_600, in_no_hurry=True)]
+    station.toy.jobs = [workshop.job("lazy", more, every=3_600, low_priority=True)]
     async with station.running():
         await workshop.until_run(station, "lazy", 4)
     assert workshop.began["lazy"][3] - workshop.began["lazy"][0] > 3 * 0.1 * (1 + jobs.REST)
@@ -159,11 +159,11 @@ async def test_a_job_in_no_hurry_rests_between_its_batches_for_longer_than_they_
 async def test_how_long_a_job_waits_until_it_may_begin_is_nothing_to_rest_from(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def wait_for_room(_publisher: Publisher) -> None:
+    async def wait_for_capacity(_publisher: OutboxPublisher) -> None:
         if not workshop.runs["lazy"]:
             await asyncio.sleep(0.5)  # an outage of the broker
 
-    monkeypatch.setattr(Publisher, "wait_for_room", wait_for_room)
+    monkeypatch.setattr(OutboxPublisher, "wait_for_room", wait_for_capacity)
     assert await _seconds_between_batches(station, workshop, "SELECT 1") < 0.5 * jobs.REST
 
 
@@ -181,7 +181,7 @@ async def _seconds_between_batches(station: Station, workshop: Workshop, work: s
         await tx.execute(work)
         return Handled(more=workshop.runs["lazy"] < 2)
 
-    station.toy.jobs = [workshop.job("lazy", more, every=3_600, in_no_hurry=True)]
+    station.toy.jobs = [workshop.job("lazy", more, every=3_600, low_priority=True)]
     async with station.running():
         await workshop.until_run(station, "lazy", 2)
     first, second = workshop.began["lazy"]
@@ -198,7 +198,7 @@ async def test_a_job_in_no_hurry_rests_for_longer_while_answers_wait_but_not_for
         await tx.execute("SELECT pg_sleep(0.1)")
         return Handled(more=workshop.runs["lazy"] < 2)
 
-    station.toy.jobs = [workshop.job("lazy", more, every=3_600, in_no_hurry=True)]
+    station.toy.jobs = [workshop.job("lazy", more, every=3_600, low_priority=True)]
     station.toy.gate.clear()
     await station.say(paid("in hand"))
     async with station.running():
@@ -322,8 +322,8 @@ async def test_what_a_job_says_is_said_and_its_alarms_are_counted(station: Stati
     async def say(_tx: Transaction) -> Handled:
         if workshop.runs["talkative"] > 1:
             return Handled()
-        said = Said(Counted(order_id=uuid4(), text="by a job"), COUNTED)
-        return Handled(said=[said], alarms=[Alarm("stuck")])
+        said = Outgoing(Counted(order_id=uuid4(), text="by a job"), COUNTED)
+        return Handled(outgoing=[said], alarms=[Alarm("stuck")])
 
     station.toy.jobs = [workshop.job("talkative", say)]
     async with station.running() as running:

@@ -29,9 +29,9 @@ from messages.contracts.store import (
 )
 from messages.transport.faults import Collision
 from messages.transport.incoming import Incoming
-from messages.transport.memory import Memory
 from messages.transport.postgres import Database
-from messages.transport.service import Alarm, Care, Handled, Transaction
+from messages.transport.row_cache import RowCache
+from messages.transport.service import Alarm, Handled, LockMode, Transaction
 from messages.transport.transactions import locking
 from messages.transport.writing import write
 from order_saga import deadlines, queries
@@ -48,7 +48,7 @@ MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
 SERVICE = service(SETTINGS)
 AT_ONCE = SETTINGS.model_copy(update={"remember_seconds": 0})
-TERMS = SETTINGS.terms
+TERMS = SETTINGS.policy
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 A_PACKET = ("P-1",)
@@ -83,7 +83,7 @@ async def test_an_order_is_placed_message_by_message(database: Database) -> None
     await hear(database, AgentAssigned(order_id=order.order_id, agent_id="A-1"))
     last = await hear(database, PacketsAssigned(order_id=order.order_id, packet_ids=A_PACKET))
     assert said_types(last) == [OrderPlaced] * 3
-    assert last.said[0].message == OrderPlaced(order_id=order.order_id, packet_ids=A_PACKET, agent_id="A-1")
+    assert last.outgoing[0].message == OrderPlaced(order_id=order.order_id, packet_ids=A_PACKET, agent_id="A-1")
     row = await published(database, order)
     assert (row["phase"], row["outcome"], row["store_id"]) == ("placed", "placed", "S-1")
 
@@ -91,7 +91,7 @@ async def test_an_order_is_placed_message_by_message(database: Database) -> None
 async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: Database) -> None:
     order = requested()
     handled = await hear(database, *happy_story(order))
-    assert [note.detail for note in handled.story] == [
+    assert [note.detail for note in handled.timeline] == [
         "reserving",
         "reserving: awaiting delivery",
         "reserving -> assigning",
@@ -99,7 +99,7 @@ async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: D
         "assigning -> placed",
         "placed",
     ]
-    assert [note.event for note in handled.story][-2:] == ["AgentAssigned", "OutcomeTold"]
+    assert [note.event for note in handled.timeline][-2:] == ["AgentAssigned", "OutcomeTold"]
     assert (await published(database, order))["outcome"] == "placed"
 
 
@@ -114,7 +114,7 @@ async def test_an_outcome_is_counted_when_the_order_is_decided_and_not_when_it_i
     assert sorted(each[:2] for each in decided.outcomes) == [("not_placed", "no_agent"), ("placed", "")]
     assert all(each.seconds is not None and 0 < each.seconds < 10 for each in decided.outcomes)
     again = await hear(database, order, refused, CancelOrder(order_id=refused.order_id))
-    assert len(again.said) == 3
+    assert len(again.outgoing) == 3
     released = [kind(order_id=refused.order_id) for kind in (AgentReleased, PacketsReleased)]
     cleaned = await hear(database, *released)
     assert (again.outcomes, cleaned.outcomes, len(cleaned.changes)) == ([], [], 1)
@@ -132,7 +132,7 @@ async def test_a_deadline_that_was_over_when_the_order_came_is_counted_apart_and
     late = requested(deadline=datetime.now(UTC) - timedelta(seconds=1))
     handled = await hear(database, late)
     assert handled.outcomes == [("not_placed", "deadline_passed_before", None)]
-    assert handled.said[0].message == OrderNotPlaced(order_id=late.order_id, reason="deadline_passed")
+    assert handled.outgoing[0].message == OrderNotPlaced(order_id=late.order_id, reason="deadline_passed")
 
 
 async def test_what_changes_nothing_is_not_written(database: Database) -> None:
@@ -141,7 +141,7 @@ async def test_what_changes_nothing_is_not_written(database: Database) -> None:
     await hear(database, order, reserved)
     version = await fetchval(database, "SELECT version FROM saga")
     handled = await hear(database, order, reserved)
-    assert [note.detail for note in handled.story] == ["no effect", "no effect"]
+    assert [note.detail for note in handled.timeline] == ["no effect", "no effect"]
     assert await fetchval(database, "SELECT version FROM saga") == version
 
 
@@ -149,7 +149,7 @@ async def test_many_orders_in_one_batch_do_not_mix(database: Database) -> None:
     orders = [requested() for _ in range(50)]
     stories = [happy_story(order, packet_ids=(f"P-{n}",), agent_id=f"A-{n}") for n, order in enumerate(orders)]
     handled = await hear(database, *(message for step in zip(*stories, strict=True) for message in step))
-    told = {each.message.order_id: each.message for each in handled.said if isinstance(each.message, OrderPlaced)}
+    told = {each.message.order_id: each.message for each in handled.outgoing if isinstance(each.message, OrderPlaced)}
     assert {told[order.order_id].packet_ids for order in orders} == {(f"P-{n}",) for n in range(50)}
     assert all(told[order.order_id].packet_ids[0][2:] == told[order.order_id].agent_id[2:] for order in orders)
 
@@ -179,8 +179,8 @@ async def test_an_order_cancelled_before_it_was_heard_of_is_published_without_wh
 async def test_a_participants_question_about_an_unknown_order_commits_that_it_is_not_placed(database: Database) -> None:
     order = requested()
     handled = await hear(database, OutcomeRequested(order_id=order.order_id, participant="store"))
-    assert len(handled.said) == 1
-    assert isinstance(handled.said[0].message, Release)
+    assert len(handled.outgoing) == 1
+    assert isinstance(handled.outgoing[0].message, Release)
     later = await hear(database, order)
     assert said_types(later) == [OrderNotPlaced]
     assert (await published(database, order))["reason"] == "unknown_order"
@@ -203,7 +203,7 @@ async def test_a_cancel_and_the_last_assignment_at_once_have_one_outcome(databas
     last = [happy_story(order)[-1] for order in orders]
     cancels = [CancelOrder(order_id=order.order_id) for order in orders]
     both = await asyncio.gather(hear(database, *last), hear(database, *cancels))
-    told = [each.message for handled in both for each in handled.said if each.to.exchange == "outcomes"]
+    told = [each.message for handled in both for each in handled.outgoing if each.to.exchange == "outcomes"]
     outcomes = Counter(message.order_id for message in told if isinstance(message, (OrderPlaced, OrderNotPlaced)))
     assert outcomes == {order.order_id: 1 for order in orders}
 
@@ -213,13 +213,13 @@ async def test_an_order_that_two_transactions_create_is_a_collision_for_one_and_
 ) -> None:
     order = requested()
     async with database.transaction() as tx:
-        handled = await handle(TERMS, Memory(TABLE), tx, [incoming(order)], Care.LOCKING)
+        handled = await handle(TERMS, RowCache(TABLE), tx, [incoming(order)], LockMode.PESSIMISTIC)
         await write(tx, handled.writes)
         other = asyncio.create_task(hear_once(database, order))
         await blocked(database)
     with pytest.raises(Collision):
         await other
-    assert (await hear(database, order)).story[0].detail == "no effect"
+    assert (await hear(database, order)).timeline[0].detail == "no effect"
 
 
 async def test_what_is_read_in_a_transaction_is_locked_in_the_order_of_the_ids(database: Database) -> None:
@@ -246,7 +246,7 @@ async def test_what_participants_say_of_a_placed_order_that_they_do_not_hold_rai
     await hear(database, *happy_story(order))
     refused = incoming(PacketsRefused(order_id=order.order_id, reason="out_of_stock"))
     async with database.transaction() as tx:
-        handled = await handle(TERMS, Memory(TABLE), tx, [refused], Care.LOCKING)
+        handled = await handle(TERMS, RowCache(TABLE), tx, [refused], LockMode.PESSIMISTIC)
     assert handled.alarms == [Alarm("placed_but_not_held", order.order_id, "PacketsRefused", refused)]
 
 
@@ -368,12 +368,12 @@ async def test_an_order_whose_deadline_has_passed_is_decided_and_later_cleaned(d
     await hear(database, order)
     await execute(database, "UPDATE saga SET deadline = now(), due_at = now() - interval '1 second'")
     handled = await look(database, Due.OVERDUE)
-    assert handled.said[0].message == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
-    assert [(note.event, note.detail) for note in handled.story] == [
+    assert handled.outgoing[0].message == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
+    assert [(note.event, note.detail) for note in handled.timeline] == [
         ("Due", "reserving -> releasing: deadline_passed"),
         ("OutcomeTold", "not_placed"),
     ]
-    assert {each.traceparent for each in handled.said} == {TRACEPARENT}
+    assert {each.traceparent for each in handled.outgoing} == {TRACEPARENT}
     assert [each[:2] for each in handled.outcomes] == [("not_placed", "deadline_passed")]
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     assert (await look(database, Due.UNCLEAN)).outcomes == []
@@ -392,7 +392,7 @@ async def test_an_order_whose_last_assignment_waited_for_a_lock_until_its_deadli
         assigning = asyncio.create_task(hear(database, last))
         await blocked(database)
         await other.execute("UPDATE saga SET deadline = clock_timestamp()")
-    told = (await assigning).said[0].message
+    told = (await assigning).outgoing[0].message
     assert told == OrderNotPlaced(order_id=order.order_id, reason="deadline_passed")
 
 
@@ -410,7 +410,7 @@ async def test_what_is_unanswered_is_asked_again_with_what_the_order_is_about(da
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     before = await fetchval(database, "SELECT clock_timestamp()")
     again = await look(database, Due.UNANSWERED)
-    assert [each.message for each in again.said] == [first.said[1].message]
+    assert [each.message for each in again.outgoing] == [first.outgoing[1].message]
     assert await fetchval(database, "SELECT due_at FROM saga") >= before + 2 * TERMS.repeat_base
 
 
@@ -419,7 +419,7 @@ async def test_an_order_that_has_just_moved_on_is_not_asked_again_yet(database: 
     await hear(database, order)
     await execute(database, "UPDATE saga SET due_at = now()")
     handled = await look(database, Due.UNANSWERED)
-    assert (handled.said, handled.story) == ([], [])
+    assert (handled.outgoing, handled.timeline) == ([], [])
     assert await fetchval(database, "SELECT due_at - asked_at FROM saga") == TERMS.repeat_base
 
 
@@ -430,7 +430,7 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
     for _ in range(TERMS.alarm_after_repeats):
         await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
         handled = await look(database, Due.UNCLEAN)
-        assert [each.to.key for each in handled.said] == ["store_worker.settle"]
+        assert [each.to.key for each in handled.outgoing] == ["store_worker.settle"]
     assert [alarm.name for alarm in handled.alarms] == ["unanswered"]
     await hear(database, PacketsReleased(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now()")
@@ -469,7 +469,7 @@ async def test_one_bad_row_keeps_no_other_order_waiting(database: Database) -> N
         database, f"UPDATE saga SET request = '[]', due_at = now() - interval '1 s' WHERE order_id = '{bad.order_id}'"
     )
     handled = await look(database, Due.UNANSWERED)
-    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert {each.message.order_id for each in handled.outgoing} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert (await look(database, Due.UNANSWERED)).alarms == []
 
@@ -480,7 +480,7 @@ async def test_one_row_that_cannot_be_written_keeps_no_other_order_waiting(datab
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await execute(database, f"ALTER TABLE saga ADD CHECK (repeats = 0 OR order_id <> '{bad.order_id}')")
     handled = await look(database, Due.UNANSWERED)
-    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert {each.message.order_id for each in handled.outgoing} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert await fetchval(database, "SELECT sum(repeats) FROM saga") == 4
 
@@ -492,7 +492,7 @@ async def test_one_row_that_cannot_be_read_keeps_no_other_order_waiting(database
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await execute(database, f"""UPDATE saga SET standing = '{{"store": "lost"}}' WHERE order_id = '{bad.order_id}'""")
     handled = await look(database, Due.UNANSWERED)
-    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert {each.message.order_id for each in handled.outgoing} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert (await look(database, Due.UNANSWERED)).alarms == []
 
@@ -503,7 +503,7 @@ async def test_one_row_that_cannot_even_be_put_off_keeps_no_other_order_waiting(
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await contradict(database, f"order_id = '{bad.order_id}'")
     handled = await look(database, Due.UNANSWERED)
-    assert {each.message.order_id for each in handled.said} == {order.order_id for order in good}
+    assert {each.message.order_id for each in handled.outgoing} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
     assert "cannot be put off" in handled.alarms[0].detail
 
@@ -548,7 +548,7 @@ async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(databa
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     await execute(database, f"UPDATE saga SET deadline = now() WHERE order_id = '{late.order_id}'")
     handled = await look(database, Due.OVERDUE)
-    assert {each.message.order_id for each in handled.said} == {late.order_id}
+    assert {each.message.order_id for each in handled.outgoing} == {late.order_id}
 
 
 async def test_there_is_room_for_as_many_orders_as_the_limit_leaves_beside_the_undecided(database: Database) -> None:
@@ -556,9 +556,9 @@ async def test_there_is_room_for_as_many_orders_as_the_limit_leaves_beside_the_u
     await hear(database, *orders)
     await hear(database, *happy_story(orders[0])[1:])
     async with database.transaction() as tx:
-        assert await queries.room(tx, undecided_limit=10) == 6
-        assert await queries.room(tx, undecided_limit=4) == 0
-        assert await queries.room(tx, undecided_limit=3) == 0, "counting stops at the limit"
+        assert await queries.capacity(tx, undecided_limit=10) == 6
+        assert await queries.capacity(tx, undecided_limit=4) == 0
+        assert await queries.capacity(tx, undecided_limit=3) == 0, "counting stops at the limit"
 
 
 async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(database: Database) -> None:
@@ -572,7 +572,7 @@ async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(d
     assert (await published(database, not_placed))["lines"] is not None
     assert said_types(await hear(database, placed)) == [OrderPlaced]
     conflicting = requested(order_id=placed.order_id, zone="elsewhere")
-    assert (await hear(database, conflicting)).story[0].detail == "rejected: conflict"
+    assert (await hear(database, conflicting)).timeline[0].detail == "rejected: conflict"
 
 
 async def test_what_an_order_was_about_is_forgotten_only_after_it_has_been_done_for_long(database: Database) -> None:
@@ -616,17 +616,17 @@ async def test_moving_from_reserving_to_assigning_touches_no_index(database: Dat
 
 async def test_a_whole_story_is_told_from_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     trust_the_clock_for_long(monkeypatch)
-    memory = await awake(database)
+    row_cache = await awake(database)
     order = requested()
     for message in happy_story(order):
         async with database.session() as tx:
             monologue = Monologue(tx)
-            await remember(memory, monologue, message)
+            await remember(row_cache, monologue, message)
         assert len(monologue.asked) == 1  # the write
     assert (await published(database, order))["phase"] == "placed"
     async with database.session() as tx:
-        again = await remember(memory, tx, order)
-    assert [type(said.message) for said in again.said] == [OrderPlaced]
+        again = await remember(row_cache, tx, order)
+    assert [type(said.message) for said in again.outgoing] == [OrderPlaced]
 
 
 @pytest.mark.parametrize("cancelled_by", ["another daemon", "a job"])
@@ -634,10 +634,10 @@ async def test_what_is_remembered_of_an_order_that_was_decided_elsewhere_does_no
     database: Database, cancelled_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trust_the_clock_for_long(monkeypatch)
-    memory = await awake(database)
+    row_cache = await awake(database)
     order = requested()
     async with database.session() as tx:
-        await remember(memory, tx, order)
+        await remember(row_cache, tx, order)
     if cancelled_by == "a job":
         await in_transaction(database, lambda tx: tx.execute("UPDATE saga SET deadline = accepted_at, due_at = now()"))
         await look(database, Due.OVERDUE)
@@ -646,7 +646,7 @@ async def test_what_is_remembered_of_an_order_that_was_decided_elsewhere_does_no
     for message in (PacketsReserved(order_id=order.order_id), order):
         async with database.session() as tx:
             with pytest.raises(Collision):
-                await remember(memory, tx, message)
+                await remember(row_cache, tx, message)
     assert (await published(database, order))["outcome"] == "not_placed"
 
 
@@ -665,22 +665,22 @@ class Monologue:
         return self._tx.is_in_transaction()
 
 
-async def awake(database: Database) -> Memory[Saga]:
+async def awake(database: Database) -> RowCache[Saga]:
     """A memory that knows the time."""
-    memory = Memory[Saga](TABLE)
+    row_cache = RowCache[Saga](TABLE)
     async with database.session() as tx:
         now = await tx.fetchval("SELECT clock_timestamp()")
-        memory.clock.set(now, memory.clock.monotonic())
-    return memory
+        row_cache.clock.set(now, row_cache.clock.monotonic())
+    return row_cache
 
 
-async def remember(memory: Memory[Saga], tx: Any, message: Message) -> Handled:
+async def remember(row_cache: RowCache[Saga], tx: Any, message: Message) -> Handled:
     """As the transport does while nobody is in the way."""
-    handled = await handle(TERMS, memory, tx, [incoming(message)], Care.REMEMBERING)
+    handled = await handle(TERMS, row_cache, tx, [incoming(message)], LockMode.CACHED)
     now = await write(tx, handled.writes)
     assert now is not None
-    memory.clock.set(now, memory.clock.monotonic())
-    memory.keep(handled.changes)
+    row_cache.clock.set(now, row_cache.clock.monotonic())
+    row_cache.put(handled.changes)
     return handled
 
 
@@ -725,7 +725,9 @@ async def hear(database: Database, *messages: Message) -> Handled:
 async def hear_once(database: Database, *messages: Message) -> Handled:
     order_ids = {message.order_id for message in messages if message.order_id is not None}
     async with database.transaction(locking(SERVICE.locks, order_ids)) as tx:
-        handled = await handle(TERMS, Memory(TABLE), tx, [incoming(message) for message in messages], Care.LOCKING)
+        handled = await handle(
+            TERMS, RowCache(TABLE), tx, [incoming(message) for message in messages], LockMode.PESSIMISTIC
+        )
         await write(tx, handled.writes)
         return handled
 
@@ -794,4 +796,4 @@ async def eventually(database: Database, condition: str) -> None:
 
 
 def said_types(handled: Handled) -> list[type[Message]]:
-    return [type(each.message) for each in handled.said]
+    return [type(each.message) for each in handled.outgoing]

@@ -65,9 +65,9 @@ def counting(plans: list[str]) -> str:
 
 
 async def ask_for_room(saga: Worker) -> None:
-    assert SERVICE.room is not None
+    assert SERVICE.capacity is not None
     async with saga.database.transaction() as tx:
-        assert await SERVICE.room(tx) > 0
+        assert await SERVICE.capacity(tx) > 0
 
 
 async def kept_plans(saga: Worker) -> list[str]:

@@ -16,8 +16,8 @@ from messages.transport.command_line import parked as parked_commands
 from messages.transport.command_line.commands import Program, command_line
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Malformed
-from messages.transport.senders import Death
-from messages.transport.service import Said
+from messages.transport.provenance import Death
+from messages.transport.service import Outgoing
 from messages.transport.topology import Topology
 from tests.integration.network import Network
 from tests.integration.toy.service import Forwarded, Toy, ToySettings, bought
@@ -95,7 +95,7 @@ async def test_what_the_broker_gave_up_is_parked_document_by_document(station: S
     await give_up(station, lines, MANY_DOCUMENTS)
     blamed: list[str] = []
 
-    def blame(document: Malformed) -> list[Said]:
+    def blame(document: Malformed) -> list[Outgoing]:
         blamed.append(document.reason)
         return []
 
@@ -119,7 +119,7 @@ async def test_what_its_sender_let_expire_is_its_senders_and_can_be_replayed(sta
         assert station.broker._exchanges.route(letter.to, letter, Death("expired", REQUESTS))
     blamed: list[str] = []
 
-    def blame(document: Malformed) -> list[Said]:
+    def blame(document: Malformed) -> list[Outgoing]:
         blamed.append(document.reason)
         return []
 

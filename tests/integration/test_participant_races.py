@@ -42,7 +42,7 @@ from messages.participant import queries
 from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.faults import Collision
-from messages.transport.service import Care, Handled, Transaction
+from messages.transport.service import Handled, LockMode, Transaction
 from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -117,7 +117,7 @@ async def in_flight(worker: Worker, *messages: Message) -> AsyncIterator[Handled
     """Within: everything is handled and nothing committed. Raise Crash to roll it back."""
     try:
         async with worker.database.transaction(locks(worker.service, messages)) as tx:
-            handled = await worker.service.handle(tx, [heard(message) for message in messages], Care.LOCKING)
+            handled = await worker.service.handle(tx, [heard(message) for message in messages], LockMode.PESSIMISTIC)
             await write(tx, handled.writes)
             yield handled
     except Crash:
@@ -238,7 +238,7 @@ async def test_a_sweep_passes_over_what_is_being_assigned(twins: Twins, order: U
             await tx.execute(UNTIL_THE_FIRST_LEASE_IS_OVER)
         assert await there.run("sweep") == []
 
-    assert [said.message for said in handled.said] == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+    assert [said.message for said in handled.outgoing] == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
     assert await there.run("sweep") == []
     assert await here.stock() == {"M-1": "assigned"}
 
@@ -369,7 +369,7 @@ async def test_orders_of_many_lines_that_wait_for_each_other_never_deadlock(twin
 
     batches = [[heard(some_order()) for _ in range(4)] for _ in range(12)]
     answers = await asyncio.gather(
-        *(twins[turn % 2].hear_documents(batch, Care.WAITING) for turn, batch in enumerate(batches))
+        *(twins[turn % 2].hear_documents(batch, LockMode.BLOCKING) for turn, batch in enumerate(batches))
     )
 
     assert sum(map(len, answers)) == 48
@@ -459,30 +459,32 @@ async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twin
 # Without a lock
 
 
-@pytest.fixture(params=[Care.READING, Care.REMEMBERING], ids=lambda care: care.name.lower())
-def care(request: pytest.FixtureRequest) -> Care:
+@pytest.fixture(params=[LockMode.OPTIMISTIC, LockMode.CACHED], ids=lambda lock_mode: lock_mode.name.lower())
+def lock_mode(request: pytest.FixtureRequest) -> LockMode:
     """Each race once with reading and once with what the worker remembers, which he has heard before."""
-    assert isinstance(request.param, Care)
+    assert isinstance(request.param, LockMode)
     return request.param
 
 
 @asynccontextmanager
 async def decided(
-    worker: Worker, said: Message | Sequence[Message], care: Care
+    worker: Worker, said: Message | Sequence[Message], lock_mode: LockMode
 ) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
     messages = [said] if isinstance(said, Message) else said
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message) for message in messages], care)
+        handled = await worker.service.handle(tx, [heard(message) for message in messages], lock_mode)
         yield lambda: write(tx, handled.writes)
 
 
-async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID, care: Care) -> None:
+async def test_a_packet_that_was_taken_in_between_is_not_taken_again(
+    twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     first = uuid4()
 
-    async with decided(here, reserve(order, milk=1), care) as write_it:
+    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
         assert await there.hear(reserve(first, milk=1)) == [PacketsReserved(order_id=first)]
         with pytest.raises(Collision):
             await write_it()
@@ -491,11 +493,13 @@ async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twin
     assert await here.stock() == {"M-1": "reserved"}
 
 
-async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID, care: Care) -> None:
+async def test_an_order_that_was_released_in_between_is_not_reserved(
+    twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
-    async with decided(here, reserve(order, milk=1), care) as write_it:
+    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
         await there.hear(release(order))
         with pytest.raises(Collision):
             await write_it()
@@ -505,13 +509,13 @@ async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twin
 
 
 async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in_between(
-    twins: Twins, order: UUID, care: Care
+    twins: Twins, order: UUID, lock_mode: LockMode
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with decided(here, assign(order), care) as write_it:
+    async with decided(here, assign(order), lock_mode) as write_it:
         await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
         with pytest.raises(Collision):
             await write_it()
@@ -520,27 +524,27 @@ async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in
 
 
 async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
-    twins: Twins, order: UUID, care: Care
+    twins: Twins, order: UUID, lock_mode: LockMode
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
     async with here.database.transaction() as tx, there.database.session() as other:
         await tx.execute("SELECT FROM packet FOR UPDATE")
-        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], care)
+        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], lock_mode)
 
-    assert [said.message for said in handled.said] == [PacketsReserved(order_id=order)]
+    assert [said.message for said in handled.outgoing] == [PacketsReserved(order_id=order)]
 
 
 async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_not_have_run_out_when_they_are_written(
-    twins: Twins, order: UUID, care: Care
+    twins: Twins, order: UUID, lock_mode: LockMode
 ) -> None:
     here, there = twins
     patient = uuid4()
     await here.hear(stock("milk", "M-1", "M-2"))
     await here.hear(reserve(order, lease_seconds=3, milk=1), reserve(patient, lease_seconds=60, milk=1))
 
-    async with decided(here, [assign(patient), assign(order)], care) as write_it:
+    async with decided(here, [assign(patient), assign(order)], lock_mode) as write_it:
         await there.query(UNTIL_THE_FIRST_LEASE_IS_OVER)
         with pytest.raises(Collision, match="too late"):
             await write_it()
@@ -550,23 +554,27 @@ async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_no
     assert isinstance(answers[1], PacketsAssigned)
 
 
-async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID, care: Care) -> None:
+async def test_without_a_transaction_nobody_waits_long_for_a_lock(
+    twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with in_flight(here, release(order)), decided(there, assign(order), care) as write_it:
+    async with in_flight(here, release(order)), decided(there, assign(order), lock_mode) as write_it:
         with pytest.raises(Collision):
             await asyncio.wait_for(write_it(), 5)
 
     assert await here.holdings() == {order: "released"}
 
 
-async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(twins: Twins, order: UUID, care: Care) -> None:
+async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(
+    twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
-    async with decided(here, reserve(order, milk=1), care) as write_it:
+    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
         await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
         with pytest.raises(Collision):
             await write_it()
@@ -574,23 +582,25 @@ async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(twins: Twins,
     assert await here.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
 
 
-async def test_an_agent_who_left_in_between_is_not_sent(delivery_twins: Twins, order: UUID, care: Care) -> None:
+async def test_an_agent_who_left_in_between_is_not_sent(
+    delivery_twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
     here, there = delivery_twins
     await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
 
-    async with decided(here, reserve_agent(order), care) as write_it:
+    async with decided(here, reserve_agent(order), lock_mode) as write_it:
         await there.hear(AgentWentOffline(agent_id="A-1"))
         with pytest.raises(Collision):
             await write_it()
 
 
 async def test_an_agent_who_went_to_another_zone_in_between_is_not_sent(
-    delivery_twins: Twins, order: UUID, care: Care
+    delivery_twins: Twins, order: UUID, lock_mode: LockMode
 ) -> None:
     here, there = delivery_twins
     await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
 
-    async with decided(here, reserve_agent(order), care) as write_it:
+    async with decided(here, reserve_agent(order), lock_mode) as write_it:
         await there.hear(AgentCameOnline(agent_id="A-1", zone="nord"))
         with pytest.raises(Collision):
             await write_it()
@@ -706,8 +716,8 @@ async def test_an_agent_who_came_and_was_sent_while_he_is_leaving_has_left_his_o
 
     async with in_flight(here, AgentCameOnline(agent_id="A-1", zone="mitte"), reserve_agent(order)) as handled:
         leaving = await blocked(here, there.hear(AgentWentOffline(agent_id="A-1")))
-    assert here.service.memory is not None
-    here.service.memory.keep(handled.changes)
+    assert here.service.row_cache is not None
+    here.service.row_cache.put(handled.changes)
     await leaving
 
     assert there.collisions == 1
@@ -761,9 +771,9 @@ async def test_units_that_were_unfit_are_looked_up_again(delivery_twins: Twins, 
 async def _remembering(worker: Worker, message: Message) -> list[Message] | str:
     """What is answered from memory, or that it does not hold; nothing is read of orders."""
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message)], Care.REMEMBERING)
+        handled = await worker.service.handle(tx, [heard(message)], LockMode.CACHED)
         try:
             await write(tx, handled.writes)
         except Collision:
             return "collision"
-    return [said.message for said in handled.said]
+    return [said.message for said in handled.outgoing]

@@ -101,8 +101,8 @@ async def test_leases_that_are_over_are_freed_and_the_orchestrator_hears_of_it(s
     assert await store.run("sweep") == [expired(over)]
     assert await store.holdings() == {over: "expired", running: "reserved"}
     assert sorted((await store.stock()).values()) == ["free", "reserved"]
-    assert store.handled[-1].said[0].traceparent == TRACE
-    assert store.story[-1] == ("expired", "refused: reservation_expired")
+    assert store.handled[-1].outgoing[0].traceparent == TRACE
+    assert store.timeline[-1] == ("expired", "refused: reservation_expired")
 
 
 async def test_a_sweep_goes_on_until_everything_is_swept(store: Worker) -> None:
@@ -264,7 +264,7 @@ async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> No
 
 def test_pruning_keeps_no_order_waiting() -> None:
     jobs = service(Settings(database_url="postgresql://elsewhere/")).jobs
-    assert [job.name for job in jobs if job.in_no_hurry] == ["prune"]
+    assert [job.name for job in jobs if job.low_priority] == ["prune"]
 
 
 async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import pacing, standby
+from messages.transport import pacing, stall_guard
 from messages.transport.daemon import housekeeping, measuring
 from messages.transport.migrating import ChangedMigration, migrate
 from messages.transport.release import release
@@ -89,8 +89,8 @@ async def test_a_process_says_when_it_is_ready_and_what_it_counts(station: Stati
         await station.until_told(1)
         assert await says(port, "/livez") == (200, {"event_loop": True})
         _, metrics = await asyncio.to_thread(get, port, "/metrics")
-        assert 'ordersaga_messages_heard_total{type="Bought"} 1.0' in metrics
-        assert 'ordersaga_messages_said_total{type="Counted"} 1.0' in metrics
+        assert 'ordersaga_messages_received_total{type="Bought"} 1.0' in metrics
+        assert 'ordersaga_messages_sent_total{type="Counted"} 1.0' in metrics
         assert 'ordersaga_connected{server="postgresql"}' in metrics
 
 
@@ -129,7 +129,7 @@ async def test_a_database_url_that_no_server_is_asked_about_ends_the_process_wit
 async def test_a_batch_that_does_not_come_to_an_end_makes_it_unready(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standby, "HELD_SECONDS", 0.1)
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.1)
     port = free_port()
     station.toy.gate.clear()
     async with station.running(http_port=port):
@@ -288,7 +288,7 @@ async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Sta
     async def count(_tx: Transaction) -> int:
         raise KeyError("a bug")
 
-    station.toy.room = count
+    station.toy.capacity = count
     await station.say(bought("a"), paid("b"))
     with pytest.raises(KeyError, match="a bug"):
         async with station.running() as running:
@@ -331,10 +331,10 @@ async def test_a_process_that_lets_new_work_wait_stops_all_the_same(
     monkeypatch.setattr(pacing, "LONGEST_SECONDS", 60.0)
     monkeypatch.setattr(pacing, "APART", 60.0)
 
-    async def room(_tx: Transaction) -> int:
+    async def capacity(_tx: Transaction) -> int:
         return 1_000
 
-    station.toy.room = room
+    station.toy.capacity = capacity
     async with station.running(drain_seconds=30.0) as running:
         await running.ready()
         await station.say_together(*(bought(str(number)) for number in range(200)))

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import outbox, publisher, standby
+from messages.transport import outbox, publisher, stall_guard
 from messages.transport.broker import Envelope
 from messages.transport.document import Reader
 from messages.transport.in_process.broker import InProcessBroker
@@ -19,8 +19,8 @@ from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.postgres import Database
-from messages.transport.publisher import Publisher
-from messages.transport.service import Handled, Job, Said, Transaction
+from messages.transport.publisher import OutboxPublisher
+from messages.transport.service import Handled, Job, Outgoing, Transaction
 from messages.transport.topology import Binding, Queue, Topology
 from messages.transport.transactor import Transactor
 from messages.transport.writing import write
@@ -246,7 +246,7 @@ async def test_a_job_with_more_to_say_waits_too_while_too_little_is_confirmed(st
     async def talk(_tx: Transaction) -> Handled:
         nonlocal runs
         runs += 1
-        return Handled(said=[Said(Counted(order_id=uuid4(), text=str(runs)), COUNTED)], more=runs < 3)
+        return Handled(outgoing=[Outgoing(Counted(order_id=uuid4(), text=str(runs)), COUNTED)], more=runs < 3)
 
     moody.down = True
     station.toy.jobs = [Job("talkative", 3_600, talk)]
@@ -275,8 +275,8 @@ async def test_a_public_row_is_confirmed_once_all_of_its_envelopes_are(station: 
 
     broker = Halting(station.broker)
     await broker.start()
-    saying = Publisher(broker, 64)
-    (row,) = outbox.pack([Said(Counted(order_id=uuid4(), text=text), COUNTED) for text in ("one", "other")])
+    saying = OutboxPublisher(broker, 64)
+    (row,) = outbox.pack([Outgoing(Counted(order_id=uuid4(), text=text), COUNTED) for text in ("one", "other")])
     saying.offer([row])
     await asyncio.wait_for(broker.halted.wait(), 10)
     assert saying.take_confirmed() == []
@@ -290,18 +290,18 @@ async def test_a_public_row_is_confirmed_once_all_of_its_envelopes_are(station: 
 async def test_who_cannot_say_anything_leaves_what_comes_to_others(
     station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(standby, "HELD_SECONDS", 0.05)
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.05)
     moody.down = True
     async with station.running(moody, unconfirmed_rows=1) as mute:
         await station.say(bought("a", TELL_ELSEWHERE))
-        await until(lambda: _true(mute.process._intake.standing_by))
+        await until(lambda: _true(mute.process._intake.paused))
         async with station.running():
             await station.say(*(bought(str(number)) for number in range(10)))
             await station.until_heard(11)
         moody.down = False
         await station.say(bought("b"))
         await station.until_told(12)
-        assert not mute.process._intake.standing_by
+        assert not mute.process._intake.paused
 
 
 async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_rest_to_a_relay(
@@ -409,7 +409,7 @@ async def test_two_processes_on_one_database_say_everything_between_them(station
 
 async def test_a_batch_leaves_in_envelopes_of_500_and_one_outcome_a_document(station: Station, moody: Moody) -> None:
     await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(501)))
-    async with station.running(moody, batch_documents=5_000, intake_prefetch=2_000, batch_bytes=16_000_000):
+    async with station.running(moody, batch_documents=5_000, new_work_prefetch=2_000, batch_bytes=16_000_000):
         await station.until_told(501)
         await station.until_count("outbox", 0)
     elsewhere = [body.split(b"\n") for body in await station.left_in("elsewhere")]
@@ -439,7 +439,7 @@ class Desk:
     def __init__(self, station: Station, broker: Moody) -> None:
         self.toy = Toy()
         self.database = Database(station.url)
-        self.publisher = Publisher(broker, 64)
+        self.publisher = OutboxPublisher(broker, 64)
         self.transactor = Transactor(self.toy.service(), self.database, self.publisher, Metrics(), 15.0)
 
     async def hear(self, message: Bought) -> None:

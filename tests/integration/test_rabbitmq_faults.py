@@ -22,7 +22,7 @@ from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq import fast_lane
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import Link, close_quietly
+from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
@@ -87,7 +87,7 @@ async def test_of_several_addresses_one_that_is_silent_does_not_keep_it_from_the
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (silent, ("127.0.0.1", port))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
-        link = Link(network.url, "test")
+        link = SupervisedConnection(network.url, "test")
         link.start()
         async with asyncio.timeout(5):
             await link.connection()
@@ -198,14 +198,14 @@ async def test_channels_that_owed_a_confirm_are_not_kept(network: Network) -> No
     passengers = set()
     for _ in range(3):
         await _until_published(expecting)
-        passengers |= set((await expecting._publishing.connection()).lane._passengers)
+        passengers |= set((await expecting._publishing.connection()).lane._handlers)
         network.freeze()
         assert await expecting.publish([envelope()]) == [False]
         network.thaw()
     await _until_published(expecting)
     lane = (await expecting._publishing.connection()).lane
     assert len(passengers) > 3, "the numbers are used again: then nothing is shown here"
-    await until(lambda: len(lane._passengers) == 2)
+    await until(lambda: len(lane._handlers) == 2)
     await expecting.close()
 
 
@@ -234,7 +234,7 @@ async def test_a_connection_whose_closing_nobody_answers_is_closed(
 ) -> None:
     """aio-pika closes what it takes for open once more while Python collects it, where there may be no loop."""
     monkeypatch.setattr(rabbitmq_connection, "CLOSE_SECONDS", 0.2)
-    link = Link(network.url, "test")
+    link = SupervisedConnection(network.url, "test")
     link.start()
     connection = await link.connection()
     network.freeze()
@@ -243,7 +243,7 @@ async def test_a_connection_whose_closing_nobody_answers_is_closed(
 
 
 async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(network: Network) -> None:
-    link = Link(network.url, "test")
+    link = SupervisedConnection(network.url, "test")
     link.start()
     connection = await link.connection()
     network.freeze()
@@ -254,7 +254,7 @@ async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(
 
 
 async def test_channels_that_come_and_go_leave_nothing_on_their_connection(network: Network) -> None:
-    link = Link(network.url, "test")
+    link = SupervisedConnection(network.url, "test")
     link.start()
     connection = await link.connection()
     assert connection.transport is not None
@@ -382,7 +382,9 @@ async def test_while_an_alarm_blocks_one_of_its_connections_the_broker_is_not_co
 async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has_the_rest(
     broker: RabbitBroker, network: Network
 ) -> None:
-    brokers = [RabbitBroker(network.url, precedence=precedence) for precedence in (40_000, 900_000)]
+    brokers = [
+        RabbitBroker(network.url, consumer_priority=consumer_priority) for consumer_priority in (40_000, 900_000)
+    ]
     for each in brokers:
         await each.start()
     second, first = await Reader.of(brokers[0], "work", prefetch=2), await Reader.of(brokers[1], "work", prefetch=3)
@@ -405,8 +407,8 @@ async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has
 async def test_of_what_a_client_sends_no_more_is_kept_than_tells_that_it_is_too_large(broker: RabbitBroker) -> None:
     reader = await Reader.of(broker, "asked")
     flood, ours = "1\n" * DOCUMENT_BYTES, envelope("x" * 2 * DOCUMENT_BYTES, ASKED)
-    outside = Envelope(Address(REQUESTS, "asked.for"), flood.encode(), MANY_DOCUMENTS, "flood")
-    assert await broker.publish([outside, ours]) == [True, True]
+    provenance_of = Envelope(Address(REQUESTS, "asked.for"), flood.encode(), MANY_DOCUMENTS, "flood")
+    assert await broker.publish([provenance_of, ours]) == [True, True]
     cut, whole = await reader.take(2)
     assert (len(cut.body), cut.content_type) == (DOCUMENT_BYTES + 1, ONE_DOCUMENT)
     assert whole.body == ours.body

@@ -26,7 +26,7 @@ from messages.contracts.store import (
 from messages.participant.participant import Moves
 from messages.transport import transactions
 from messages.transport.faults import Collision
-from messages.transport.service import Care, Transaction
+from messages.transport.service import LockMode, Transaction
 from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
@@ -211,16 +211,20 @@ async def test_reserved_and_released_in_one_batch_leaves_the_shelf_as_it_was(sto
     assert await store.stock() == {"M-1": "free"}
 
 
-@pytest.mark.parametrize("care", [Care.REMEMBERING, Care.READING, Care.LOCKING], ids=lambda care: care.name.lower())
+@pytest.mark.parametrize(
+    "lock_mode",
+    [LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC],
+    ids=lambda lock_mode: lock_mode.name.lower(),
+)
 async def test_what_is_given_back_can_be_had_by_who_asks_for_it_in_the_same_batch(
-    store: Worker, order: UUID, care: Care
+    store: Worker, order: UUID, lock_mode: LockMode
 ) -> None:
     next_one, late, too_much = uuid4(), uuid4(), uuid4()
     await store.hear(stock("milk", "M-1"))
     await store.hear(reserve(order, milk=1))
 
     asking = [reserve(next_one, milk=1), reserve(late, milk=1), reserve(too_much, milk=9)]
-    answers = await store.hear_documents([heard(message) for message in (release(order), *asking)], care)
+    answers = await store.hear_documents([heard(message) for message in (release(order), *asking)], lock_mode)
 
     assert answers == [
         PacketsReleased(order_id=order),
@@ -397,7 +401,7 @@ async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alar
     await store.hear(withdraw("M-1"))
 
     assert store.alarms == ["withdrawn_while_assigned"]
-    assert store.story[-1] == ("PacketsWithdrawn", "M-1 withdrawn while confirmed")
+    assert store.timeline[-1] == ("PacketsWithdrawn", "M-1 withdrawn while confirmed")
     assert await store.stock() == {"M-1": "confirmed"}
     await store.hear(DeliveryCompleted(order_id=order))
     assert await store.stock() == {"M-1": "fulfilled"}
@@ -504,7 +508,7 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
     monkeypatch.setattr(store_worker.goods, "receive", watched)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
-    await store.transactor().handle([heard(received)], care=Care.REMEMBERING)
+    await store.transactor().handle([heard(received)], lock_mode=LockMode.CACHED)
 
     assert modes == [True]
     assert await store.stock() == {"M-1": "free"}
@@ -521,7 +525,7 @@ async def test_in_one_batch_goods_come_and_go_before_orders_are_answered_and_all
 
     assert answers == [PacketsReserved(order_id=following)]
     assert store.alarms == ["withdrawn_while_assigned"]
-    assert store.story[-2:] == [
+    assert store.timeline[-2:] == [
         ("ReservePackets", "reserved B-1"),
         ("PacketsWithdrawn", "M-1 withdrawn while assigned"),
     ]
@@ -532,7 +536,7 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
 ) -> None:
     transactor = store.transactor()
     await store.hear(stock("milk", "M-1"))
-    await transactor.handle([heard(reserve(order, milk=1))], care=Care.REMEMBERING)
+    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
 
     # It took over without the last commits, and counted the same versions since.
     await store.execute(
@@ -546,9 +550,9 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
     )
     await other.close()
     await until(lambda: has_lost_what_is_at_hand(store.database))
-    handled = await transactor.handle([heard(assign(order))], care=Care.REMEMBERING)
+    handled = await transactor.handle([heard(assign(order))], lock_mode=LockMode.CACHED)
 
-    assert [said.message for said in handled.said] == [refused(order, "reservation_expired")]
+    assert [said.message for said in handled.outgoing] == [refused(order, "reservation_expired")]
 
 
 async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_cancellation(
@@ -561,7 +565,9 @@ async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_c
             $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
         CREATE TRIGGER dawdle AFTER INSERT ON reservation FOR EACH ROW EXECUTE FUNCTION dawdle();
     """)
-    handling = asyncio.create_task(store.transactor().handle([heard(reserve(order, milk=1))], care=Care.REMEMBERING))
+    handling = asyncio.create_task(
+        store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    )
     await until(lambda: _is_sleeping(store))
 
     handling.cancel()
@@ -601,7 +607,7 @@ async def test_what_is_said_carries_its_cause(store: Worker, order: UUID) -> Non
     document = heard(release(order))
     await store.hear_documents([document])
 
-    (said,) = store.handled[-1].said
+    (said,) = store.handled[-1].outgoing
     assert said.cause is document
     assert said.to.key == "order_saga.answers"
 
@@ -613,7 +619,7 @@ async def test_the_story_tells_what_changed_and_not_what_was_repeated(store: Wor
         await store.hear(message)
         await store.hear(message)
 
-    assert store.story == [
+    assert store.timeline == [
         ("ReservePackets", "reserved M-1"),
         ("AssignPackets", "assigned M-1"),
         ("OrderPlaced", "confirmed"),

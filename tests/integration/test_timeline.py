@@ -24,7 +24,7 @@ async def tx(own_station: Station) -> AsyncIterator[Transaction]:
 
 async def turn(connection: Transaction) -> None:
     async with connection.transaction():
-        await timeline.turn_days(connection, DAYS_KEPT)
+        await timeline.rotate_partitions(connection, DAYS_KEPT)
 
 
 async def tell(connection: Transaction, at: datetime, event: str = "told") -> None:
@@ -140,7 +140,7 @@ async def test_a_line_told_while_its_day_is_being_prepared_is_not_refused(
 ) -> None:
     other = await asyncpg.connect(own_station.url)
     async with tx.transaction():
-        await timeline.turn_days(tx, DAYS_KEPT)
+        await timeline.rotate_partitions(tx, DAYS_KEPT)
         telling = asyncio.create_task(tell(other, datetime.now(UTC)))
         await own_station.until(own_station.somebody_waits)
     await telling
@@ -164,7 +164,7 @@ async def test_a_long_transaction_is_not_waited_for_and_nobody_is_made_to_wait(
 async def test_only_one_process_turns_the_days(own_station: Station, tx: Transaction) -> None:
     other = await asyncpg.connect(own_station.url)
     async with other.transaction():
-        await timeline.turn_days(other, DAYS_KEPT)
+        await timeline.rotate_partitions(other, DAYS_KEPT)
         await asyncio.wait_for(turn(tx), 5)
     await other.close()
     assert len(await tables(tx)) == 4

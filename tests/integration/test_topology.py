@@ -16,8 +16,8 @@ from pamqp.common import FieldTable
 from deploy.definitions import all_services
 from deploy.definitions import main as definitions_command
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, REQUESTS, Address
+from messages.transport.provenance import Death, Provenance
 from messages.transport.rabbitmq.topology import declare
-from messages.transport.senders import Death, Outside
 from messages.transport.topology import topology_of
 from tests.conftest import NewVhost
 from tests.integration.carriers import Reader, bodies, envelope, until
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.rabbitmq
 async def test_the_services_work_in_production_without_declaring_anything(url_of: UrlOf) -> None:
     for service in all_services():
         async with broker_at(url_of(service.name)) as broker:
-            for queue in (service.first, service.intake, "dead"):
+            for queue in (service.priority_queue, service.new_work_queue, "dead"):
                 await Reader.of(broker, f"{service.name}.{queue}")
             await until(lambda: broker.connected)
 
@@ -94,7 +94,7 @@ async def test_what_a_client_says_through_an_exchange_of_its_own_is_nobodys_word
             await (await channel.get_underlay_channel()).exchange_bind(REQUESTS, "outcomes.customer.evil", "")
         await evil.publish(aio_pika.Message(b"forged"), "cancel_order")
         (arrival,) = await answers.take(1)
-        assert (arrival.body, arrival.from_outside) == (b"forged", Outside.BY_A_DETOUR)
+        assert (arrival.body, arrival.from_outside) == (b"forged", Provenance.UNTRUSTED_ROUTE)
 
 
 async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of: UrlOf) -> None:
@@ -110,7 +110,7 @@ async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of
         await (await channel.declare_queue("outcomes.customer.laundry", durable=True, arguments=laundry)).bind(own)
         await own.publish(aio_pika.Message(b"laundered"), "")
         (arrival,) = await goods.take(1)
-        assert (arrival.body, arrival.from_outside) == (b"laundered", Outside.BY_A_DETOUR)
+        assert (arrival.body, arrival.from_outside) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
 
 
 async def test_other_keys_beside_the_one_that_is_permitted_are_refused(url_of: UrlOf) -> None:
@@ -131,7 +131,7 @@ async def test_what_a_client_lets_expire_is_a_clients_dead_letter(url_of: UrlOf)
             message = aio_pika.Message(b"expired", expiration=timedelta(0), headers=headers)
             await requests.publish(message, "cancel_order")
             (letter,) = await dead.take(1)
-            assert (letter.from_outside, letter.death) == (Outside.YES, Death("expired", REQUESTS))
+            assert (letter.from_outside, letter.death) == (Provenance.CLIENT, Death("expired", REQUESTS))
 
 
 @pytest.mark.parametrize(

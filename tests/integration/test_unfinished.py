@@ -13,7 +13,7 @@ from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleas
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved
-from messages.transport.command_line.reading import Published
+from messages.transport.command_line.reading import PublishedViews
 from order_saga.inspection.commands import list_command
 from order_saga.published import Unfinished, unfinished
 from order_saga.service import service
@@ -164,7 +164,7 @@ async def test_however_many_orders_are_finished_they_are_not_read(saga: Worker) 
             return []
 
     for which in [[Unfinished.UNDECIDED], [Unfinished.RELEASING], list(Unfinished)]:
-        await unfinished(cast("Published", Explaining()), which, 1_000)
+        await unfinished(cast("PublishedViews", Explaining()), which, 1_000)
 
     assert len(plans) == 3
     assert [plan for plan in plans if "Seq Scan" in plan] == []

@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 
 from messages.contracts.message import Message
-from messages.transport import memory
+from messages.transport import row_cache
 from messages.transport.faults import Collision
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
 from messages.transport.postgres import Database
-from messages.transport.publisher import Publisher
-from messages.transport.service import Care, Handled, Service, Transaction
+from messages.transport.publisher import OutboxPublisher
+from messages.transport.service import Handled, LockMode, Service, Transaction
 from messages.transport.topology import Topology
 from messages.transport.transactions import locking
 from messages.transport.transactor import Transactor
@@ -28,7 +28,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def trust_the_clock_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, what is remembered of the time lasts until the end of the test."""
     for name in ("TRUSTED_SECONDS", "PUNCTUAL_SECONDS"):
-        monkeypatch.setattr(memory, name, 3_600.0)
+        monkeypatch.setattr(row_cache, name, 3_600.0)
 
 
 def heard(message: Message) -> Incoming:
@@ -62,13 +62,15 @@ class Worker:
         """The answers, once everything is committed; what had to be looked at again comes last."""
         return await self.hear_documents([heard(message) for message in messages])
 
-    async def hear_documents(self, documents: Sequence[Incoming], care: Care = Care.LOCKING) -> list[Message]:
-        handled = await self._commit(documents, care)
+    async def hear_documents(
+        self, documents: Sequence[Incoming], lock_mode: LockMode = LockMode.PESSIMISTIC
+    ) -> list[Message]:
+        handled = await self._commit(documents, lock_mode)
         self.handled.append(handled)
-        answers = [said.message for said in handled.said]
+        answers = [said.message for said in handled.outgoing]
         if handled.look_again:
             self.looked_again += len(handled.look_again)
-            answers += await self.hear_documents(handled.look_again, Care.WAITING)
+            answers += await self.hear_documents(handled.look_again, LockMode.BLOCKING)
         return answers
 
     async def run(self, job_name: str) -> list[Message]:
@@ -79,37 +81,37 @@ class Worker:
             async with self.database.transaction() as tx:
                 handled = await job.run(tx)
             self.handled.append(handled)
-            said += [each.message for each in handled.said]
+            said += [each.message for each in handled.outgoing]
             if not handled.more:
                 return said
 
     def transactor(self) -> Transactor:
         """What the daemon handles and replays with; what it says goes nowhere."""
-        publisher = Publisher(InProcessBroker(Topology((), (), ())), 64)
+        publisher = OutboxPublisher(InProcessBroker(Topology((), (), ())), 64)
         return Transactor(self.service, self.database, publisher, Metrics(), 15.0)
 
     @property
     def alarms(self) -> list[str]:
         """Of each is known what caused it, for the log."""
         alarms = [alarm for handled in self.handled for alarm in handled.alarms]
-        assert all(alarm.about["trace_id"] for alarm in alarms)
+        assert all(alarm.log_fields["trace_id"] for alarm in alarms)
         return [alarm.name for alarm in alarms]
 
     @property
-    def story(self) -> list[tuple[str, str]]:
-        return [(note.event, note.detail) for handled in self.handled for note in handled.story]
+    def timeline(self) -> list[tuple[str, str]]:
+        return [(note.event, note.detail) for handled in self.handled for note in handled.timeline]
 
-    async def _commit(self, documents: Sequence[Incoming], care: Care) -> Handled:
+    async def _commit(self, documents: Sequence[Incoming], lock_mode: LockMode) -> Handled:
         while True:
             try:
                 async with self.database.transaction(locks(self.service, [each.message for each in documents])) as tx:
-                    handled = await self.service.handle(tx, documents, care)
+                    handled = await self.service.handle(tx, documents, lock_mode)
                     await write(tx, handled.writes)
             except Collision:
                 self.collisions += 1
                 continue
-            if self.service.memory is not None:
-                self.service.memory.keep(handled.changes)
+            if self.service.row_cache is not None:
+                self.service.row_cache.put(handled.changes)
             return handled
 
     async def query(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:

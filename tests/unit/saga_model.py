@@ -144,8 +144,8 @@ class Model:
         if step.wrong:
             raise Violation(step.wrong)
         after = states ^ (self._state(states, party) ^ step.after) << self.shift[party]
-        said = sum(self.copies << self.bag_at + 2 * number for number in set(step.said))
-        emptied = sum(3 << self.bag_at + 2 * number for number in step.said) | self._dead(after, party[0])
+        said = sum(self.copies << self.bag_at + 2 * number for number in set(step.outgoing))
+        emptied = sum(3 << self.bag_at + 2 * number for number in step.outgoing) | self._dead(after, party[0])
         told = step.told << self.told_at + 2 * party[0]
         keep = ~(self.order_mask[party[0]] | emptied)
         return Change(step.label, keep, after | told | said & ~self._dead(after, party[0]))
@@ -173,7 +173,7 @@ class Model:
             step.after == state
             and not step.wrong
             and not step.told & ~ALLOWED[self._outcome(party, state)]
-            and all(self._is_dead(states, each, (*asked_by, number)) for each in step.said)
+            and all(self._is_dead(states, each, (*asked_by, number)) for each in step.outgoing)
             for state in self.steps.futures(party, self._state(states, party))
             for step in self.steps.hear_ever(party, state, number)
         )

@@ -23,12 +23,13 @@ from messages.contracts.order import (
 from messages.contracts.participation import Refused, Reserve
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant import answers, due, reservation
-from messages.participant.allocation import Offer
+from messages.participant.allocation import Allocation
 from messages.participant.participant import Participant, Units
 from messages.participant.reservation import Reservation, State
 from messages.transport.addresses import OUTCOMES, Address
+from messages.transport.incoming import Incoming
 from order_saga import saga as sagas
-from order_saga.state import Decision, Phase, Saga, Standing, Terms
+from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
 EARLY = datetime(2030, 1, 1, tzinfo=UTC)
 LATE = EARLY + timedelta(seconds=20)
@@ -36,8 +37,8 @@ LATE = EARLY + timedelta(seconds=20)
 MUCH_LATER = EARLY + timedelta(days=1)
 
 # A lease shorter than the budget is refused as a setting; here it lets leases run out while the order is undecided.
-TERMS = Terms(timedelta(seconds=15), 5, timedelta(seconds=1), timedelta(seconds=8), timedelta(seconds=60), 1_000)
-WORKERS_TERMS = reservation.Terms(timedelta(seconds=60), timedelta(days=1))
+TERMS = Policy(timedelta(seconds=15), 5, timedelta(seconds=1), timedelta(seconds=8), timedelta(seconds=60), 1_000)
+WORKERS_TERMS = reservation.Timing(timedelta(seconds=60), timedelta(days=1))
 
 ROLES = ("saga", STORE, DELIVERY)
 SAGA = 0
@@ -48,18 +49,12 @@ Party: TypeAlias = tuple[int, int]
 """(order, index of the role)."""
 
 
-class Heard(NamedTuple):
-    message: Message
-    message_id: UUID = UUID(int=0)
-    traceparent: str = ""
-
-
 class Step(NamedTuple):
     """What one local decision leads to."""
 
     label: str
     after: int
-    said: tuple[int, ...] = ()
+    outgoing: tuple[int, ...] = ()
     told: int = 0
     wrong: str = ""
     """What must never happen, if this does."""
@@ -163,14 +158,16 @@ class Steps:
         if party[1] != SAGA:
             yield self._worker_hears(party, state, message, clock, free=free)
         elif state is None:
-            yield self._of_saga(party, message, None, sagas.start(Heard(message), EARLY, TERMS))
+            yield self._of_saga(party, message, None, sagas.start(Incoming(message, UUID(int=0), ""), EARLY, TERMS))
         else:
             for now in (EARLY, LATE):
-                yield self._of_saga(party, message, state, sagas.advance(state, Heard(message), now, TERMS))
+                yield self._of_saga(
+                    party, message, state, sagas.advance(state, Incoming(message, UUID(int=0), ""), now, TERMS)
+                )
 
     def _worker_hears(self, party: Party, held: Reservation, message: Message, clock: datetime, *, free: bool) -> Step:
-        offer = Offer((f"{ROLES[party[1]]}-1",)) if free else Offer(reason="out_of_stock")
-        heard = reservation.Heard(message, clock, WORKERS_TERMS, lambda _: offer)
+        offer = Allocation((f"{ROLES[party[1]]}-1",)) if free else Allocation(reason="out_of_stock")
+        heard = reservation.Context(message, clock, WORKERS_TERMS, lambda _: offer)
         return self._of_worker(party, type(message).__name__, held, answers.decide(held, heard))
 
     def _wait(self, party: Party, before: int) -> Iterator[Step]:
@@ -188,16 +185,16 @@ class Steps:
         wrong = f"{label} while {before and before.phase}: {decision.alarms}" if decision.alarms else ""
         if before and before.phase in (Phase.PLACED, Phase.CLOSED) and decision.saga is not before:
             wrong = f"I5: {label} changes what is {before.phase}"
-        said = [self._message(message, to) for message, to in decision.said if to.exchange != OUTCOMES]
-        told = {TOLD[type(message)] for message, to in decision.said if to.exchange == OUTCOMES}
+        said = [self._message(message, to) for message, to in decision.outgoing if to.exchange != OUTCOMES]
+        told = {TOLD[type(message)] for message, to in decision.outgoing if to.exchange == OUTCOMES}
         return Step(label, self._saga(party, decision.saga), tuple(said), sum(told), wrong)
 
     def _of_worker(self, party: Party, label: str, before: Reservation, decision: reservation.Decision) -> Step:
         after = decision.reservation
         wrong = f"{label} while {before.state} with {ROLES[party[1]]}: {decision.alarm}" if decision.alarm else ""
         said: list[Message] = []
-        if decision.say is not None:
-            said = [WORKERS[ROLES[party[1]]].say(after.order_id, decision)]
+        if decision.reply is not None:
+            said = [WORKERS[ROLES[party[1]]].message_for(after.order_id, decision)]
         return Step(label, self._reservation(party, after), tuple(self._message(m, None) for m in said), 0, wrong)
 
     # Numbers.

@@ -26,7 +26,7 @@ REGISTRATION = Path(order_saga.participants.__file__)
 ORCHESTRATOR = REGISTRATION.parent
 
 STORE, DELIVERY = PARTICIPANTS["store"], PARTICIPANTS["delivery"]
-PLACED, CANCELLED, DELIVERED, WAITING = (UUID(int=number) for number in (1, 2, 3, 4))
+PLACED, CANCELLED, DELIVERED, BLOCKING = (UUID(int=number) for number in (1, 2, 3, 4))
 
 
 @dataclass
@@ -99,8 +99,8 @@ def world() -> World:
             PLACED: order(PLACED),
             CANCELLED: order(CANCELLED, outcome="not_placed", reason="cancelled", granted={}),
             DELIVERED: order(DELIVERED, granted={"store": ("P-4", "P-5", "P-6"), "delivery": ("A-2",)}),
-            WAITING: order(
-                WAITING, phase="reserving", outcome=None, granted={}, deadline=SOON, decided_at=None, cleaned_at=None
+            BLOCKING: order(
+                BLOCKING, phase="reserving", outcome=None, granted={}, deadline=SOON, decided_at=None, cleaned_at=None
             ),
         },
         shares={
@@ -118,10 +118,10 @@ def world() -> World:
                 packets(DELIVERED, "fulfilled", "P-4", "P-5", "P-6"),
             ),
             (DELIVERED, "delivery"): Share(DELIVERY, holding(DELIVERED, "fulfilled", "A-2")),
-            (WAITING, "store"): Share(
+            (BLOCKING, "store"): Share(
                 STORE,
-                holding(WAITING, "reserved", "P-7", "P-8", "P-9")._replace(expires_at=SOON),
-                packets(WAITING, "reserved", "P-7", "P-8", "P-9"),
+                holding(BLOCKING, "reserved", "P-7", "P-8", "P-9")._replace(expires_at=SOON),
+                packets(BLOCKING, "reserved", "P-7", "P-8", "P-9"),
             ),
         },
         store=Census("store_worker", stock=[(Received("north", "milk", 6), 6)]),
@@ -207,8 +207,8 @@ def a_packet_that_was_given_away_twice(world: World) -> None:
 @found_as("I2", "1 x bread more than was asked for")
 def more_packets_than_asked_for(world: World) -> None:
     ids, kinds = ("P-7", "P-8", "P-9", "P-10"), ("milk", "milk", "bread", "bread")
-    world.change_holding(WAITING, unit_ids=ids)
-    world.change_units(WAITING, "store", packets(WAITING, "reserved", *ids, kinds=kinds))
+    world.change_holding(BLOCKING, unit_ids=ids)
+    world.change_units(BLOCKING, "store", packets(BLOCKING, "reserved", *ids, kinds=kinds))
 
 
 @found_as("I2", "delivery: 1 x agent more than was asked for")
@@ -247,8 +247,8 @@ def fulfilled_and_not_placed(world: World) -> None:
 
 @found_as("I3", "confirmed, and the order is undecided")
 def confirmed_and_undecided(world: World) -> None:
-    world.change_holding(WAITING, state="confirmed")
-    world.change_units(WAITING, "store", packets(WAITING, "confirmed", "P-7", "P-8", "P-9"))
+    world.change_holding(BLOCKING, state="confirmed")
+    world.change_units(BLOCKING, "store", packets(BLOCKING, "confirmed", "P-7", "P-8", "P-9"))
 
 
 @found_as("I3", "merely assigned, and the order is placed since")
@@ -259,17 +259,17 @@ def placed_and_never_confirmed(world: World) -> None:
 
 @found_as("I3", "still reserved, with a lease until")
 def a_lease_that_nobody_swept(world: World) -> None:
-    world.change_holding(WAITING, expires_at=A_WHILE_AGO)
+    world.change_holding(BLOCKING, expires_at=A_WHILE_AGO)
 
 
 @found_as("I3", "P-7, P-8, P-9 reserved for an order that nobody has heard of")
 def a_reservation_without_an_order(world: World) -> None:
-    del world.orders[WAITING]
+    del world.orders[BLOCKING]
 
 
 @found_as("I4", "still undecided (reserving), and due at")
 def undecided_past_its_deadline(world: World) -> None:
-    world.change_order(WAITING, deadline=A_WHILE_AGO)
+    world.change_order(BLOCKING, deadline=A_WHILE_AGO)
 
 
 @found_as("I4", "still not clean (releasing)")
@@ -284,7 +284,7 @@ def an_outcome_without_a_decision(world: World) -> None:
 
 @found_as("I5", "outcome None, but decided at")
 def a_decision_without_an_outcome(world: World) -> None:
-    world.change_order(WAITING, decided_at=NOW)
+    world.change_order(BLOCKING, decided_at=NOW)
 
 
 @found_as("I5", "outcome placed, but not_placed and placed was told")
@@ -294,7 +294,7 @@ def two_outcomes_told(world: World) -> None:
 
 @found_as("I5", "outcome None, but placed was told")
 def an_outcome_told_too_early(world: World) -> None:
-    world.change_order(WAITING, told=frozenset({"placed"}))
+    world.change_order(BLOCKING, told=frozenset({"placed"}))
 
 
 @found_as("I6", "3 envelopes are stuck in the outbox")
@@ -305,7 +305,7 @@ def an_outbox_that_does_not_drain(world: World) -> None:
 @found_as("I6", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, boom")
 def a_parked_document(world: World) -> None:
     queue, reason = "store_worker.reserve", "handler_failed"
-    parked = Parked(WAITING, "ReservePackets/1.0", PLACED, queue, reason, "boom", NOW, from_outside=False)
+    parked = Parked(BLOCKING, "ReservePackets/1.0", PLACED, queue, reason, "boom", NOW, from_outside=False)
     world.change_store(parked=[parked])
 
 
@@ -323,18 +323,18 @@ def test_corruption_is_found_and_named(world: World, corrupt: Corruption, invari
 def test_a_finding_names_its_order(world: World) -> None:
     undecided_past_its_deadline(world)
 
-    assert [finding.order_id for finding in world.check()] == [WAITING]
+    assert [finding.order_id for finding in world.check()] == [BLOCKING]
 
 
 JUST_NOW = NOW - GRACE / 2
 
 
 def a_deadline_that_just_passed(world: World) -> None:
-    world.change_order(WAITING, deadline=JUST_NOW)
+    world.change_order(BLOCKING, deadline=JUST_NOW)
 
 
 def a_lease_that_just_expired(world: World) -> None:
-    world.change_holding(WAITING, expires_at=JUST_NOW)
+    world.change_holding(BLOCKING, expires_at=JUST_NOW)
 
 
 def a_release_on_its_way(world: World) -> None:
@@ -354,7 +354,7 @@ def a_confirmation_that_is_still_to_be_asked_for(world: World) -> None:
 
 def an_order_younger_than_the_snapshot(world: World) -> None:
     a_reservation_without_an_order(world)
-    world.change_holding(WAITING, changed_at=JUST_NOW)
+    world.change_holding(BLOCKING, changed_at=JUST_NOW)
 
 
 @pytest.mark.parametrize(
@@ -473,9 +473,9 @@ def test_only_what_is_used_up_stays_the_orders_when_it_is_fulfilled() -> None:
 @pytest.mark.parametrize("module", sorted({*ORCHESTRATOR.rglob("*.py")} - {REGISTRATION}), ids=str)
 def test_who_takes_part_is_known_to_the_registration_only(module: Path) -> None:
     nodes = list(ast.walk(ast.parse(module.read_text())))
-    words = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    outgoing = {node.value for node in nodes if isinstance(node, ast.Constant)}
     imported = {name for node in nodes for name in imported_by(node)}
-    assert not words & {word for each in PARTICIPANTS.values() for word in (each.name, each.worker)}
+    assert not outgoing & {word for each in PARTICIPANTS.values() for word in (each.name, each.worker)}
     assert not imported & {each.assign.__module__ for each in PARTICIPANTS.values()}
 
 

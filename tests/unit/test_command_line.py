@@ -15,7 +15,7 @@ import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
 from messages.transport.command_line.failures import CommandLine, told, told_at
-from messages.transport.edge import say
+from messages.transport.edge import publishing
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 PROGRAMS = {
@@ -40,7 +40,7 @@ def typed(
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command says where its process writes its log; here that is the process of the tests."""
-    for module in (messages.transport.command_line.commands, order_saga.client.commands, say):
+    for module in (messages.transport.command_line.commands, order_saga.client.commands, publishing):
         monkeypatch.setattr(module, "configure_logs", lambda *_: None)
 
 
@@ -49,7 +49,7 @@ def commands(group: click.Group) -> set[str]:
 
 
 def test_every_service_has_the_same_commands_and_its_own() -> None:
-    common = {"run", "migrate", "check", "parked", "say"}
+    common = {"run", "migrate", "check", "parked", "publish"}
 
     assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "list", "audit"}
     assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
@@ -248,8 +248,8 @@ def test_a_line_that_is_too_deep_to_be_read_is_refused(program: str, arguments: 
     ("command", "kind"),
     [
         (("stock", "add", "--file", "-"), "StockReceived"),
-        (("say", "-"), "StockReceived"),
-        (("say", "-"), "PacketsWithdrawn"),
+        (("publish", "-"), "StockReceived"),
+        (("publish", "-"), "PacketsWithdrawn"),
     ],
 )
 def test_what_is_larger_than_a_client_s_document_may_be_is_refused_before_anything_is_said(

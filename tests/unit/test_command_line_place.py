@@ -180,16 +180,16 @@ def test_a_request_is_said_at_once_and_again_until_it_is_answered() -> None:
     request = an_order()
     awaiting.add(request, now=0)
 
-    assert awaiting.to_say(0) == [request.request]
-    assert awaiting.to_say(0.1) == []
+    assert awaiting.due_requests(0) == [request.request]
+    assert awaiting.due_requests(0.1) == []
     again_at = awaiting.next_at()
     assert again_at is not None
     assert 0.2 <= again_at <= 2
-    assert awaiting.to_say(again_at) == [request.request]
+    assert awaiting.due_requests(again_at) == [request.request]
 
-    (answer,) = awaiting.hear(told(PLACED), 3)
+    (answer,) = awaiting.receive(told(PLACED), 3)
     assert answer == Answer(request, PLACED, 3)
-    assert awaiting.to_say(100) == []
+    assert awaiting.due_requests(100) == []
     assert not awaiting
 
 
@@ -199,7 +199,7 @@ def test_waits_grow() -> None:
     said_at: list[float] = []
     now = 0.0
     while len(said_at) < 8:
-        awaiting.to_say(now)
+        awaiting.due_requests(now)
         said_at.append(now)
         following = awaiting.next_at()
         assert following is not None
@@ -224,7 +224,7 @@ def test_what_is_under_way_can_be_told_at_any_time() -> None:
     first, second, other = an_order(), a_cancel(), an_order(order_id=str(uuid4()))
     for number, request in enumerate([first, first, second, other]):
         awaiting.add(request, now=number)
-    awaiting.hear(told(PLACED.model_copy(update={"order_id": other.order_id})), now=4)
+    awaiting.receive(told(PLACED.model_copy(update={"order_id": other.order_id})), now=4)
 
     assert awaiting.unanswered(5) == [Answer(first, None, 5), Answer(second, None, 3)]
 
@@ -233,9 +233,9 @@ def test_outcomes_of_others_answer_nothing() -> None:
     awaiting = Awaiting(timeout_seconds=10)
     awaiting.add(an_order(order_id=str(uuid4())), now=0)
 
-    assert awaiting.hear(told(PLACED), 1) == []
+    assert awaiting.receive(told(PLACED), 1) == []
     rejected = RequestRejected(order_id=ORDER, request_message_id=uuid4(), reason="conflict")
-    assert awaiting.hear(told(rejected), 1) == []
+    assert awaiting.receive(told(rejected), 1) == []
     assert len(awaiting) == 1
 
 
@@ -245,7 +245,7 @@ def test_a_rejection_answers_the_request_it_names() -> None:
     awaiting.add(request, now=0)
     rejected = RequestRejected(request_message_id=request.request.message_id, reason="malformed")
 
-    assert awaiting.hear(told(rejected), 1) == [Answer(request, rejected, 1)]
+    assert awaiting.receive(told(rejected), 1) == [Answer(request, rejected, 1)]
 
 
 def test_a_cancel_is_answered_by_not_placed_only() -> None:
@@ -253,8 +253,8 @@ def test_a_cancel_is_answered_by_not_placed_only() -> None:
     awaiting.add(an_order(), now=0)
     awaiting.add(a_cancel(), now=0)
 
-    assert [type(answer.asked.request.message) for answer in awaiting.hear(told(PLACED), 1)] == [OrderRequested]
-    assert [type(answer.asked.request.message) for answer in awaiting.hear(told(NOT_PLACED), 1)] == [CancelOrder]
+    assert [type(answer.asked.request.message) for answer in awaiting.receive(told(PLACED), 1)] == [OrderRequested]
+    assert [type(answer.asked.request.message) for answer in awaiting.receive(told(NOT_PLACED), 1)] == [CancelOrder]
 
 
 def test_not_placed_answers_the_order_and_its_cancel() -> None:
@@ -262,7 +262,7 @@ def test_not_placed_answers_the_order_and_its_cancel() -> None:
     awaiting.add(an_order(), now=0)
     awaiting.add(a_cancel(), now=0)
 
-    assert len(awaiting.hear(told(NOT_PLACED), 1)) == 2
+    assert len(awaiting.receive(told(NOT_PLACED), 1)) == 2
 
 
 def test_a_second_request_about_an_order_waits_for_the_first() -> None:
@@ -271,11 +271,11 @@ def test_a_second_request_about_an_order_waits_for_the_first() -> None:
     awaiting.add(first, now=0)
     awaiting.add(second, now=0)
     assert len(awaiting) == 2
-    assert awaiting.to_say(0) == [first.request]
+    assert awaiting.due_requests(0) == [first.request]
 
-    awaiting.hear(told(PLACED), 1)
+    awaiting.receive(told(PLACED), 1)
 
-    assert awaiting.to_say(1) == [second.request]
+    assert awaiting.due_requests(1) == [second.request]
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def awaiting_second() -> tuple[Awaiting, Asked]:
     awaiting, second = Awaiting(timeout_seconds=10), an_order(zone="south")
     awaiting.add(an_order(), now=0)
     awaiting.add(second, now=0)
-    awaiting.hear(told(PLACED), 1)
+    awaiting.receive(told(PLACED), 1)
     return awaiting, second
 
 
@@ -293,19 +293,19 @@ def test_a_late_word_about_the_first_request_does_not_answer_the_second(
 ) -> None:
     awaiting, second = awaiting_second
 
-    assert awaiting.hear(told(PLACED, causation_id=uuid4()), 2) == []
-    assert awaiting.hear(told(PLACED, causation_id=second.request.message_id), 3) == [Answer(second, PLACED, 2)]
+    assert awaiting.receive(told(PLACED, causation_id=uuid4()), 2) == []
+    assert awaiting.receive(told(PLACED, causation_id=second.request.message_id), 3) == [Answer(second, PLACED, 2)]
 
 
 def test_a_second_request_is_answered_by_its_own_rejection(awaiting_second: tuple[Awaiting, Asked]) -> None:
     awaiting, second = awaiting_second
     conflict = RequestRejected(order_id=ORDER, request_message_id=second.request.message_id, reason="conflict")
 
-    assert awaiting.hear(told(conflict), 3) == [Answer(second, conflict, 2)]
+    assert awaiting.receive(told(conflict), 3) == [Answer(second, conflict, 2)]
 
 
 @pytest.mark.parametrize(
-    ("answer", "pleases"),
+    ("answer", "is_success"),
     [
         (Answer(an_order(), PLACED, 1), True),
         (Answer(an_order(), NOT_PLACED, 1), False),
@@ -315,8 +315,8 @@ def test_a_second_request_is_answered_by_its_own_rejection(awaiting_second: tupl
     ],
     ids=["placed", "not placed", "unanswered", "cancelled", "cancelled too late"],
 )
-def test_who_got_what_was_asked_for_is_pleased(answer: Answer, pleases: bool) -> None:
-    assert answer.pleases is pleases
+def test_who_got_what_was_asked_for_is_pleased(answer: Answer, is_success: bool) -> None:
+    assert answer.is_success is is_success
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ import order_saga.handlers
 import store_worker.handlers
 from messages.contracts.order import CancelOrder
 from messages.transport.broker import Envelope
-from messages.transport.edge import connection, say
-from messages.transport.edge.requests import RequestReader, write
-from messages.transport.edge.say import say_command
+from messages.transport.edge import connection, publishing
+from messages.transport.edge.publishing import publish_command
+from messages.transport.edge.requests import RequestReader, new_request
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import Topology
 
 COMMANDS = {
-    "order_saga": say_command("order_saga", order_saga.handlers.HANDLERS),
-    "store_worker": say_command("store_worker", store_worker.handlers.HANDLERS),
-    "delivery_worker": say_command("delivery_worker", delivery_worker.handlers.HANDLERS),
+    "order_saga": publish_command("order_saga", order_saga.handlers.HANDLERS),
+    "store_worker": publish_command("store_worker", store_worker.handlers.HANDLERS),
+    "delivery_worker": publish_command("delivery_worker", delivery_worker.handlers.HANDLERS),
 }
 ORDER = str(uuid.UUID(int=1))
 GOOD = {"type": "DeliveryCompleted/1.0", "order_id": ORDER}
@@ -32,7 +32,7 @@ NOWHERE = {"CLIENT_BROKER_URL": None, "BROKER_URL": "amqp://127.0.0.1:1/"}
 
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(say, "configure_logs", lambda *_: None)
+    monkeypatch.setattr(publishing, "configure_logs", lambda *_: None)
 
 
 def typed(command: click.Command, *lines: object) -> Result:
@@ -99,12 +99,12 @@ class SlowBroker(InProcessBroker):
 async def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confirmed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "SAY_SECONDS", 0.5)
-    monkeypatch.setattr(connection, "SAY_AT_ONCE", 7)
-    requests = [write(CancelOrder, order_id=uuid.uuid4()) for _ in range(30)]
+    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "PUBLISH_AT_ONCE", 7)
+    requests = [new_request(CancelOrder, order_id=uuid.uuid4()) for _ in range(30)]
     broker = SlowBroker()
 
-    await connection.say(broker, requests)
+    await connection.publish_until_confirmed(broker, requests)
 
     assert broker.confirmed == [request.body for request in requests]
     assert broker.most == 7

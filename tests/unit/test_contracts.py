@@ -19,9 +19,9 @@ from messages.contracts.order import OrderRequested
 from messages.contracts.participation import Answer, Assigned, Command
 from messages.contracts.store import PacketsAssigned
 from messages.transport.addresses import Address
-from messages.transport.document import Reader, write
+from messages.transport.document import Reader, encode
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.service import Said
+from messages.transport.service import Outgoing
 
 EXAMPLES = Path(__file__).parent / "examples"
 METADATA = ("type", "message_id", "causation_id", "traceparent")
@@ -65,7 +65,7 @@ def test_a_message_is_written_as_its_example_says(name: str) -> None:
     heard = read(name)
     assert isinstance(heard, Incoming)
 
-    written = json.loads(write(Said(heard.message, Address("requests", heard.message.routing_key()), cause=heard)))
+    written = json.loads(encode(Outgoing(heard.message, Address("requests", heard.message.routing_key()), cause=heard)))
 
     assert {field: written[field] for field in written if field not in METADATA} == {
         field: value for field, value in example(name).items() if field not in METADATA

@@ -17,10 +17,10 @@ from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.store import PacketsAssigned, ReservePackets
 from messages.transport import strict_json
 from messages.transport.addresses import Address
-from messages.transport.document import Reader, documents_in, write
+from messages.transport.document import Reader, documents_in, encode
 from messages.transport.incoming import Incoming, Malformed, Origin
-from messages.transport.senders import Outside
-from messages.transport.service import Said
+from messages.transport.provenance import Provenance
+from messages.transport.service import Outgoing
 from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Unreadable, may_be_extreme
 
 ORDER_ID = "7f0c5c7e-51a9-4fb6-9a52-0a7a4c1f9c01"
@@ -76,22 +76,22 @@ def refused(document: bytes) -> Malformed:
 
 
 def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
-    forged = write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
+    forged = encode(Outgoing(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
     assert isinstance(READER.read(forged, Origin("order_saga.answers")), Incoming)
-    outside = Origin("order_saga.answers", from_outside=Outside.YES)
-    read = READER.read(forged, outside)
+    provenance_of = Origin("order_saga.answers", from_outside=Provenance.CLIENT)
+    read = READER.read(forged, provenance_of)
     assert isinstance(read, Malformed)
     assert (read.reason, read.from_outside) == ("forbidden", True)
     assert read.detail == "PacketsAssigned/1.0 is not for clients to say"
     # Nor among others, whatever those are.
-    assert [type(each) for each in READER.read_all([body(), forged, body()], [ORDERS, outside, ORDERS])] == [
+    assert [type(each) for each in READER.read_all([body(), forged, body()], [ORDERS, provenance_of, ORDERS])] == [
         *(Incoming, Malformed, Incoming)
     ]
 
 
 def test_what_came_by_a_detour_is_forbidden_whatever_it_says() -> None:
-    detour = Origin("order_saga.orders", Outside.BY_A_DETOUR)
-    forged = write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
+    detour = Origin("order_saga.orders", Provenance.UNTRUSTED_ROUTE)
+    forged = encode(Outgoing(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
     bodies = [body(), forged, b"\xff", b"", b"1\n" * DOCUMENT_BYTES, body().replace(b"/1.0", b"/9.0")]
     read = [READER.read(each, detour) for each in bodies]
     assert {(each.reason, each.from_outside) for each in read if isinstance(each, Malformed)} == {("forbidden", True)}
@@ -104,19 +104,19 @@ def test_what_came_by_a_detour_is_forbidden_whatever_it_says() -> None:
     assert known.detail == "it came through an exchange or a queue of somebody's own making"
 
 
-@pytest.mark.parametrize("room", [0, DOCUMENT_BYTES])
-def test_what_a_client_sends_too_much_of_is_known_by_its_beginning(room: int) -> None:
-    cut = spliced(b'"note":"%s"' % (b"x" * 2 * DOCUMENT_BYTES))[: DOCUMENT_BYTES + 1 + room]
-    read = READER.read(cut, Origin("order_saga.orders", from_outside=Outside.YES))
+@pytest.mark.parametrize("capacity", [0, DOCUMENT_BYTES])
+def test_what_a_client_sends_too_much_of_is_known_by_its_beginning(capacity: int) -> None:
+    cut = spliced(b'"note":"%s"' % (b"x" * 2 * DOCUMENT_BYTES))[: DOCUMENT_BYTES + 1 + capacity]
+    read = READER.read(cut, Origin("order_saga.orders", from_outside=Provenance.CLIENT))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", "OrderRequested/1.0")
     assert read.order_id == UUID(ORDER_ID)
     assert str(read.message_id) == json.loads(body())["message_id"]
-    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=Outside.YES)] * 2)[0] == read
+    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=Provenance.CLIENT)] * 2)[0] == read
 
 
 def test_what_has_no_beginning_is_too_large_all_the_same() -> None:
-    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=Outside.YES))
+    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=Provenance.CLIENT))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", None)
 
@@ -129,16 +129,16 @@ def test_a_good_document_is_read_with_its_metadata() -> None:
 
 
 def test_64_kib_are_read_and_one_byte_more_is_not() -> None:
-    room = DOCUMENT_BYTES - len(spliced(b'"note":""'))
-    assert len(spliced(b'"note":"%s"' % (b"x" * room))) == 65_536
-    accepted(spliced(b'"note":"%s"' % (b"x" * room)))
-    assert refused(spliced(b'"note":"%s"' % (b"x" * (room + 1)))).reason == "too_large"
+    capacity = DOCUMENT_BYTES - len(spliced(b'"note":""'))
+    assert len(spliced(b'"note":"%s"' % (b"x" * capacity))) == 65_536
+    accepted(spliced(b'"note":"%s"' % (b"x" * capacity)))
+    assert refused(spliced(b'"note":"%s"' % (b"x" * (capacity + 1)))).reason == "too_large"
 
 
 def test_what_our_own_services_say_may_name_every_packet_of_the_largest_order() -> None:
     packet_ids = tuple(f"{'P':x<58}{number:06}" for number in range(5_000))
     message = PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=packet_ids)
-    document = write(Said(message, SOMEWHERE))
+    document = encode(Outgoing(message, SOMEWHERE))
     assert len(document) > 5 * DOCUMENT_BYTES
     assert accepted(document).message == message
     assert refused(document + b" " * OWN_DOCUMENT_BYTES).reason == "too_large"
@@ -243,7 +243,7 @@ def test_eight_levels_are_read_and_nine_are_not(brackets: bytes, deep: bool) -> 
 
 @pytest.mark.parametrize(("levels", "reason"), [(8, None), (9, "too_deep")])
 def test_an_empty_object_is_a_level_too(levels: int, reason: str | None) -> None:
-    cancel = write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE))
+    cancel = encode(Outgoing(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE))
     lists = levels - 2
     read = READER.read(cancel[:-1] + b',"note":' + b"[" * lists + b"{}" + b"]" * lists + b"}")
     assert (read.reason if isinstance(read, Malformed) else None) == reason
@@ -412,7 +412,7 @@ def test_an_envelope_without_a_document_is_something_to_park(content_type: str) 
 
 def test_what_is_written_reads_back_with_causation_and_trace() -> None:
     cause = accepted(body(traceparent=TRACE))
-    document = write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, cause))
+    document = encode(Outgoing(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, cause))
     written = json.loads(document)
     assert set(written) == {"type", "message_id", "causation_id", "traceparent", "order_id"}
     assert written["causation_id"] == MESSAGE_ID
@@ -424,20 +424,20 @@ def test_what_is_written_reads_back_with_causation_and_trace() -> None:
 
 def test_what_a_job_says_continues_the_trace_it_was_given_or_starts_one() -> None:
     message = CancelOrder(order_id=UUID(ORDER_ID))
-    continued = accepted(write(Said(message, SOMEWHERE, traceparent=TRACE)))
-    started = accepted(write(Said(message, SOMEWHERE)))
+    continued = accepted(encode(Outgoing(message, SOMEWHERE, traceparent=TRACE)))
+    started = accepted(encode(Outgoing(message, SOMEWHERE)))
     assert continued.traceparent[3:35] == TRACE[3:35]
     assert started.traceparent[3:35] == started.message_id.hex
     assert b"causation_id" not in started.body
 
 
 def test_a_message_without_fields_is_written_and_read() -> None:
-    assert accepted(write(Said(Waved(), SOMEWHERE))).message == Waved()
+    assert accepted(encode(Outgoing(Waved(), SOMEWHERE))).message == Waved()
 
 
 def test_the_same_message_said_twice_has_two_ids() -> None:
-    said = Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE)
-    assert accepted(write(said)).message_id != accepted(write(said)).message_id
+    said = Outgoing(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE)
+    assert accepted(encode(said)).message_id != accepted(encode(said)).message_id
 
 
 any_json = st.recursive(
@@ -479,15 +479,15 @@ hostile = st.sampled_from(
         *(spliced(rb'"note":"\u0000"'), spliced(rb'"note":"\ud800"'), spliced(b'"note":"\xff"')),
         *(spliced(b'"note":' + b"[" * 8 + b"]" * 8), spliced(b'"note":"%s"' % (b"x" * DOCUMENT_BYTES))),
         *(body(lines=[line(), line()]), json.dumps(fields(), indent=2).encode(), b'{"note":"', b'"}'),
-        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",) * 20_000), SOMEWHERE)),
+        encode(Outgoing(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",) * 20_000), SOMEWHERE)),
         *(spliced(b'"note":[{}'), b"{}]}", spliced(b'"note":"}'), b'{"}'),
     ]
 )
 good = st.sampled_from(
     [
         *(body(), body(traceparent=TRACE), body(lines=[line(f"sku-{number}") for number in range(50)])),
-        write(Said(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, traceparent=TRACE)),
-        write(Said(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1", "P-2")), SOMEWHERE)),
+        encode(Outgoing(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE, traceparent=TRACE)),
+        encode(Outgoing(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1", "P-2")), SOMEWHERE)),
     ]
 )
 
@@ -499,7 +499,7 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
 ) -> None:
     bodies = [*some, *others]
     chance.shuffle(bodies)
-    origins = [Origin(f"queue {number}", from_outside=chance.choice(list(Outside))) for number in range(len(bodies))]
+    origins = [Origin(f"queue {number}", from_outside=chance.choice(list(Provenance))) for number in range(len(bodies))]
     assert READER.read_all(bodies, origins) == [READER.read(*each) for each in zip(bodies, origins, strict=True)]
 
 
@@ -563,8 +563,8 @@ def test_no_document_takes_long_to_read(filling: bytes) -> None:
 
 
 def test_a_service_is_read_only_what_it_handles() -> None:
-    document = write(
-        Said(
+    document = encode(
+        Outgoing(
             ReservePackets.model_validate(
                 {
                     "order_id": uuid.uuid4(),

@@ -15,11 +15,11 @@ from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Arrival
+from messages.transport.provenance import Death, Provenance
 from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import FastLane
-from messages.transport.senders import Death, Outside
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 MINE, OTHER = 1, 2
@@ -153,7 +153,7 @@ async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(rede
     line.receive(marshal(deliver, MINE) + marshal(headers, MINE))
     (arrival,) = line.arrived
     assert (arrival.failures, arrival.tag, arrival.content_type) == (failed, 9, None)
-    assert line.harmless == (failed <= FAILURES_BEFORE_ALONE)
+    assert line.harmless == (failed <= FAILURES_BEFORE_ISOLATION)
     assert arrival.epoch is line.arrivals
 
 
@@ -162,9 +162,9 @@ async def test_each_arrival_is_told_by_the_exchange_that_it_came_through() -> No
     for exchange in ("commands", "outcomes.evil", "answers", "requests", "dead_letters", ""):
         deliver = Basic.Deliver(CONSUMER, 1, exchange=exchange, routing_key="work")
         line.receive(b"".join(message(deliver, b"x", 1, MINE)))
-    detour = Outside.BY_A_DETOUR
+    detour = Provenance.UNTRUSTED_ROUTE
     assert [arrival.from_outside for arrival in line.arrived] == [
-        *(Outside.NO, detour, Outside.NO, Outside.YES, detour, detour)
+        *(Provenance.INTERNAL, detour, Provenance.INTERNAL, Provenance.CLIENT, detour, detour)
     ]
 
 
@@ -177,7 +177,7 @@ async def test_of_a_clients_dead_letter_no_more_is_kept_either_than_tells_that_i
         for frame in (deliver, content, ContentBody(b"x" * 2 * DOCUMENT_BYTES)):
             line.receive(marshal(frame, MINE))
     assert [(arrival.from_outside, len(arrival.body)) for arrival in line.arrived] == [
-        *((Outside.YES, DOCUMENT_BYTES + 1), (Outside.NO, 2 * DOCUMENT_BYTES))
+        *((Provenance.CLIENT, DOCUMENT_BYTES + 1), (Provenance.INTERNAL, 2 * DOCUMENT_BYTES))
     ]
     assert [arrival.death for arrival in line.arrived] == [
         *(Death("delivery_limit", "requests"), Death("delivery_limit", "commands"))
@@ -257,7 +257,7 @@ async def test_a_channel_that_is_over_leaves_the_lane(end: FrameTypes) -> None:
     line.receive(b"".join(delivery(b"before")))
     close = marshal(end, MINE)
     line.receive(close + HEARTBEAT)
-    assert line.lane._passengers == {}
+    assert line.lane._handlers == {}
     assert line.bodies == [b"before"]
     assert await line.left() == close + HEARTBEAT
     line.arrivals.acknowledge(1)

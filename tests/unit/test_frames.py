@@ -13,6 +13,7 @@ from pamqp.header import ContentHeader
 
 from messages.transport.addresses import Address
 from messages.transport.broker import Envelope
+from messages.transport.provenance import Death
 from messages.transport.rabbitmq.frames import (
     TAG_AND_BITS_BYTES,
     acknowledged,
@@ -26,7 +27,6 @@ from messages.transport.rabbitmq.frames import (
     published,
     tag_and_bit,
 )
-from messages.transport.senders import Death
 
 MAX_BODY = 40
 channels = st.integers(1, 65_535)

@@ -67,7 +67,7 @@ def test_an_event_loop_that_no_longer_turns_is_dead(pages: Pages, monkeypatch: p
 
 
 def test_the_metrics_can_be_parsed(pages: Pages) -> None:
-    pages.metrics.heard.count(["a", "b", "c"])
+    pages.metrics.received.count(["a", "b", "c"])
     pages.metrics.batch_seconds.observe(0.25)
     status, body = pages.get("/metrics")
     samples = {
@@ -76,7 +76,7 @@ def test_the_metrics_can_be_parsed(pages: Pages) -> None:
         for sample in family.samples
     }
     assert status == 200
-    assert samples["ordersaga_messages_heard_total", "str"] == 3
+    assert samples["ordersaga_messages_received_total", "str"] == 3
     assert samples["ordersaga_batch_seconds_count",] == 1
 
 

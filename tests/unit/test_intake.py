@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from messages.transport import intake as intake_module
-from messages.transport import pacing, standby
+from messages.transport import pacing, stall_guard
 from messages.transport.addresses import COMMANDS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
@@ -54,7 +54,7 @@ class Place:
         self.intake = Intake(
             documents=documents,
             size_bytes=size_bytes,
-            room=None if limit is None else partial(self._room, limit),
+            capacity=None if limit is None else partial(self._capacity, limit),
             pace=pace,
         )
         await self.broker.start()
@@ -89,7 +89,7 @@ class Place:
         self.broker.break_connection()
         return bodies(await self.intake.take())
 
-    async def _room(self, limit: int) -> int:
+    async def _capacity(self, limit: int) -> int:
         self.counted += 1
         if self.database_is_down:
             raise DatabaseIsDown
@@ -117,7 +117,7 @@ def not_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is held for long sooner than in earnest."""
-    monkeypatch.setattr(standby, "HELD_SECONDS", HELD_SECONDS)
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", HELD_SECONDS)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -460,12 +460,12 @@ async def test_while_a_batch_does_not_come_to_an_end_what_comes_is_left_to_other
     await place.say(ANSWERS, "a1")
     await place.say(ORDERS, "o1")
     batch = await intake.take()
-    await until(lambda: intake.standing_by)
+    await until(lambda: intake.paused)
     await place.say(ANSWERS, "a2")
     await place.say(ORDERS, "o2")
     assert dict(intake.waiting()) == {ANSWERS: 0, ORDERS: 0}
     await intake.acknowledge(batch)
-    assert not intake.standing_by
+    assert not intake.paused
     assert bodies(await intake.take()) == ["a2", "o2"]
 
 
@@ -474,7 +474,7 @@ async def test_while_room_cannot_be_counted_what_comes_is_left_to_others(place: 
     intake = await place.open(limit=10)
     place.database_is_down = True
     await place.say(ORDERS, "o1")
-    while not intake.standing_by:
+    while not intake.paused:
         with pytest.raises(DatabaseIsDown):
             await intake.take()
         await asyncio.sleep(0.001)
@@ -493,7 +493,7 @@ async def test_a_full_house_hears_the_answers_that_empty_it(place: Place) -> Non
     await place.say(ORDERS, "o1")
     for _ in range(5):
         assert await intake.take() == []
-    assert not intake.standing_by
+    assert not intake.paused
 
 
 @pytest.mark.usefixtures("soon")
@@ -517,7 +517,7 @@ async def test_nobody_stands_by_who_waits_for_something_to_come(place: Place) ->
     intake.wake()
     assert await asyncio.wait_for(taking, 5) == []
     await asyncio.sleep(5 * HELD_SECONDS)
-    assert not intake.standing_by
+    assert not intake.paused
 
 
 @pytest.mark.usefixtures("soon")

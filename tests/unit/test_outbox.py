@@ -14,7 +14,7 @@ from messages.transport.broker import Envelope
 from messages.transport.document import Reader, documents_in
 from messages.transport.incoming import Incoming
 from messages.transport.outbox import ENVELOPE_BYTES, ENVELOPE_DOCUMENTS, Row, envelopes, pack
-from messages.transport.service import Said
+from messages.transport.service import Outgoing
 
 INSIDE = Address(COMMANDS, "store_worker.reserve")
 ELSEWHERE = Address(ANSWERS, "order_saga.answers")
@@ -29,8 +29,8 @@ class Told(OrderMessage):
     text: str = ""
 
 
-def said(message: Message | None = None, to: Address = INSIDE) -> Said:
-    return Said(message or CancelOrder(order_id=uuid4()), to)
+def said(message: Message | None = None, to: Address = INSIDE) -> Outgoing:
+    return Outgoing(message or CancelOrder(order_id=uuid4()), to)
 
 
 def order_ids(body: bytes) -> list[UUID]:

@@ -3,7 +3,7 @@
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
-from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, Link, why_not_connected
+from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection, why_not_connected
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_a_broker_that_is_gone_is_noticed_within_half_a_minute() -> None:
     ids=["silent", "refused", "closed"],
 )
 def test_the_log_is_told_what_was_said_if_anything_was(error: Exception | None, told: str) -> None:
-    assert Link("amqp://toy:hunter2@mq", "test").tell(error) == told
+    assert SupervisedConnection("amqp://toy:hunter2@mq", "test").describe(error) == told

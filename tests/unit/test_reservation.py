@@ -11,25 +11,25 @@ from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import Reserve
 from messages.contracts.store import AssignPackets, ReleasePackets, ReservePackets, Want
-from messages.participant.allocation import Offer
+from messages.participant.allocation import Allocation
 from messages.participant.answers import HEADINGS, TABLE, decide
 from messages.participant.due import fall_due
 from messages.participant.reservation import (
     HOLDING,
+    Context,
     Decision,
-    Heard,
+    Reply,
     Reservation,
-    Say,
     State,
-    Terms,
+    Timing,
 )
 
 ORDER = UUID("00000000-0000-4000-8000-000000000001")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=90)
-TERMS = Terms(inquiry_after=timedelta(seconds=30), prune_after=timedelta(days=1))
+TERMS = Timing(inquiry_after=timedelta(seconds=30), prune_after=timedelta(days=1))
 UNITS = ("P-1", "P-2")
-ENOUGH = Offer(UNITS)
+ENOUGH = Allocation(UNITS)
 
 
 def reserve(not_after: datetime = NOON + LEASE) -> ReservePackets:
@@ -79,8 +79,8 @@ def a_reservation(state: State) -> Reservation:
     }[state]
 
 
-def hear(reservation: Reservation, message: Message, *, clock: datetime = NOON, offer: Offer = ENOUGH) -> Decision:
-    return decide(reservation, Heard(message, clock, TERMS, lambda _: offer, "trace"))
+def hear(reservation: Reservation, message: Message, *, clock: datetime = NOON, offer: Allocation = ENOUGH) -> Decision:
+    return decide(reservation, Context(message, clock, TERMS, lambda _: offer, "trace"))
 
 
 SAME = None
@@ -147,7 +147,7 @@ def test_the_answer_table(state: State, name: str) -> None:
 
     decision = hear(a_reservation(state), MESSAGES[name])
 
-    assert (f"{decision.say}: {decision.reason}" if decision.say is Say.REFUSED else decision.say) == said
+    assert (f"{decision.reply}: {decision.reason}" if decision.reply is Reply.REFUSED else decision.reply) == said
     assert decision.reservation.state == (then or state)
     assert (decision.alarm is not None) == (alarm is not None)
 
@@ -157,9 +157,9 @@ def test_the_answer_table(state: State, name: str) -> None:
 def test_a_repeated_message_is_answered_alike_and_changes_nothing(state: State, name: str) -> None:
     first = hear(a_reservation(state), MESSAGES[name])
 
-    second = hear(first.reservation, MESSAGES[name], offer=Offer(("P-3", "P-4")))
+    second = hear(first.reservation, MESSAGES[name], offer=Allocation(("P-3", "P-4")))
 
-    assert (second.say, second.reason) == (first.say, first.reason)
+    assert (second.reply, second.reason) == (first.reply, first.reason)
     assert second.reservation is first.reservation
 
 
@@ -186,38 +186,38 @@ def test_a_reservation_is_looked_at_when_its_lease_is_over_or_its_outcome_may_be
 
 
 def test_without_enough_units_the_order_is_refused_for_good() -> None:
-    decision = hear(Reservation(ORDER), reserve(), offer=Offer(reason="out_of_stock"))
+    decision = hear(Reservation(ORDER), reserve(), offer=Allocation(reason="out_of_stock"))
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "out_of_stock")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "out_of_stock")
     assert decision.reservation.state is State.REFUSED
 
 
 def test_an_uncertain_miss_decides_nothing() -> None:
-    decision = hear(Reservation(ORDER), reserve(), offer=Offer(certain=False))
+    decision = hear(Reservation(ORDER), reserve(), offer=Allocation(conclusive=False))
 
     assert decision.look_again
-    assert decision.say is None
+    assert decision.reply is None
     assert decision.reservation == Reservation(ORDER)
 
 
 def test_a_reserve_past_its_time_is_refused_and_leaves_no_trace() -> None:
     decision = hear(Reservation(ORDER), reserve(not_after=NOON), clock=NOON + timedelta(microseconds=1))
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "command_too_late")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "command_too_late")
     assert decision.reservation == Reservation(ORDER)
 
 
 def test_a_reserve_exactly_at_its_time_is_obeyed() -> None:
-    assert hear(Reservation(ORDER), reserve(not_after=NOON)).say is Say.RESERVED
+    assert hear(Reservation(ORDER), reserve(not_after=NOON)).reply is Reply.RESERVED
 
 
 def test_no_units_are_asked_for_in_vain() -> None:
-    def offer(_: Reserve) -> Offer:
+    def offer(_: Reserve) -> Allocation:
         raise AssertionError("units were taken out of the pool for an order that cannot use them")
 
     for state in set(State) - {State.ABSENT}:
-        decide(a_reservation(state), Heard(reserve(), NOON, TERMS, offer, "trace"))
-    decide(Reservation(ORDER), Heard(reserve(not_after=NOON - LEASE), NOON, TERMS, offer, "trace"))
+        decide(a_reservation(state), Context(reserve(), NOON, TERMS, offer, "trace"))
+    decide(Reservation(ORDER), Context(reserve(not_after=NOON - LEASE), NOON, TERMS, offer, "trace"))
 
 
 @pytest.mark.parametrize(("late_by", "state"), [(0, State.EXPIRED), (1, State.EXPIRED), (-1, State.ASSIGNED)])
@@ -232,37 +232,37 @@ def test_an_assign_is_obeyed_while_the_lease_lasts(late_by: int, state: State) -
 def test_an_assign_that_meets_an_expired_lease_frees_the_units() -> None:
     decision = hear(a_reservation(State.RESERVED), assign(), clock=NOON + LEASE)
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "reservation_expired")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "reservation_expired")
     assert decision.reservation.unit_ids == ()
 
 
 def test_an_assign_past_its_time_is_refused_for_good_and_frees_the_units() -> None:
     decision = hear(a_reservation(State.RESERVED), assign(not_after=NOON), clock=NOON + timedelta(seconds=1))
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "command_too_late")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "command_too_late")
     assert decision.reservation.unit_ids == ()
     assert hear(decision.reservation, assign()).reason == "command_too_late"
 
 
 def test_an_assign_exactly_at_its_time_is_obeyed() -> None:
-    assert hear(a_reservation(State.RESERVED), assign(not_after=NOON)).say is Say.ASSIGNED
+    assert hear(a_reservation(State.RESERVED), assign(not_after=NOON)).reply is Reply.ASSIGNED
 
 
 def test_an_assigned_order_stays_assigned_whatever_the_time() -> None:
     assigned = a_reservation(State.ASSIGNED)
 
-    assert hear(assigned, assign(not_after=NOON - LEASE), clock=NOON + 10 * LEASE).say is Say.ASSIGNED
+    assert hear(assigned, assign(not_after=NOON - LEASE), clock=NOON + 10 * LEASE).reply is Reply.ASSIGNED
 
 
 def test_a_unit_that_became_unfit_while_reserved_is_not_assigned() -> None:
     decision = hear(a_reservation(State.RESERVED)._replace(unfit="packet_withdrawn"), assign())
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "packet_withdrawn")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "packet_withdrawn")
     assert decision.reservation.unit_ids == ()
 
 
 def test_a_unit_that_became_unfit_while_assigned_stays_the_orders() -> None:
-    assert hear(a_reservation(State.ASSIGNED)._replace(unfit="packet_withdrawn"), assign()).say is Say.ASSIGNED
+    assert hear(a_reservation(State.ASSIGNED)._replace(unfit="packet_withdrawn"), assign()).reply is Reply.ASSIGNED
 
 
 @pytest.mark.parametrize("state", [State.RESERVED, State.ASSIGNED])
@@ -278,7 +278,7 @@ def test_releasing_what_was_delivered_is_alarming() -> None:
 
     decision = hear(delivered, MESSAGES["Release"])
 
-    assert decision.say is Say.RELEASED
+    assert decision.reply is Reply.RELEASED
     assert decision.alarm == "release_of_delivered"
 
 
@@ -301,7 +301,7 @@ def test_a_finished_reservation_is_kept_until_long_after_its_commands_were_meant
 
 
 def test_a_refused_order_is_kept_as_long_as_what_was_asked_for_it_may_come_again() -> None:
-    refused = hear(Reservation(ORDER), reserve(), offer=Offer(reason="out_of_stock")).reservation
+    refused = hear(Reservation(ORDER), reserve(), offer=Allocation(reason="out_of_stock")).reservation
 
     assert (refused.not_after, refused.forget_at) == (NOON + LEASE, NOON + LEASE + TERMS.prune_after)
 
@@ -338,7 +338,7 @@ def test_whatever_comes_units_are_held_exactly_while_the_state_says_so(names: li
 def test_a_lease_that_is_over_expires_and_the_orchestrator_hears_of_it() -> None:
     decision = fall_due(a_reservation(State.RESERVED), NOON + LEASE, TERMS)
 
-    assert (decision.say, decision.reason) == (Say.REFUSED, "reservation_expired")
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "reservation_expired")
     assert decision.reservation.state is State.EXPIRED
     assert decision.reservation.unit_ids == ()
 
@@ -346,7 +346,7 @@ def test_a_lease_that_is_over_expires_and_the_orchestrator_hears_of_it() -> None
 def test_a_lease_that_is_not_over_is_looked_at_again_when_it_is() -> None:
     decision = fall_due(a_reservation(State.RESERVED), NOON + TERMS.inquiry_after, TERMS)
 
-    assert decision.say is None
+    assert decision.reply is None
     assert decision.reservation.state is State.RESERVED
     assert decision.reservation.due_at == NOON + LEASE
 
@@ -361,16 +361,16 @@ def test_the_outcome_is_asked_for_only_after_a_while() -> None:
     early = fall_due(assigned, NOON + timedelta(seconds=30), TERMS)
     in_time = fall_due(early.reservation, NOON + timedelta(seconds=40), TERMS)
 
-    assert early.say is None
+    assert early.reply is None
     assert early.reservation.due_at == NOON + timedelta(seconds=40)
-    assert in_time.say is Say.WHAT_BECAME_OF_IT
+    assert in_time.reply is Reply.OUTCOME_INQUIRY
 
 
 def test_the_outcome_is_asked_for_again_and_again_ever_more_rarely() -> None:
     reservation, clock, pauses = a_reservation(State.ASSIGNED), NOON + TERMS.inquiry_after, []
     for _ in range(9):
         decision = fall_due(reservation, clock, TERMS)
-        assert decision.say is Say.WHAT_BECAME_OF_IT
+        assert decision.reply is Reply.OUTCOME_INQUIRY
         reservation = decision.reservation
         assert reservation.due_at is not None
         pauses.append((reservation.due_at - clock) // TERMS.inquiry_after)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -41,21 +41,21 @@ from messages.contracts.store import (
     Want,
 )
 from messages.transport.addresses import Address
-from messages.transport.incoming import Malformed
+from messages.transport.incoming import Incoming, Malformed
 from messages.transport.settings import WrongSetting
-from order_saga.content import canonical, remembered
+from order_saga.content import canonical, from_canonical
 from order_saga.handlers import HANDLERS
 from order_saga.participants import PARTICIPANTS, Granted, Participant
 from order_saga.participants import placed as placed_by_two
 from order_saga.saga import advance, fall_due, start
 from order_saga.service import answer_malformed, service
 from order_saga.settings import Settings
-from order_saga.state import Decision, Phase, Saga, Terms
+from order_saga.state import Decision, Phase, Policy, Saga
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ORDER = UUID(int=1)
 REQUEST = UUID(int=2)
-TERMS = Terms(
+TERMS = Policy(
     budget=timedelta(seconds=15),
     lease_seconds=30,
     repeat_base=timedelta(seconds=1),
@@ -82,11 +82,8 @@ PLACED = OrderPlaced(order_id=ORDER, packet_ids=("P-1", "P-2"), agent_id="A-1")
 HAPPY = [PACKETS_RESERVED, AGENT_RESERVED, PACKETS_ASSIGNED, AGENT_ASSIGNED]
 
 
-@dataclass(frozen=True)
-class Heard:
-    message: Message
-    message_id: UUID = REQUEST
-    traceparent: str = "00-trace"
+def arrived(message: Message, message_id: UUID = REQUEST) -> Incoming:
+    return Incoming(message, message_id, "00-trace")
 
 
 def requested(**changes: Any) -> OrderRequested:
@@ -95,23 +92,23 @@ def requested(**changes: Any) -> OrderRequested:
     return OrderRequested(**fields | changes)
 
 
-def after(*messages: Message, terms: Terms = TERMS) -> Saga:
+def after(*messages: Message, policy: Policy = TERMS) -> Saga:
     """The saga once it has heard the request and then these."""
-    return tell(begun(terms=terms), *messages, terms=terms).saga  # type: ignore[return-value]
+    return tell(begun(policy=policy), *messages, policy=policy).saga  # type: ignore[return-value]
 
 
-def begun(request: OrderRequested | None = None, terms: Terms = TERMS) -> Saga:
-    saga = start(Heard(request or requested()), NOW, terms).saga
+def begun(request: OrderRequested | None = None, policy: Policy = TERMS) -> Saga:
+    saga = start(arrived(request or requested()), NOW, policy).saga
     assert saga is not None
     return saga
 
 
-def tell(saga: Saga, *messages: Message, now: datetime = NOW, terms: Terms = TERMS) -> Decision:
+def tell(saga: Saga, *messages: Message, now: datetime = NOW, policy: Policy = TERMS) -> Decision:
     """The last decision."""
     decision = Decision(saga)
     for message in messages:
         assert decision.saga is not None
-        decision = advance(decision.saga, Heard(message), now, terms)
+        decision = advance(decision.saga, arrived(message), now, policy)
     return decision
 
 
@@ -133,10 +130,10 @@ NOT_PLACED = (Phase.RELEASING, Phase.CLOSED)
 
 
 def test_all_participants_are_asked_to_reserve_at_once() -> None:
-    decision = start(Heard(requested()), NOW, TERMS)
+    decision = start(arrived(requested()), NOW, TERMS)
     wants = (Want(sku="milk", quantity=2), Want(sku="bread", quantity=1))
     limits: dict[str, Any] = {"order_id": ORDER, "lease_seconds": 30, "not_after": DEADLINE}
-    assert decision.said == (
+    assert decision.outgoing == (
         (ReservePackets(**limits, store_id="S-1", wants=wants), STORE_INTAKE),
         (ReserveAgent(**limits, zone="Z-1"), DELIVERY_INTAKE),
     )
@@ -151,9 +148,9 @@ def test_a_later_deadline_than_the_budget_is_clamped_and_an_earlier_one_kept() -
 
 @pytest.mark.parametrize("deadline", [NOW, NOW - timedelta(days=1), datetime.min.replace(tzinfo=UTC)])
 def test_an_order_that_comes_too_late_is_not_placed_and_nobody_is_asked(deadline: datetime) -> None:
-    decision = start(Heard(requested(deadline=deadline)), NOW, TERMS)
+    decision = start(arrived(requested(deadline=deadline)), NOW, TERMS)
     not_placed = OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
-    assert decision.said == ((not_placed, Address("outcomes", "order_not_placed")),)
+    assert decision.outgoing == ((not_placed, Address("outcomes", "order_not_placed")),)
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.standing) == (Phase.CLOSED, {})
     assert tell(decision.saga, requested(zone="Z-2")).effect == "rejected: conflict"
@@ -174,17 +171,17 @@ def test_an_order_is_placed_in_whatever_order_the_answers_come(
     reserved: Sequence[Message], assigned: Sequence[Message]
 ) -> None:
     first = tell(begun(), reserved[0])
-    assert first.said == ()
+    assert first.outgoing == ()
     second = tell(begun(), *reserved)
-    assert second.said == (
+    assert second.outgoing == (
         (AssignPackets(order_id=ORDER, not_after=DEADLINE), STORE_SETTLE),
         (AssignAgent(order_id=ORDER, not_after=DEADLINE), DELIVERY_SETTLE),
     )
     assert second.effect == "reserving -> assigning"
     third = tell(begun(), *reserved, assigned[0])
-    assert third.said == ()
+    assert third.outgoing == ()
     last = tell(begun(), *reserved, *assigned)
-    assert last.said == ((PLACED, CUSTOMER), (PLACED, STORE_SETTLE), (PLACED, DELIVERY_SETTLE))
+    assert last.outgoing == ((PLACED, CUSTOMER), (PLACED, STORE_SETTLE), (PLACED, DELIVERY_SETTLE))
     assert last.effect == "assigning -> placed"
 
 
@@ -220,7 +217,7 @@ def test_what_a_participant_has_assigned_stays_as_it_said_first() -> None:
 def test_one_refusal_before_the_outcome_is_enough_and_everybody_is_released(before: Sequence[Message]) -> None:
     decision = tell(begun(), *before, AGENT_REFUSED)
     told = OrderNotPlaced(order_id=ORDER, participant="delivery", reason="no_agent")
-    assert decision.said == ((told, Address("outcomes", "order_not_placed")), *RELEASES)
+    assert decision.outgoing == ((told, Address("outcomes", "order_not_placed")), *RELEASES)
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.granted) == (Phase.RELEASING, {})
     assert decision.effect.endswith("-> releasing: no_agent")
@@ -228,7 +225,7 @@ def test_one_refusal_before_the_outcome_is_enough_and_everybody_is_released(befo
 
 def test_the_second_refusal_changes_nothing() -> None:
     decision = tell(after(AGENT_REFUSED), PACKETS_REFUSED)
-    assert (decision.said, decision.effect, decision.alarms) == ((), "no effect", ())
+    assert (decision.outgoing, decision.effect, decision.alarms) == ((), "no effect", ())
 
 
 @pytest.mark.parametrize("released", [*itertools.permutations([PACKETS_RELEASED, AGENT_RELEASED])])
@@ -247,7 +244,7 @@ def test_an_order_is_closed_when_everybody_has_released(released: Sequence[Messa
 def test_whoever_holds_something_for_an_order_that_is_not_placed_is_released(phase: Phase, late: Message) -> None:
     saga = all_phases()[phase]
     decision = tell(saga, late)
-    assert decision.said == (RELEASES[0],)
+    assert decision.outgoing == (RELEASES[0],)
     assert decision.saga == saga
 
 
@@ -262,7 +259,7 @@ def test_no_answer_ever_changes_an_outcome(late: Message) -> None:
 def test_a_participant_that_has_not_what_was_placed_raises_an_alarm(answer: Message) -> None:
     decision = tell(after(*HAPPY), answer)
     assert [name for name, _ in decision.alarms] == ["placed_but_not_held"]
-    assert decision.said == ()
+    assert decision.outgoing == ()
 
 
 @pytest.mark.parametrize(
@@ -284,8 +281,8 @@ def test_an_answer_that_nobody_asked_for_changes_nothing_and_raises_an_alarm(pha
 def test_an_answer_after_the_deadline_no_longer_places_an_order(answer: Message) -> None:
     saga = after(PACKETS_RESERVED) if answer is AGENT_RESERVED else after(*HAPPY[:3])
     decision = tell(saga, answer, now=DEADLINE)
-    assert decision.said[0][0] == OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
-    assert [*decision.said[1:]] == RELEASES
+    assert decision.outgoing[0][0] == OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
+    assert [*decision.outgoing[1:]] == RELEASES
 
 
 # Cancelling, asking again, asking about
@@ -294,14 +291,14 @@ def test_an_answer_after_the_deadline_no_longer_places_an_order(answer: Message)
 @pytest.mark.parametrize("phase", UNDECIDED)
 def test_an_undecided_order_can_be_cancelled(phase: Phase) -> None:
     decision = tell(all_phases()[phase], CANCEL)
-    assert decision.said[0][0] == OrderNotPlaced(order_id=ORDER, reason="cancelled")
-    assert [*decision.said[1:]] == RELEASES
+    assert decision.outgoing[0][0] == OrderNotPlaced(order_id=ORDER, reason="cancelled")
+    assert [*decision.outgoing[1:]] == RELEASES
 
 
 def test_a_placed_order_cannot_be_cancelled() -> None:
     saga = after(*HAPPY)
     decision = tell(saga, CANCEL)
-    (rejected, to), *_ = decision.said
+    (rejected, to), *_ = decision.outgoing
     assert isinstance(rejected, RequestRejected)
     assert (rejected.reason, rejected.request_message_id, rejected.order_id) == ("too_late", REQUEST, ORDER)
     assert to == Address("outcomes", "request_rejected")
@@ -313,24 +310,24 @@ def test_a_placed_order_cannot_be_cancelled() -> None:
 def test_whoever_asks_about_an_order_that_is_not_placed_hears_it_again(phase: Phase, request_: Message) -> None:
     saga = all_phases()[phase]
     decision = tell(saga, request_)
-    assert [message for message, _ in decision.said] == [
+    assert [message for message, _ in decision.outgoing] == [
         OrderNotPlaced(order_id=ORDER, participant="delivery", reason="no_agent")
     ]
     assert decision.saga == saga
 
 
 def test_an_order_that_is_cancelled_before_it_is_requested_is_never_placed() -> None:
-    cancelled = start(Heard(CANCEL), NOW, TERMS)
+    cancelled = start(arrived(CANCEL), NOW, TERMS)
     told = OrderNotPlaced(order_id=ORDER, reason="cancelled")
-    assert [message for message, _ in cancelled.said] == [told]
+    assert [message for message, _ in cancelled.outgoing] == [told]
     assert cancelled.saga is not None
     assert cancelled.saga.phase is Phase.CLOSED
-    assert [message for message, _ in tell(cancelled.saga, requested()).said] == [told]
+    assert [message for message, _ in tell(cancelled.saga, requested()).outgoing] == [told]
 
 
 def test_a_repeated_request_hears_the_outcome_again_and_the_workers_do_not() -> None:
     decision = tell(after(*HAPPY), requested())
-    assert decision.said == ((PLACED, CUSTOMER),)
+    assert decision.outgoing == ((PLACED, CUSTOMER),)
 
 
 @pytest.mark.parametrize("phase", UNDECIDED)
@@ -354,7 +351,7 @@ def test_a_repeated_request_hears_nothing_while_the_order_is_undecided(phase: Ph
 def test_a_request_with_other_content_is_rejected_and_the_order_goes_on(phase: Phase, change: Any) -> None:
     saga = all_phases()[phase]
     decision = tell(saga, requested(**change))
-    (rejected, _), *others = decision.said
+    (rejected, _), *others = decision.outgoing
     assert isinstance(rejected, RequestRejected)
     assert (rejected.reason, rejected.request_message_id, others) == ("conflict", REQUEST, [])
     assert decision.saga == saga
@@ -363,23 +360,23 @@ def test_a_request_with_other_content_is_rejected_and_the_order_goes_on(phase: P
 def test_neither_the_order_of_the_lines_nor_the_deadline_makes_another_order() -> None:
     lines = tuple(reversed(requested().lines))
     again = requested(lines=lines, deadline=NOW + timedelta(seconds=3))
-    assert tell(after(*HAPPY), again).said == ((PLACED, CUSTOMER),)
+    assert tell(after(*HAPPY), again).outgoing == ((PLACED, CUSTOMER),)
 
 
 def test_what_an_order_is_about_is_remembered_exactly() -> None:
     order = requested(lines=(Line(sku="a", quantity=100, price_cents=0), Line(sku="b", quantity=1, price_cents=7)))
-    assert remembered(ORDER, canonical(order)) == order
+    assert from_canonical(ORDER, canonical(order)) == order
 
 
 def test_a_participant_that_asks_about_a_placed_order_is_confirmed() -> None:
     decision = tell(after(*HAPPY), OutcomeRequested(order_id=ORDER, participant="delivery"))
-    assert decision.said == ((PLACED, DELIVERY_SETTLE),)
+    assert decision.outgoing == ((PLACED, DELIVERY_SETTLE),)
 
 
 @pytest.mark.parametrize("phase", NOT_PLACED)
 def test_a_participant_that_asks_about_an_order_that_is_not_placed_is_released(phase: Phase) -> None:
     decision = tell(all_phases()[phase], OutcomeRequested(order_id=ORDER, participant="store"))
-    assert decision.said == (RELEASES[0],)
+    assert decision.outgoing == (RELEASES[0],)
 
 
 @pytest.mark.parametrize("phase", UNDECIDED)
@@ -392,26 +389,26 @@ def test_a_participant_that_asks_too_early_hears_nothing(phase: Phase) -> None:
     "message", [OutcomeRequested(order_id=ORDER, participant="store"), PACKETS_RESERVED, PACKETS_ASSIGNED]
 )
 def test_an_order_never_heard_of_is_first_committed_as_not_placed_and_then_released(message: Message) -> None:
-    decision = start(Heard(message), NOW, TERMS)
-    assert decision.said == (RELEASES[0],)
+    decision = start(arrived(message), NOW, TERMS)
+    assert decision.outgoing == (RELEASES[0],)
     assert decision.saga is not None
     assert (decision.saga.outcome, decision.saga.reason) == ("not_placed", "unknown_order")
-    assert [message for message, _ in tell(decision.saga, requested()).said] == [
+    assert [message for message, _ in tell(decision.saga, requested()).outgoing] == [
         OrderNotPlaced(order_id=ORDER, reason="unknown_order")
     ]
 
 
 @pytest.mark.parametrize("message", [PACKETS_REFUSED, PACKETS_RELEASED])
 def test_whoever_holds_nothing_for_an_order_never_heard_of_changes_nothing(message: Message) -> None:
-    assert start(Heard(message), NOW, TERMS) == Decision(None)
+    assert start(arrived(message), NOW, TERMS) == Decision(None)
 
 
 def test_a_question_from_somebody_unknown_raises_an_alarm() -> None:
     question = OutcomeRequested(order_id=ORDER, participant="payment")
-    for decision in (start(Heard(question), NOW, TERMS), *(tell(saga, question) for saga in all_phases().values())):
+    for decision in (start(arrived(question), NOW, TERMS), *(tell(saga, question) for saga in all_phases().values())):
         if decision.saga is not None and decision.saga.outcome:
             assert [name for name, _ in decision.alarms] == ["unknown_participant"]
-        assert decision.said == ()
+        assert decision.outgoing == ()
 
 
 # Time
@@ -420,8 +417,8 @@ def test_a_question_from_somebody_unknown_raises_an_alarm() -> None:
 @pytest.mark.parametrize("phase", UNDECIDED)
 def test_an_undecided_order_is_not_placed_when_its_deadline_has_passed(phase: Phase) -> None:
     decision = fall_due(all_phases()[phase], DEADLINE, 0.5, TERMS)
-    assert decision.said[0][0] == OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
-    assert [*decision.said[1:]] == RELEASES
+    assert decision.outgoing[0][0] == OrderNotPlaced(order_id=ORDER, reason="deadline_passed")
+    assert [*decision.outgoing[1:]] == RELEASES
 
 
 @pytest.mark.parametrize("phase", [Phase.PLACED, Phase.CLOSED])
@@ -433,22 +430,22 @@ def test_what_is_finished_is_left_alone(phase: Phase) -> None:
 def test_only_who_is_silent_is_asked_again_and_for_what_the_phase_wants() -> None:
     later = NOW + timedelta(seconds=2)
     reserving, assigning, releasing = after(PACKETS_RESERVED), after(*HAPPY[:3]), after(AGENT_REFUSED, AGENT_RELEASED)
-    (reserve, to), *_ = fall_due(reserving, later, 0.5, TERMS).said
+    (reserve, to), *_ = fall_due(reserving, later, 0.5, TERMS).outgoing
     assert isinstance(reserve, ReserveAgent)
     assert to == DELIVERY_INTAKE
-    assert fall_due(assigning, later, 0.5, TERMS).said == (
+    assert fall_due(assigning, later, 0.5, TERMS).outgoing == (
         (AssignAgent(order_id=ORDER, not_after=DEADLINE), DELIVERY_SETTLE),
     )
-    assert fall_due(releasing, later, 0.5, TERMS).said == (RELEASES[0],)
+    assert fall_due(releasing, later, 0.5, TERMS).outgoing == (RELEASES[0],)
 
 
 def test_what_is_asked_again_is_what_was_asked_first() -> None:
-    first = start(Heard(requested()), NOW, TERMS)
+    first = start(arrived(requested()), NOW, TERMS)
     assert first.saga is not None
     again = fall_due(first.saga, NOW + timedelta(seconds=2), 0.5, TERMS)
-    repeated = [(set(m.wants), m.store_id) for m, _ in again.said if isinstance(m, ReservePackets)]
-    assert repeated == [(set(m.wants), m.store_id) for m, _ in first.said if isinstance(m, ReservePackets)]
-    assert again.said[1] == first.said[1]
+    repeated = [(set(m.wants), m.store_id) for m, _ in again.outgoing if isinstance(m, ReservePackets)]
+    assert repeated == [(set(m.wants), m.store_id) for m, _ in first.outgoing if isinstance(m, ReservePackets)]
+    assert again.outgoing[1] == first.outgoing[1]
 
 
 def test_nobody_is_asked_to_reserve_for_an_order_of_which_nothing_is_known() -> None:
@@ -478,12 +475,12 @@ def test_repeats_back_off_with_full_jitter_up_to_the_cap_and_up_to_the_deadline(
 
 
 def test_a_person_is_told_of_a_silent_participant_after_about_a_minute() -> None:
-    terms = Settings(database_url="postgresql://elsewhere/").terms
-    saga = after(AGENT_REFUSED)._replace(asked_at=NOW, due_at=NOW + terms.repeat_base)
+    policy = Settings(database_url="postgresql://elsewhere/").policy
+    saga = after(AGENT_REFUSED)._replace(asked_at=NOW, due_at=NOW + policy.repeat_base)
     alarms: Sequence[tuple[str, str]] = ()
     while not alarms:
         now = saga.due_at
-        decision = fall_due(saga, now, 0.5, terms)
+        decision = fall_due(saga, now, 0.5, policy)
         assert decision.saga is not None
         saga, alarms = decision.saga, decision.alarms
     assert timedelta(seconds=30) < now - NOW < timedelta(seconds=120)
@@ -517,7 +514,7 @@ def test_what_was_asked_only_just_now_is_not_asked_again_yet() -> None:
     assigning = tell(begun(), PACKETS_RESERVED, AGENT_RESERVED, now=then).saga
     assert assigning is not None
     decision = fall_due(assigning, NOW + timedelta(seconds=1), 0.5, TERMS)
-    assert (decision.said, decision.saga) == ((), assigning._replace(due_at=then + TERMS.repeat_base))
+    assert (decision.outgoing, decision.saga) == ((), assigning._replace(due_at=then + TERMS.repeat_base))
 
 
 def test_who_was_asked_only_just_now_is_not_waited_for_beyond_the_deadline() -> None:
@@ -533,7 +530,7 @@ def test_an_alarm_is_raised_after_so_many_repeats_and_release_goes_on() -> None:
     for _ in range(5):
         decision = fall_due(saga, NOW + timedelta(hours=1), 0.5, TERMS)
         assert decision.saga is not None
-        assert [message for message, _ in decision.said] == [message for message, _ in RELEASES]
+        assert [message for message, _ in decision.outgoing] == [message for message, _ in RELEASES]
         saga = decision.saga
         alarms.append([name for name, _ in decision.alarms])
     assert alarms == [[], [], ["unanswered"], ["unanswered"], ["unanswered"]]
@@ -611,7 +608,7 @@ PAYMENT = Participant(
     place=lambda _: None,
     used_up=True,
 )
-WITH_PAYMENT = Terms(
+WITH_PAYMENT = Policy(
     budget=TERMS.budget,
     lease_seconds=TERMS.lease_seconds,
     repeat_base=TERMS.repeat_base,
@@ -626,7 +623,7 @@ THREE_ASSIGNED = [PACKETS_ASSIGNED, AGENT_ASSIGNED, PaymentAssigned(order_id=ORD
 
 
 def test_a_third_participant_is_asked_like_the_others() -> None:
-    payment = start(Heard(requested()), NOW, WITH_PAYMENT).said[2]
+    payment = start(arrived(requested()), NOW, WITH_PAYMENT).outgoing[2]
     reserve = ReservePayment(order_id=ORDER, lease_seconds=30, not_after=DEADLINE, amount_cents=448)
     assert payment == (reserve, Address("commands", "payment_worker.reserve"))
 
@@ -636,14 +633,14 @@ def test_a_third_participant_is_asked_like_the_others() -> None:
 def test_an_order_of_three_participants_is_placed_by_the_last_of_them(
     reserved: Sequence[Message], assigned: Sequence[Message]
 ) -> None:
-    saga = begun(terms=WITH_PAYMENT)
-    assert len(tell(saga, *reserved, terms=WITH_PAYMENT).said) == 3
-    assert tell(saga, *reserved, *assigned[:2], terms=WITH_PAYMENT).said == ()
-    last = tell(saga, *reserved, *assigned, terms=WITH_PAYMENT)
-    placed, _ = last.said[0]
+    saga = begun(policy=WITH_PAYMENT)
+    assert len(tell(saga, *reserved, policy=WITH_PAYMENT).outgoing) == 3
+    assert tell(saga, *reserved, *assigned[:2], policy=WITH_PAYMENT).outgoing == ()
+    last = tell(saga, *reserved, *assigned, policy=WITH_PAYMENT)
+    placed, _ = last.outgoing[0]
     assert isinstance(placed, OrderPlacedAndPaid)
     assert placed.receipt_id == "receipt-1"
-    assert [to.key for _, to in last.said[1:]] == [
+    assert [to.key for _, to in last.outgoing[1:]] == [
         "store_worker.settle",
         "delivery_worker.settle",
         "payment_worker.settle",
@@ -651,31 +648,31 @@ def test_an_order_of_three_participants_is_placed_by_the_last_of_them(
 
 
 def test_a_third_participant_may_refuse_and_is_released_like_the_others() -> None:
-    saga = after(*THREE_RESERVED, PACKETS_ASSIGNED, terms=WITH_PAYMENT)
+    saga = after(*THREE_RESERVED, PACKETS_ASSIGNED, policy=WITH_PAYMENT)
     refused = PaymentRefused(order_id=ORDER, reason="no_funds")
-    decision = tell(saga, refused, terms=WITH_PAYMENT)
-    told, *releases = [message for message, _ in decision.said]
+    decision = tell(saga, refused, policy=WITH_PAYMENT)
+    told, *releases = [message for message, _ in decision.outgoing]
     assert told == OrderNotPlaced(order_id=ORDER, participant="payment", reason="no_funds")
     assert [type(message) for message in releases] == [ReleasePackets, ReleaseAgent, ReleasePayment]
     assert decision.saga is not None
-    two_released = tell(decision.saga, PACKETS_RELEASED, AGENT_RELEASED, terms=WITH_PAYMENT).saga
+    two_released = tell(decision.saga, PACKETS_RELEASED, AGENT_RELEASED, policy=WITH_PAYMENT).saga
     assert two_released is not None
     assert two_released.phase is Phase.RELEASING
-    closed = tell(two_released, PaymentReleased(order_id=ORDER), terms=WITH_PAYMENT).saga
+    closed = tell(two_released, PaymentReleased(order_id=ORDER), policy=WITH_PAYMENT).saga
     assert closed is not None
     assert closed.phase is Phase.CLOSED
 
 
 def test_an_order_goes_on_with_those_who_were_asked_when_somebody_else_is_registered_meanwhile() -> None:
     now_three = replace(WITH_PAYMENT, placed=placed_by_two)
-    decision = tell(after(*HAPPY[:3]), AGENT_ASSIGNED, terms=now_three)
-    assert decision.said == ((PLACED, CUSTOMER), (PLACED, STORE_SETTLE), (PLACED, DELIVERY_SETTLE))
+    decision = tell(after(*HAPPY[:3]), AGENT_ASSIGNED, policy=now_three)
+    assert decision.outgoing == ((PLACED, CUSTOMER), (PLACED, STORE_SETTLE), (PLACED, DELIVERY_SETTLE))
     stray = PaymentRefused(order_id=ORDER, reason="no_funds")
     for phase in UNDECIDED:
         saga = all_phases()[phase]
-        assert tell(saga, stray, terms=now_three).saga == saga
+        assert tell(saga, stray, policy=now_three).saga == saga
     releasing = all_phases()[Phase.RELEASING]
-    assert tell(releasing, PaymentReleased(order_id=ORDER), terms=now_three).saga == releasing
+    assert tell(releasing, PaymentReleased(order_id=ORDER), policy=now_three).saga == releasing
 
 
 # The table of contents, settings, and what is said about what cannot be read
@@ -691,8 +688,8 @@ def test_every_answer_of_every_participant_is_listened_to_and_not_behind_new_ord
 
 @pytest.mark.parametrize("participant", list(PARTICIPANTS.values()), ids=list(PARTICIPANTS))
 def test_what_is_registered_of_a_participant_is_its_own(participant: Participant) -> None:
-    words: list[Any] = [*participant.answers, participant.assign, participant.release]
-    assert {word.PARTICIPANT for word in words} == {participant.name}
+    outgoing: list[Any] = [*participant.answers, participant.assign, participant.release]
+    assert {word.PARTICIPANT for word in outgoing} == {participant.name}
     assert participant.name == type(participant.reserve(requested(), 30, DEADLINE)).PARTICIPANT
     bases = (Reserved, Refused, Assigned, Released)
     assert [issubclass(answer, base) for answer, base in zip(participant.answers, bases, strict=True)] == [True] * 4
@@ -706,7 +703,7 @@ def settings(**changes: Any) -> Settings:
 def test_a_lease_that_may_end_before_the_order_is_decided_is_refused_in_one_line(lease_seconds: int) -> None:
     with pytest.raises(WrongSetting, match=r"^ORDER_SAGA_LEASE_SECONDS: \d+ is too short; it must be at least 20, .*$"):
         settings(budget_seconds=15, lease_seconds=lease_seconds)
-    assert settings(budget_seconds=15, lease_seconds=20).terms.lease_seconds == 20
+    assert settings(budget_seconds=15, lease_seconds=20).policy.lease_seconds == 20
 
 
 def test_that_no_order_may_ever_begin_is_refused() -> None:
@@ -722,7 +719,7 @@ def test_the_service_has_jobs_that_decide_even_when_it_is_never_quiet() -> None:
 
 
 def test_forgetting_what_orders_were_about_keeps_no_order_waiting() -> None:
-    assert [job.name for job in service(settings()).jobs if job.in_no_hurry] == ["forget_requests"]
+    assert [job.name for job in service(settings()).jobs if job.low_priority] == ["forget_requests"]
 
 
 def malformed(**changes: Any) -> Malformed:

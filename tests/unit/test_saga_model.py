@@ -8,9 +8,9 @@ import pytest
 from messages.contracts.participation import RESERVATION_EXPIRED, Assigned
 from messages.participant import answers, due
 from messages.participant.reservation import Decision as Answer
-from messages.participant.reservation import Reservation, Say, State, ended, refusal
+from messages.participant.reservation import Reply, Reservation, State, ended, refusal
+from order_saga import outgoing, steps
 from order_saga import saga as sagas
-from order_saga import steps, words
 from order_saga.state import Decision, Phase, Saga, Standing
 from tests.unit.saga_model import Model, Violation
 from tests.unit.saga_model_steps import EARLY
@@ -47,7 +47,7 @@ def decides_when_all_have_reserved(patch: Patch) -> None:
         if Standing.ASKED in saga.standing.values():
             return Decision(saga)
         saga = saga._replace(phase=Phase.PLACED, granted=GRANTED, decided_at=now)
-        return Decision(saga, (words.outcome(saga, terms), *words.assign(saga, saga.standing, terms)))
+        return Decision(saga, (outgoing.outcome(saga, terms), *outgoing.assign(saga, saga.standing, terms)))
 
     patch.setattr(steps, "reserved", reserved)
 
@@ -55,8 +55,8 @@ def decides_when_all_have_reserved(patch: Patch) -> None:
 def tells_the_customer_when_all_have_reserved(patch: Patch) -> None:
     def reserved(saga: Saga, name: str, now: Any, terms: Any) -> Decision:
         decision = honest(saga, name, now, terms)
-        told = words.outcome(saga._replace(phase=Phase.PLACED, granted=GRANTED), terms)
-        return decision._replace(said=(told, *decision.said)) if decision.said else decision
+        told = outgoing.outcome(saga._replace(phase=Phase.PLACED, granted=GRANTED), terms)
+        return decision._replace(outgoing=(told, *decision.outgoing)) if decision.outgoing else decision
 
     honest = steps.reserved
     patch.setattr(steps, "reserved", reserved)
@@ -65,7 +65,7 @@ def tells_the_customer_when_all_have_reserved(patch: Patch) -> None:
 def is_content_with_the_first_assignment(patch: Patch) -> None:
     def assigned(saga: Saga, _name: str, _unit_ids: Any, now: Any, terms: Any) -> Decision:
         saga = saga._replace(phase=Phase.PLACED, granted=GRANTED, decided_at=now)
-        return Decision(saga, (words.outcome(saga, terms), *words.confirm(saga, saga.standing, terms)))
+        return Decision(saga, (outgoing.outcome(saga, terms), *outgoing.confirm(saga, saga.standing, terms)))
 
     patch.setattr(steps, "assigned", assigned)
 
@@ -77,7 +77,7 @@ def lets_a_late_assignment_revive_the_order(patch: Patch) -> None:
             if set(saga.standing.values()) != {Standing.ASSIGNED}:
                 return Decision(saga)
             saga = saga._replace(phase=Phase.PLACED, granted=GRANTED)
-            return Decision(saga, (words.outcome(saga, terms),))
+            return Decision(saga, (outgoing.outcome(saga, terms),))
         return honest(saga, answer, now, terms)
 
     honest = sagas._answered_in_vain
@@ -108,7 +108,7 @@ def releases_only_who_has_answered(patch: Patch) -> None:
     def give_up(saga: Saga, participant: str | None, reason: str, now: Any, terms: Any) -> Decision:
         decision = honest(saga, participant, reason, now, terms)
         held = [name for name, standing in saga.standing.items() if standing is not Standing.ASKED]
-        return decision._replace(said=(decision.said[0], *words.release(saga, held, terms)))
+        return decision._replace(outgoing=(decision.outgoing[0], *outgoing.release(saga, held, terms)))
 
     honest = steps.give_up
     patch.setattr(steps, "give_up", give_up)
@@ -141,16 +141,16 @@ def change_cell(patch: Patch, state: State, column: int, rule: Callable[..., Ans
 
 
 def lets_a_participant_keep_what_is_assigned_on_release(patch: Patch) -> None:
-    change_cell(patch, State.ASSIGNED, 2, lambda held, _: Answer(held, Say.RELEASED))
+    change_cell(patch, State.ASSIGNED, 2, lambda held, _: Answer(held, Reply.RELEASED))
 
 
 def lets_a_participant_leave_no_tombstone(patch: Patch) -> None:
-    change_cell(patch, State.ABSENT, 2, lambda absent, _: Answer(absent, Say.RELEASED))
+    change_cell(patch, State.ABSENT, 2, lambda absent, _: Answer(absent, Reply.RELEASED))
 
 
 def lets_a_participant_forget_what_it_released(patch: Patch) -> None:
     def free(held: Reservation, _: Any) -> Answer:
-        return Answer(Reservation(held.order_id), Say.RELEASED)
+        return Answer(Reservation(held.order_id), Reply.RELEASED)
 
     change_cell(patch, State.RESERVED, 2, free)
 
@@ -161,7 +161,7 @@ def lets_a_participant_reserve_again_after_its_release(patch: Patch) -> None:
 
 def lets_a_participant_assign_what_has_expired(patch: Patch) -> None:
     def assign(held: Reservation, _: Any) -> Answer:
-        return Answer(held._replace(unit_ids=("long-gone",)), Say.ASSIGNED)
+        return Answer(held._replace(unit_ids=("long-gone",)), Reply.ASSIGNED)
 
     change_cell(patch, State.EXPIRED, 1, assign)
 

@@ -89,4 +89,4 @@ def test_finished_reservations_may_be_kept_for_years(monkeypatch: pytest.MonkeyP
 
     settings = store_worker.settings.Settings.read(database_url="postgresql://elsewhere/")
 
-    assert settings.terms.prune_after == timedelta(days=3_650)
+    assert settings.timing.prune_after == timedelta(days=3_650)

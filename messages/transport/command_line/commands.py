@@ -26,7 +26,7 @@ from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.topology import topology_of
 
-HIGHEST_PRECEDENCE = 1_000_000
+HIGHEST_CONSUMER_PRIORITY = 1_000_000
 """So large that two daemons hardly ever draw the same; if they do, they take turns."""
 HELP = {"help_option_names": ["-h", "--help"]}
 GARBAGE_THRESHOLD = 50_000
@@ -127,7 +127,7 @@ def _broker(service: Service, settings: Settings) -> Broker:
         topology=topology_of([service]) if settings.topology == "declare" else None,
         publish_timeout_seconds=settings.publish_timeout_seconds,
         connection_name=service.name,
-        precedence=random.randrange(HIGHEST_PRECEDENCE) if settings.consumers == "one_first" else 0,  # noqa: S311
+        consumer_priority=random.randrange(HIGHEST_CONSUMER_PRIORITY) if settings.consumers == "prioritized" else 0,  # noqa: S311
     )
 
 

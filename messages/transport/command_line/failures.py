@@ -47,10 +47,10 @@ class CommandLine(click.Group):
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise Untold(f"not all could be told: {error.strerror}") from None
+            raise OutputError(f"not all could be told: {error.strerror}") from None
 
 
-class Untold(click.ClickException):
+class OutputError(click.ClickException):
     """The host's fault: the output cannot be written."""
 
     exit_code = 3

@@ -26,7 +26,7 @@ def source(prefix: str, database_url: Url, reader_url: SecretStr | None) -> tupl
     return (f"{prefix}READER_URL", reader_url) if reader_url else (f"{prefix}DATABASE_URL", database_url)
 
 
-def ask(settings: Settings, question: "Callable[[Published], Awaitable[T]]") -> T:
+def ask(settings: Settings, question: "Callable[[PublishedViews], Awaitable[T]]") -> T:
     """Ask the service's database. Raises Unreachable, one line, naming the setting."""
 
     async def answer() -> T:
@@ -37,7 +37,7 @@ def ask(settings: Settings, question: "Callable[[Published], Awaitable[T]]") -> 
     return asyncio.run(answer())
 
 
-class Published:
+class PublishedViews:
     """A database's published views, as of one moment.
 
     Every method raises Unreachable, one line that begins with the setting.
@@ -65,13 +65,13 @@ class Published:
 
 
 @contextlib.asynccontextmanager
-async def reading(url: str, setting: str) -> AsyncIterator[Published]:
+async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
     """Open a snapshot, as of the first statement. An error names `setting`, and no more of the URL than the place."""
     connection = await _connect(url, setting)
     try:
         with _blaming(setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield Published(connection, setting)
+        yield PublishedViews(connection, setting)
     finally:
         connection.terminate()
 

@@ -9,7 +9,7 @@ from messages.transport import outbox, parked, timeline
 from messages.transport.daemon.measuring import measure
 from messages.transport.metrics import Metrics
 from messages.transport.postgres import Database
-from messages.transport.publisher import Publisher
+from messages.transport.publisher import OutboxPublisher
 from messages.transport.replay import Replay
 from messages.transport.service import Handled, Job, Transaction
 from messages.transport.settings import Settings
@@ -25,7 +25,7 @@ DAYS_SECONDS = 3_600.0
 LAST_WORD_SECONDS = 1.0
 
 
-def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metrics: Metrics) -> tuple[Job, ...]:
+def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay, metrics: Metrics) -> tuple[Job, ...]:
     """The transport's own jobs."""
 
     async def relay(tx: Transaction) -> Handled:
@@ -38,19 +38,19 @@ def housekeeping(settings: Settings, publisher: Publisher, replay: Replay, metri
         """Empty on purpose: every transaction deletes rows confirmed before it; this one runs when no batch does."""
         return Handled()
 
-    async def turn_days(tx: Transaction) -> Handled:
-        return await timeline.turn_days(tx, settings.timeline_days)
+    async def rotate_partitions(tx: Transaction) -> Handled:
+        return await timeline.rotate_partitions(tx, settings.timeline_days)
 
     return (
         Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
         Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
         Job("measure", MEASURE_SECONDS, partial(measure, metrics)),
-        Job("turn_days", DAYS_SECONDS, turn_days),
+        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions),
     )
 
 
-async def delete_the_last(publisher: Publisher, database: Database) -> None:
+async def delete_the_last(publisher: OutboxPublisher, database: Database) -> None:
     """When the process ends, delete the rows that were confirmed after the last batch."""
     confirmed = publisher.take_confirmed()
     if not confirmed:

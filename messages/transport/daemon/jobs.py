@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
-from messages.transport.daemon.complaints import Complaints
+from messages.transport.daemon.log_throttle import LogThrottle
 from messages.transport.faults import is_infrastructure
-from messages.transport.pacing import set_within
+from messages.transport.pacing import clear_and_wait
 from messages.transport.service import Job
 from messages.transport.transactor import Transactor
 
@@ -47,7 +47,7 @@ class Jobs:
         self._is_quiet = is_quiet
         self._succeeded_at = {job.name: time.monotonic() for job in jobs}
         self._next_at: dict[str, float] = {}
-        self._complaints = Complaints()
+        self._log_throttle = LogThrottle()
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -96,7 +96,7 @@ class Jobs:
         try:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
-            if self._complaints.is_news(WHAT_IS_DUE, error):
+            if self._log_throttle.should_log(WHAT_IS_DUE, error):
                 log.warning("cannot ask which jobs are due", error=str(error) or type(error).__name__)
             due = needed
         for job in ripe:
@@ -112,7 +112,7 @@ class Jobs:
             return [True] * len(jobs)
         async with self._transactor.database.session() as tx:
             (row,) = await tx.fetch(f"SELECT {', '.join(questions)}", timeout=QUESTION_SECONDS)
-        self._complaints.end(WHAT_IS_DUE)
+        self._log_throttle.reset(WHAT_IS_DUE)
         answers = iter(row)
         return [job.due is None or next(answers) for job in jobs]
 
@@ -120,11 +120,11 @@ class Jobs:
         more = True
         try:
             while more and not self._stopping:
-                await self._transactor.publisher.wait_for_room()
+                await self._transactor.publisher.wait_for_capacity()
                 began = time.monotonic()
                 more = (await self._transactor.run(job.run)).more
                 self._succeeded(job)
-                if more and job.in_no_hurry:
+                if more and job.low_priority:
                     await self._rest(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._failed(job, error)
@@ -142,12 +142,12 @@ class Jobs:
 
     def _succeeded(self, job: Job) -> None:
         self._transactor.metrics.jobs.labels(job.name, "done").inc()
-        self._complaints.end(job.name)
+        self._log_throttle.reset(job.name)
         self._succeeded_at[job.name] = time.monotonic()
 
     def _failed(self, job: Job, error: Exception) -> None:
         self._transactor.metrics.jobs.labels(job.name, "failed").inc()
-        if self._complaints.is_news(job.name, error):
+        if self._log_throttle.should_log(job.name, error):
             level = log.warning if is_infrastructure(error) else log.exception
             level("job failed", job=job.name, error=str(error) or type(error).__name__)
 
@@ -162,4 +162,4 @@ class Jobs:
             return
         seconds = min(self._next_at.values()) - time.monotonic()
         # An event loop that counts in milliseconds may wake up a little early, and would wait again and again.
-        await set_within(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
+        await clear_and_wait(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))

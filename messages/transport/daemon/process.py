@@ -20,7 +20,7 @@ from messages.transport.metrics import Metrics
 from messages.transport.migrating import pending
 from messages.transport.pacing import Pace
 from messages.transport.postgres import Database
-from messages.transport.publisher import Publisher
+from messages.transport.publisher import OutboxPublisher
 from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-OF_THE_PORT = (errno.EADDRINUSE, errno.EACCES)
+PORT_ERRNOS = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Process:
@@ -48,16 +48,16 @@ class Process:
             settings.database_url.get_secret_value(), size=settings.pool_size, application_name=service.name
         )
         self._reader = Reader(service.handlers)
-        self._publisher = Publisher(broker, settings.unconfirmed_rows)
+        self._publisher = OutboxPublisher(broker, settings.unconfirmed_rows)
         self._transactor = Transactor(
             service, self._database, self._publisher, self.metrics, settings.relay_after_seconds
         )
         self._intake = Intake(
             documents=settings.batch_documents,
             size_bytes=settings.batch_bytes,
-            room=self._room if service.room else None,
+            capacity=self._capacity if service.capacity else None,
             # Only the service that begins orders is paced: what begins together reaches all others together.
-            pace=Pace() if service.room else None,
+            pace=Pace() if service.capacity else None,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(dead_queue(service.name), self._reader, self._transactor)
@@ -86,7 +86,7 @@ class Process:
         try:
             self._health.start(settings.http_host, settings.http_port)
         except (OSError, UnicodeError) as error:  # the latter if it is no valid host name
-            to_blame = "PORT" if getattr(error, "errno", None) in OF_THE_PORT else "HOST"
+            to_blame = "PORT" if getattr(error, "errno", None) in PORT_ERRNOS else "HOST"
             raise WrongSetting(f"{settings.prefix()}HTTP_{to_blame}: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
@@ -115,8 +115,8 @@ class Process:
         settings, name = self._settings, self._service.name
         await self._intake.subscribe(
             self._broker,
-            (queue_name(name, self._service.first), settings.first_prefetch),
-            (queue_name(name, self._service.intake), settings.intake_prefetch),
+            (queue_name(name, self._service.priority_queue), settings.priority_prefetch),
+            (queue_name(name, self._service.new_work_queue), settings.new_work_prefetch),
         )
         log.info("started", version=release())
 
@@ -168,10 +168,10 @@ class Process:
         await self._publisher.abandon()
         await delete_the_last(self._publisher, self._database)
 
-    async def _room(self) -> int:
-        assert self._service.room is not None
+    async def _capacity(self) -> int:
+        assert self._service.capacity is not None
         async with self._database.transaction() as tx:
-            return await self._service.room(tx)
+            return await self._service.capacity(tx)
 
     async def _beat(self) -> None:
         while True:
@@ -181,7 +181,7 @@ class Process:
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
             if self._migrated:  # before, the broker is not tried
                 self.metrics.connected.labels("broker").set(self._broker.connected)
-            self.metrics.standing_by.set(self._intake.standing_by)
+            self.metrics.paused.set(self._intake.paused)
             for queue, waiting in self._intake.waiting():
                 self.metrics.waiting.labels(queue).set(waiting)
             await asyncio.sleep(BEAT_SECONDS)
@@ -191,6 +191,6 @@ class Process:
             "migrations": self._migrated,
             "postgresql": self._database.reachable,
             **({"broker": self._broker.connected} if self._migrated else {}),
-            "batch": not self._intake.standing_by,
+            "batch": not self._intake.paused,
             **{f"job {name}": False for name in self._jobs.stale},
         }

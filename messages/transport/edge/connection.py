@@ -15,14 +15,14 @@ from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.edge.requests import Listener, Request
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import BROKER_FAILURES, unasked_cancellation_is_a_failure, why_not_connected
+from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error, why_not_connected
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, FastConnection
 from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener
 
 CONNECT_SECONDS = 10.0
-SAY_SECONDS = 20.0
-SAY_AT_ONCE = 1_000
+CONFIRM_SECONDS = 20.0
+PUBLISH_AT_ONCE = 1_000
 LOOK_SECONDS = 0.02
 QUEUE_EXPIRES_SECONDS = 60
 """How long the queue of a client that was killed stays behind."""
@@ -63,25 +63,25 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
             yield broker, heard
         finally:
             await broker.close()
-            with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+            with suppress(*BROKER_FAILURES), cancellation_as_connection_error():
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await (await connection.channel()).queue_delete(queue)
 
 
-async def say(broker: Broker, requests: Sequence[Request]) -> None:
+async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -> None:
     """Publish until all is confirmed. Raises Unreachable after `SAY_SECONDS` without another confirm."""
-    unsaid = list(requests)
+    unconfirmed = list(requests)
     try:
-        async with asyncio.timeout(SAY_SECONDS) as patience:
-            while unsaid:
-                said, later = unsaid[:SAY_AT_ONCE], unsaid[SAY_AT_ONCE:]
-                confirmed = await broker.publish([request.envelope for request in said])
-                unsaid = [request for request, done in zip(said, confirmed, strict=True) if not done] + later
+        async with asyncio.timeout(CONFIRM_SECONDS) as patience:
+            while unconfirmed:
+                batch, later = unconfirmed[:PUBLISH_AT_ONCE], unconfirmed[PUBLISH_AT_ONCE:]
+                confirmed = await broker.publish([request.envelope for request in batch])
+                unconfirmed = [request for request, done in zip(batch, confirmed, strict=True) if not done] + later
                 if any(confirmed):
-                    patience.reschedule(asyncio.get_running_loop().time() + SAY_SECONDS)
+                    patience.reschedule(asyncio.get_running_loop().time() + CONFIRM_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
-        problem = f"{len(unsaid)} of {len(requests)} documents are not confirmed"
+        problem = f"{len(unconfirmed)} of {len(requests)} documents are not confirmed"
         raise Unreachable(
             f"{_variable()}: {problem}: is a queue bound to `{REQUESTS}` there, and has RabbitMQ no alarm?"
         ) from None

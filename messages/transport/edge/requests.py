@@ -19,7 +19,7 @@ from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, S
 from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.document import Reader
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.service import Said
+from messages.transport.service import Outgoing
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
 
 OUTCOMES_AHEAD = 1_000
@@ -111,14 +111,14 @@ def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
     return json.dumps(metadata)[:-1].encode() + (b"" if content == b"}" else b",") + content
 
 
-def write(kind: type[Message], **content: Any) -> Request:
+def new_request(kind: type[Message], **content: Any) -> Request:
     """A new request. Raises WrongUsage, one line, which names the field that is wrong."""
     try:
         message = kind(**content)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-    body = document.write(Said(message, Address(REQUESTS, message.routing_key())))
+    body = document.encode(Outgoing(message, Address(REQUESTS, message.routing_key())))
     return Request(message, UUID(json.loads(body)["message_id"]), body)
 
 

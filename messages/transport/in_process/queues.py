@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from messages.transport.addresses import Address
-from messages.transport.broker import FAILURES_BEFORE_ALONE, Arrival, Envelope
-from messages.transport.senders import FAILED_TOO_OFTEN, Death, outside
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Arrival, Envelope
+from messages.transport.provenance import FAILED_TOO_OFTEN, Death, provenance_of
 from messages.transport.topology import Queue
 
 DELIVERY_LIMIT = 20
@@ -36,14 +36,14 @@ class Consumer:
     one_at_a_time: bool = True
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         return not self.cancelled and len(self.unacknowledged) < (1 if self.one_at_a_time else self.prefetch)
 
     def take(self, kept: Kept) -> None:
         self.last_tag += 1
         self.unacknowledged[self.last_tag] = kept
-        self.one_at_a_time &= kept.failures > FAILURES_BEFORE_ALONE
-        envelope, way = kept.envelope, outside(kept.exchange, kept.death)
+        self.one_at_a_time &= kept.failures > FAILURES_BEFORE_ISOLATION
+        envelope, way = kept.envelope, provenance_of(kept.exchange, kept.death)
         self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, way, kept.death))
 
     def settle(self, last_tag: int) -> None:
@@ -92,6 +92,6 @@ class KeptQueue:
     def _next_with_room(self) -> Consumer | None:
         for _ in range(len(self._consumers)):
             self._consumers.rotate(-1)
-            if self._consumers[-1].has_room:
+            if self._consumers[-1].has_capacity:
                 return self._consumers[-1]
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from messages.transport.addresses import Address
 from messages.transport.broker import Envelope
 from messages.transport.in_process.queues import Consumer, Kept, KeptQueue
-from messages.transport.senders import Death
+from messages.transport.provenance import Death
 from messages.transport.topology import Binding, Topology
 
 

@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
-from messages.transport.broker import FAILURES_BEFORE_ALONE, ONE_DOCUMENT, Arrival
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, ONE_DOCUMENT, Arrival
+from messages.transport.provenance import Death, provenance_of
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
     TAG_AND_BITS_BYTES,
@@ -15,7 +16,6 @@ from messages.transport.rabbitmq.frames import (
     failures,
     tag_and_bit,
 )
-from messages.transport.senders import Death, outside
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 CONSUMER = "consumer"
@@ -68,12 +68,12 @@ class Arrivals:
             failed = failures(header) if self._redelivered else 0
             self._append(body, content_type(header), failed, death(header))
             self._something_arrived = True
-            if self._on_first_harmless is not None and failed <= FAILURES_BEFORE_ALONE:
+            if self._on_first_harmless is not None and failed <= FAILURES_BEFORE_ISOLATION:
                 self._on_first_harmless()
                 self._on_first_harmless = None
 
     def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
-        from_outside = outside(self._exchange, died)
+        from_outside = provenance_of(self._exchange, died)
         if from_outside and len(body) > DOCUMENT_BYTES:
             # Truncated, as it will be parked as too large: many of these at once would not fit in memory.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from messages.transport.broker import Envelope
-from messages.transport.rabbitmq.connection import Link, unasked_cancellation_is_a_failure
+from messages.transport.rabbitmq.connection import SupervisedConnection, cancellation_as_connection_error
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.publisher import RabbitPublisher
 from messages.transport.rabbitmq.subscription import RabbitSubscription
@@ -21,8 +21,8 @@ for name in ("aiormq", "aio_pika"):
 class RabbitBroker:
     """Implements Broker. A given topology is declared before each use of a new channel.
 
-    `precedence` is the consumer priority: RabbitMQ fills the highest consumer of a queue to its prefetch, then the
-    next; equal ones take turns.
+    RabbitMQ fills the consumer of a queue with the highest `consumer_priority` to its prefetch, then the next; equal
+    ones take turns.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class RabbitBroker:
         topology: Topology | None = None,
         publish_timeout_seconds: float = 5.0,
         connection_name: str = "order saga",
-        precedence: int = 0,
+        consumer_priority: int = 0,
     ) -> None:
         self._topology = topology
-        self._precedence = precedence
+        self._consumer_priority = consumer_priority
         # During an alarm the broker does not read a connection that publishes: acks must not be stuck in it.
-        self._publishing = Link(url, f"{connection_name}: publishing")
-        self._consuming = Link(url, f"{connection_name}: consuming")
+        self._publishing = SupervisedConnection(url, f"{connection_name}: publishing")
+        self._consuming = SupervisedConnection(url, f"{connection_name}: consuming")
         # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection.
-        self._telling = Link(url, f"{connection_name}: outcomes")
+        self._telling = SupervisedConnection(url, f"{connection_name}: outcomes")
         self._needed, self._public = (
             RabbitPublisher(link, partial(self._channel, link, confirms=True), publish_timeout_seconds)
             for link in (self._publishing, self._telling)
@@ -63,7 +63,7 @@ class RabbitBroker:
             queue,
             prefetch,
             on_arrival,
-            precedence=self._precedence,
+            consumer_priority=self._consumer_priority,
         )
         self._subscriptions.append(subscription)
         return subscription
@@ -73,8 +73,8 @@ class RabbitBroker:
         public = [each for each in envelopes if not each.mandatory]
         if not public or not needed:
             return await (self._needed if needed else self._public).publish(envelopes)
-        said = await asyncio.gather(self._needed.publish(needed), self._public.publish(public))
-        results = {True: iter(said[0]), False: iter(said[1])}
+        confirmed = await asyncio.gather(self._needed.publish(needed), self._public.publish(public))
+        results = {True: iter(confirmed[0]), False: iter(confirmed[1])}
         return [next(results[each.mandatory]) for each in envelopes]
 
     async def close(self) -> None:
@@ -82,9 +82,9 @@ class RabbitBroker:
         await asyncio.gather(self._needed.close(), self._public.close())
         await asyncio.gather(*(link.close() for link in (self._publishing, self._consuming, self._telling)))
 
-    async def _channel(self, link: Link, *, confirms: bool) -> FastChannel:
+    async def _channel(self, link: SupervisedConnection, *, confirms: bool) -> FastChannel:
         connection = await link.connection()
-        with unasked_cancellation_is_a_failure():
+        with cancellation_as_connection_error():
             if self._topology is not None:
                 await declare(connection, self._topology)
             return await FastChannel.on(connection, confirms=confirms)

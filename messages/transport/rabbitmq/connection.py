@@ -15,7 +15,7 @@ from yarl import URL
 
 from messages.transport.backoff import Backoff
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
-from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_ITSELF, METHOD, UNBLOCKED_ID
+from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_CHANNEL, METHOD, UNBLOCKED_ID
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
 
 
-class Alarm:
+class BlockedFlag:
     """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
 
     blocks = False
@@ -44,7 +44,7 @@ class Alarm:
         """Nothing to do: every frame is looked at as it comes."""
 
 
-class Link:
+class SupervisedConnection:
     """A connection that is reopened whenever it is lost. Of its URL, only host, port and vhost are ever logged."""
 
     def __init__(self, url: str, name: str) -> None:
@@ -52,14 +52,14 @@ class Link:
         self.name = name
         self._connection: FastConnection | None = None
         self._opened = asyncio.Event()
-        self._alarm = Alarm()
+        self._blocked = BlockedFlag()
         self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def usable(self) -> bool:
         """Open, and not blocked by an alarm of the broker."""
-        return self._connection is not None and not self._alarm.blocks
+        return self._connection is not None and not self._blocked.blocks
 
     def start(self) -> None:
         self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
@@ -85,24 +85,24 @@ class Link:
         self._opened.set()  # so that tasks waiting for it learn that it never will be
 
     async def _keep_open(self) -> None:
-        backoff = patience()
+        backoff = reconnect_backoff()
         while True:
             try:
                 async with self._connected() as connection:
                     backoff.reset()
                     await self._watch(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, a connection is still wanted
-                log.warning("broker connection failed", link=self.name, at=self._place, error=self.tell(error))
+                log.warning("broker connection failed", link=self.name, at=self._place, error=self.describe(error))
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[FastConnection]:
         connection = FastConnection(self._url)
         try:
-            with unasked_cancellation_is_a_failure():
+            with cancellation_as_connection_error():
                 await connection.connect(timeout=CONNECT_SECONDS)
-            self._alarm = Alarm()
-            connection.lane.carry(CONNECTION_ITSELF, self._alarm)
+            self._blocked = BlockedFlag()
+            connection.lane.register(CONNECTION_CHANNEL, self._blocked)
             self._connection = connection
             self._opened.set()
             log.info("broker connection opened", link=self.name, at=self._place)
@@ -119,20 +119,20 @@ class Link:
             return
         closing = transport.connection.closing
         await asyncio.wait([closing])
-        log.warning("broker connection lost", link=self.name, at=self._place, error=self.tell(why(closing)))
+        log.warning("broker connection lost", link=self.name, at=self._place, error=self.describe(why(closing)))
 
     @property
     def _place(self) -> str:
         return f"{self._url.host}:{self._url.port or ''}{self._url.path}"
 
-    def tell(self, error: BaseException | None) -> str:
+    def describe(self, error: BaseException | None) -> str:
         """The error's text without the user's name, which RabbitMQ repeats in its refusals."""
         if error is None:
             return "it was closed"
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")  # a timeout says nothing
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")  # a timeout says nothing
         for secret in (self._url.user, self._url.password):
-            said = said.replace(f"'{secret}'", "'***'") if secret else said
-        return said
+            text = text.replace(f"'{secret}'", "'***'") if secret else text
+        return text
 
 
 def why_not_connected(error: Exception, url: str) -> str:
@@ -165,20 +165,20 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Abs
     """A new channel, without aio-pika's own around it, which would leave callbacks on the connection."""
     if connection.transport is None:
         raise ConnectionError("closed")
-    with unasked_cancellation_is_a_failure():
+    with cancellation_as_connection_error():
         async with asyncio.timeout(CALL_SECONDS):
             return await connection.transport.connection.channel(publisher_confirms=confirms)
 
 
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:
     """Close what may be dead already; give up after a while."""
-    with suppress(*BROKER_FAILURES), unasked_cancellation_is_a_failure():
+    with suppress(*BROKER_FAILURES), cancellation_as_connection_error():
         async with asyncio.timeout(CLOSE_SECONDS):
             await closable.close()
 
 
 @contextmanager
-def unasked_cancellation_is_a_failure() -> Iterator[None]:
+def cancellation_as_connection_error() -> Iterator[None]:
     """In a task waiting on a dying channel aiormq raises CancelledError: make it ConnectionError unless cancelled."""
     try:
         yield
@@ -194,6 +194,6 @@ def why(closing: "asyncio.Future[object]") -> BaseException | None:
     return None if closing.cancelled() else closing.exception()
 
 
-def patience() -> Backoff:
+def reconnect_backoff() -> Backoff:
     """The backoff between tries to reach the broker."""
     return Backoff(base_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)

@@ -58,7 +58,7 @@ class FastChannel:
     def hand_to(self, receiver: Receiver) -> None:
         """Route its frames to `receiver` until Close or CloseOk: aiormq stops reading a channel that it closes."""
         self._receiver = receiver
-        self._lane.carry(self.number, self)
+        self._lane.register(self.number, self)
 
     def send(self, frames: bytes) -> None:
         if self.open:
@@ -90,7 +90,7 @@ class FastChannel:
             self._header_is_next = True
         elif method is Method.LEFT and frames.startswith((CLOSE_ID, CLOSE_OK_ID), start):
             self._over = True  # aiormq answers it well before it marks the channel as closed
-            self._lane.leave(self.number)
+            self._lane.unregister(self.number)
         return method is not Method.LEFT
 
     def _begin(self, header: bytes) -> None:

@@ -28,7 +28,7 @@ CLOSE_SECONDS = 1.0
 Address: TypeAlias = tuple[str, int]
 
 
-class Passenger(Protocol):
+class FrameHandler(Protocol):
     """A channel whose frames take the fast lane."""
 
     def take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
@@ -43,7 +43,7 @@ class FastLane(asyncio.StreamReaderProtocol):
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         super().__init__(reader)
-        self._passengers: dict[int, Passenger] = {}
+        self._handlers: dict[int, FrameHandler] = {}
         self._cut = b""
         self._framed = True
         self._now = asyncio.get_running_loop().time
@@ -54,13 +54,13 @@ class FastLane(asyncio.StreamReaderProtocol):
     def open(self) -> bool:
         return self._socket is not None and not self._socket.is_closing()
 
-    def carry(self, channel: int, passenger: Passenger) -> None:
+    def register(self, channel: int, handler: FrameHandler) -> None:
         """Hand it the channel's frames from now on, until it leaves or another one takes the number."""
-        self._passengers[channel] = passenger
+        self._handlers[channel] = handler
 
-    def leave(self, channel: int) -> None:
+    def unregister(self, channel: int) -> None:
         """Hand the channel's frames to aiormq again, and stop calling its `end_of_read`."""
-        del self._passengers[channel]
+        del self._handlers[channel]
 
     def write(self, frames: bytes) -> None:
         """Send whole frames at once, past aiormq's queue: nothing can happen between decision and sending."""
@@ -88,8 +88,8 @@ class FastLane(asyncio.StreamReaderProtocol):
             super().data_received(b"".join(left))
         elif at:
             self._tell_aiormq_that_it_lives()
-        for passenger in self._passengers.values():
-            passenger.end_of_read()
+        for handler in self._handlers.values():
+            handler.end_of_read()
 
     def eof_received(self) -> bool | None:
         super().data_received(self._cut)
@@ -99,7 +99,7 @@ class FastLane(asyncio.StreamReaderProtocol):
         """The frames that no channel took, and where the first incomplete frame begins."""
         left: list[bytes] = []
         at, size = 0, len(frames)
-        passengers = self._passengers
+        handlers = self._handlers
         while (start := at + HEAD.size) <= size:
             kind, channel, length = HEAD.unpack_from(frames, at)
             end = start + length
@@ -108,8 +108,8 @@ class FastLane(asyncio.StreamReaderProtocol):
                 return [*left, frames[at:]], size
             if end >= size:
                 break
-            passenger = passengers.get(channel)
-            if passenger is None or not passenger.take(kind, frames, start, end):
+            handler = handlers.get(channel)
+            if handler is None or not handler.take(kind, frames, start, end):
                 left.append(frames[at : end + 1])
             at = end + 1
         return left, at

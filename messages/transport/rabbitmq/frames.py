@@ -15,14 +15,14 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from messages.transport.broker import Envelope
-from messages.transport.senders import Death
+from messages.transport.provenance import Death
 
 HEAD = Struct(">BHI")
 METHOD, HEADER, BODY, LAST_KIND = 1, 2, 3, 8
 END = 0xCE
 _END = b"\xce"
 
-CONNECTION_ITSELF = 0
+CONNECTION_CHANNEL = 0
 """The channel number of what concerns the whole connection."""
 ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, BLOCKED_ID, UNBLOCKED_ID = (
     Struct(">I").pack(method.index)

@@ -9,7 +9,7 @@ import structlog
 from messages.transport.broker import Envelope
 from messages.transport.flood import Flood
 from messages.transport.rabbitmq.confirms import ConfirmingChannel
-from messages.transport.rabbitmq.connection import Link, close_quietly
+from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,9 @@ SILENT_TIMEOUTS = 3
 class RabbitPublisher:
     """Publishes on one channel, which is replaced when a confirm is late."""
 
-    def __init__(self, link: Link, open_channel: Callable[[], Awaitable[FastChannel]], timeout_seconds: float) -> None:
+    def __init__(
+        self, link: SupervisedConnection, open_channel: Callable[[], Awaitable[FastChannel]], timeout_seconds: float
+    ) -> None:
         self._link = link
         self._open_channel = open_channel
         self._timeout_seconds = timeout_seconds
@@ -40,7 +42,7 @@ class RabbitPublisher:
                 async with asyncio.timeout_at(deadline):
                     channel = await self._usable_channel()
             except Exception as error:  # noqa: BLE001 - whatever it was, the caller publishes again
-                self._warn("no channel to publish on", error=self._link.tell(error))
+                self._warn("no channel to publish on", error=self._link.describe(error))
                 if not isinstance(error, TimeoutError):
                     self._silent_since = None
                 return [False] * len(envelopes)
@@ -81,6 +83,6 @@ class RabbitPublisher:
         dropping.add_done_callback(self._dropping.discard)
 
     def _warn(self, event: str, **about: object) -> None:
-        untold = self._flood.untold(event)
-        if untold is not None:
-            log.warning(event, **about, untold=untold)
+        suppressed = self._flood.suppressed(event)
+        if suppressed is not None:
+            log.warning(event, **about, suppressed=suppressed)

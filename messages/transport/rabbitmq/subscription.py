@@ -15,10 +15,10 @@ from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     CALL_SECONDS,
-    Link,
+    SupervisedConnection,
+    cancellation_as_connection_error,
     close_quietly,
-    patience,
-    unasked_cancellation_is_a_failure,
+    reconnect_backoff,
     why,
 )
 from messages.transport.rabbitmq.fast_channel import FastChannel
@@ -32,13 +32,13 @@ class RabbitSubscription:
 
     def __init__(
         self,
-        link: Link,
+        link: SupervisedConnection,
         open_channel: Callable[[], Awaitable[FastChannel]],
         queue: str,
         prefetch: int,
         on_arrival: Callable[[], None],
         *,
-        precedence: int = 0,
+        consumer_priority: int = 0,
     ) -> None:
         self.queue = queue
         self.arrived: deque[Arrival] = deque()
@@ -46,7 +46,7 @@ class RabbitSubscription:
         self._link = link
         self._open_channel = open_channel
         self._prefetch = prefetch
-        self._arguments: dict[str, FieldValue] = {"x-priority": precedence}
+        self._arguments: dict[str, FieldValue] = {"x-priority": consumer_priority}
         self._on_arrival = on_arrival
         self._epoch: Arrivals | None = None
         self._lose: Callable[[str], None] = _nothing_to_lose
@@ -101,7 +101,7 @@ class RabbitSubscription:
         """Cancel the consumer, without waiting for the reply: what still arrives stays unacknowledged."""
         if self._epoch is None:
             return
-        with suppress(Exception), unasked_cancellation_is_a_failure():
+        with suppress(Exception), cancellation_as_connection_error():
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
@@ -110,21 +110,21 @@ class RabbitSubscription:
         underlay = arrivals.channel.underlay
         try:
             async with self._changing:
-                with unasked_cancellation_is_a_failure():
+                with cancellation_as_connection_error():
                     await underlay.basic_cancel(CONSUMER, nowait=True)
                     await self._ask_for_arrivals(underlay)
         except Exception as error:  # noqa: BLE001 - whatever it was, a fresh channel consumes
-            lose(self._link.tell(error))
+            lose(self._link.describe(error))
 
     async def _keep_consuming(self) -> None:
-        backoff = patience()
+        backoff = reconnect_backoff()
         while not self._stopped:
             try:
                 async with self._consuming() as lost:
                     backoff.reset()
                     log.warning("consumer lost", queue=self.queue, reason=await lost)
             except Exception as error:  # noqa: BLE001 - whatever it is, the queue is still to be consumed
-                log.warning("cannot consume", queue=self.queue, error=self._link.tell(error))
+                log.warning("cannot consume", queue=self.queue, error=self._link.describe(error))
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
@@ -158,14 +158,14 @@ class RabbitSubscription:
         # RabbitMQ cancels a consumer whose queue is deleted, or which held a message for too long. The tag cannot
         # be trusted to be free again then, so the whole channel is replaced.
         channel.on_consumer_cancel_callbacks.add(lambda _: lose("cancelled by the broker"))
-        channel.closing.add_done_callback(lambda closing: lose(self._link.tell(why(closing))))
+        channel.closing.add_done_callback(lambda closing: lose(self._link.describe(why(closing))))
         self._lose = lose
         return lost
 
     async def _consume(self, arrivals: Arrivals) -> None:
         underlay = arrivals.channel.underlay
         async with self._changing:
-            with unasked_cancellation_is_a_failure():
+            with cancellation_as_connection_error():
                 self._epoch = arrivals  # from here on, `stop` finds a consumer to cancel: calls go out in order
                 await self._ask_for_arrivals(underlay)
 

@@ -15,8 +15,19 @@ from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.memory import Memory
-from messages.transport.service import Alarm, Care, Decided, Gathering, Handled, Job, Note, Said, Service, Transaction
+from messages.transport.row_cache import RowCache
+from messages.transport.service import (
+    Alarm,
+    Decided,
+    Gathering,
+    Handled,
+    Job,
+    LockMode,
+    Outgoing,
+    Service,
+    TimelineEntry,
+    Transaction,
+)
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -89,35 +100,35 @@ class Toy:
         self.entered = asyncio.Event()
         self.calls: list[tuple[int, bool]] = []
         """For each call: how many documents, and whether it may wait."""
-        self.cares: list[Care] = []
+        self.cares: list[LockMode] = []
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
-        self.room: Callable[[Transaction], Awaitable[int]] | None = None
-        self.memory: Memory[Any] | None = None
+        self.capacity: Callable[[Transaction], Awaitable[int]] | None = None
+        self.row_cache: RowCache[Any] | None = None
         self.gathering: Gathering | None = None
-        self.rejecting: Callable[[Malformed], list[Said]] = reject
+        self.rejecting: Callable[[Malformed], list[Outgoing]] = reject
 
     def service(self) -> Service:
         return Service(
             name="toy",
             handlers=self.handlers,
             handle=self.handle,
-            intake="bought",
-            first="paid",
+            new_work_queue="bought",
+            priority_queue="paid",
             locks="purchase",
-            memory=self.memory,
+            row_cache=self.row_cache,
             gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
-            room=self.room,
+            capacity=self.capacity,
             answer_malformed=self.rejecting,
         )
 
-    async def handle(self, tx: Transaction, documents: Sequence[Incoming], care: Care) -> Handled:
-        waiting = care is Care.WAITING
+    async def handle(self, tx: Transaction, documents: Sequence[Incoming], lock_mode: LockMode) -> Handled:
+        waiting = lock_mode is LockMode.BLOCKING
         self.calls.append((len(documents), waiting))
-        self.cares.append(care)
+        self.cares.append(lock_mode)
         self.entered.set()
         await self.gate.wait()
         if self.faults:
@@ -128,9 +139,9 @@ class Toy:
         return handled
 
 
-def reject(document: Malformed) -> list[Said]:
+def reject(document: Malformed) -> list[Outgoing]:
     message = RequestRejected(request_message_id=document.message_id, reason="malformed", detail=document.detail[:500])
-    return [Said(message, REJECTED)]
+    return [Outgoing(message, REJECTED)]
 
 
 async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handled: Handled) -> None:
@@ -154,10 +165,10 @@ async def _write_down(tx: Transaction, document: Incoming, waiting: bool, handle
         message.text,
         waiting,
     )
-    handled.said.append(Said(Counted(order_id=message.order_id, text=message.text), COUNTED, document))
+    handled.outgoing.append(Outgoing(Counted(order_id=message.order_id, text=message.text), COUNTED, document))
     handled.outcomes.append(Decided("heard", message.wish))
-    handled.story.append(Note(message.order_id, type(message).__name__, message.text, document.message_id))
+    handled.timeline.append(TimelineEntry(message.order_id, type(message).__name__, message.text, document.message_id))
     if message.wish == TELL_ELSEWHERE:
-        handled.said.append(Said(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))
+        handled.outgoing.append(Outgoing(Forwarded(order_id=message.order_id, text=message.text), ELSEWHERE, document))
     if message.wish == SHOUT:
         handled.alarms.append(Alarm("shouted", message.order_id, message.text, document))

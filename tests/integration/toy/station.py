@@ -15,10 +15,10 @@ from messages.transport import postgres
 from messages.transport.addresses import OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
-from messages.transport.document import write
+from messages.transport.document import encode
 from messages.transport.in_process.broker import InProcessBroker, InProcessSubscription
 from messages.transport.postgres import Database
-from messages.transport.service import Said
+from messages.transport.service import Outgoing
 from messages.transport.topology import Binding, Queue, Topology, listener, topology_of
 from tests.integration.toy.service import ELSEWHERE, Toy, ToySettings
 
@@ -192,7 +192,7 @@ class WatchedBroker(InProcessBroker):
 
 
 def document(message: Message) -> bytes:
-    return write(Said(message, Address("", "")))
+    return encode(Outgoing(message, Address("", "")))
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

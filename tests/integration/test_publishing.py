@@ -10,8 +10,8 @@ import aio_pika
 import pytest
 from click.testing import CliRunner, Result
 
-from messages.transport.edge import connection, say
-from messages.transport.edge.say import say_command
+from messages.transport.edge import connection, publishing
+from messages.transport.edge.publishing import publish_command
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.conftest import NewVhost
@@ -20,7 +20,7 @@ from tests.integration.toy.service import Toy
 
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(say, "configure_logs", lambda *_: None)
+    monkeypatch.setattr(publishing, "configure_logs", lambda *_: None)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def broker_url(new_vhost: NewVhost) -> str:
 
 
 async def said(file: Path, url: str) -> Result:
-    command = say_command("toy", Toy().handlers)
+    command = publish_command("toy", Toy().handlers)
     environment = {"CLIENT_BROKER_URL": url}
     return await asyncio.to_thread(CliRunner().invoke, command, [str(file)], env=environment)
 
@@ -62,7 +62,7 @@ def lines(kind: str, texts: Iterable[str]) -> str:
 async def test_all_lines_of_a_file_are_in_their_queues_once_they_are_confirmed(
     broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "SAY_AT_ONCE", 10)
+    monkeypatch.setattr(connection, "PUBLISH_AT_ONCE", 10)
     texts = [str(number) for number in range(25)]
     file = tmp_path / "lost.jsonl"
     file.write_text(lines("Bought", texts) + "\n" + lines("Paid", ["paid"]))
@@ -86,7 +86,7 @@ async def test_nothing_of_a_file_with_a_wrong_line_is_said(broker_url: str, tmp_
 
 
 async def test_what_no_queue_takes_is_counted(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "SAY_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 1.0)
     async with await aio_pika.connect(broker_url) as client:
         await (await client.channel()).queue_delete("toy.paid")
     file = tmp_path / "lost.jsonl"

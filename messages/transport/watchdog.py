@@ -13,7 +13,7 @@ ANSWER_SECONDS = 5.0
 IS_HUNG = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep')"
 
 
-class Vigil:
+class ConnectionWatchdog:
     """Calls `give_up` if the server answers on a new connection while this one stays silent.
 
     TCP timeouts miss a dead peer whose packets are still acknowledged (by a proxy after a failover, say, or the kernel

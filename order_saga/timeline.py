@@ -6,7 +6,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
 from messages.transport.addresses import OUTCOMES
-from messages.transport.service import Note
+from messages.transport.service import TimelineEntry
 from order_saga.state import Decision
 
 OUTCOME_TOLD = "OutcomeTold"
@@ -14,10 +14,10 @@ OUTCOME_TOLD = "OutcomeTold"
 OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: "placed", OrderNotPlaced: "not_placed"}
 
 
-def notes(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> Iterator[Note]:
+def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> Iterator[TimelineEntry]:
     """The notes about a decision on `event`."""
-    yield Note(order_id, event, decision.effect, message_id)
-    for message, to in decision.said:
+    yield TimelineEntry(order_id, event, decision.effect, message_id)
+    for message, to in decision.outgoing:
         outcome = OUTCOMES_TOLD.get(type(message))
         if outcome is not None and to.exchange == OUTCOMES:
-            yield Note(order_id, OUTCOME_TOLD, outcome)
+            yield TimelineEntry(order_id, OUTCOME_TOLD, outcome)

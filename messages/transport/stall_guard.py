@@ -13,7 +13,7 @@ HELD_SECONDS = 2.0
 """Far longer than a batch takes, and short enough for an order that waits for a message in the batch."""
 
 
-class Standby:
+class StallGuard:
     """Pauses consuming while a batch is stuck: a daemon that can receive but not commit or publish hoards messages."""
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
@@ -22,13 +22,13 @@ class Standby:
         self._pausing: asyncio.Task[None] | None = None
 
     @property
-    def on(self) -> bool:
+    def paused(self) -> bool:
         """Whether consuming is paused."""
         return self._pausing is not None
 
     def expect_progress(self) -> None:
         """Start the timer, unless it runs or consuming is paused already."""
-        if self._alarm is None and not self.on:
+        if self._alarm is None and not self.paused:
             self._alarm = asyncio.get_running_loop().call_later(HELD_SECONDS, self._begin)
 
     async def progress(self) -> None:

@@ -8,20 +8,20 @@ import click
 
 from messages.contracts.message import Message
 from messages.transport.daemon.logs import configure_logs
-from messages.transport.edge.connection import connected, say
+from messages.transport.edge.connection import connected, publish_until_confirmed
 from messages.transport.edge.requests import Request, RequestReader, read_lines
 
 
-def say_command(service: str, handled: Iterable[type[Message]]) -> click.Command:
-    """`store-worker say`, for the message types that it handles and a client may publish."""
+def publish_command(service: str, handled: Iterable[type[Message]]) -> click.Command:
+    """`store-worker publish`, for the message types that it handles and a client may publish."""
     kinds = [kind for kind in handled if kind.FROM_OUTSIDE]
     names = ", ".join(kind.__name__ for kind in kinds)
 
-    @click.command("say", help=_help(names), short_help="Publish requests from a file, once.")
+    @click.command("publish", help=_help(names), short_help="Publish requests from a file, once.")
     @click.argument("file", type=click.File("rb"), metavar="FILE|-")
     def command(file: BinaryIO) -> None:
         requests = [request for _, request in read_lines(RequestReader(None, *kinds), file)]
-        publish(service, "say", requests)
+        publish(service, "publish", requests)
         click.echo(f"{len(requests)} confirmed")
 
     return command
@@ -44,7 +44,7 @@ def publish(service: str, command: str, requests: Sequence[Request]) -> None:
 
     async def publishing() -> None:
         async with connected(command) as broker:
-            await say(broker, requests)
+            await publish_until_confirmed(broker, requests)
 
     configure_logs(service, "error")
     asyncio.run(publishing())

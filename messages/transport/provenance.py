@@ -9,13 +9,13 @@ FAILED_TOO_OFTEN = "delivery_limit"
 """RabbitMQ's dead-letter reason."""
 
 
-class Outside(IntEnum):
+class Provenance(IntEnum):
     """Whether a message comes from outside. Falsy only if nobody but our own services can have published it."""
 
-    NO = 0
-    YES = 1
+    INTERNAL = 0
+    CLIENT = 1
     """From a client, which may publish only the types meant for clients."""
-    BY_A_DETOUR = 2
+    UNTRUSTED_ROUTE = 2
     """Through a client-made exchange or queue, where RabbitMQ does not check the right to the routing key."""
 
 
@@ -34,19 +34,24 @@ class Death(NamedTuple):
         return self.reason == FAILED_TOO_OFTEN
 
 
-def outside(exchange: str, death: Death | None = None) -> Outside:
+def provenance_of(exchange: str, death: Death | None = None) -> Provenance:
     """The origin of a message that came through `exchange`; `death`: a queue has dead-lettered it before.
 
     A message names the exchange to which it was first published, however many others it passed through. Only
     dead-lettering publishes it anew: then `exchange` is that of the dead letters, and `death` has the one before.
     """
     if death is None:
-        return _OUTSIDE.get(exchange, _UNKNOWN)
+        return _PROVENANCE.get(exchange, _UNKNOWN)
     if exchange != DEAD_LETTERS or not death.first:
         return _UNKNOWN
-    return max(outside(death.exchange), Outside.NO if death.of_failures else Outside.YES)
+    return max(provenance_of(death.exchange), Provenance.INTERNAL if death.of_failures else Provenance.CLIENT)
 
 
 # By their permissions only our services write the first three, and only the broker writes dead letters.
-_OUTSIDE = {COMMANDS: Outside.NO, ANSWERS: Outside.NO, OUTCOMES: Outside.NO, REQUESTS: Outside.YES}
-_UNKNOWN = Outside.BY_A_DETOUR  # looking up an Enum's attribute costs as much as all the rest
+_PROVENANCE = {
+    COMMANDS: Provenance.INTERNAL,
+    ANSWERS: Provenance.INTERNAL,
+    OUTCOMES: Provenance.INTERNAL,
+    REQUESTS: Provenance.CLIENT,
+}
+_UNKNOWN = Provenance.UNTRUSTED_ROUTE  # looking up an Enum's attribute costs as much as all the rest

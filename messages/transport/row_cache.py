@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from messages.transport.service import Care, Write
+from messages.transport.service import LockMode, Write
 from messages.transport.versioned import Row, Table
 
 R = TypeVar("R", bound=Row)
@@ -40,7 +40,7 @@ class Clock:
         if answered_at - asked_at < PUNCTUAL_SECONDS:
             self._seen = now, answered_at
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._seen = None
 
     def now(self) -> datetime | None:
@@ -53,16 +53,16 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Known(Generic[R]):
+class Loaded(Generic[R]):
     """What a batch is decided from."""
 
     now: datetime
     rows: Mapping[UUID, R]
-    unread: AbstractSet[UUID] = frozenset()
+    unverified: AbstractSet[UUID] = frozenset()
     """Orders that were not read: those in `rows` come from the cache, the others are assumed to be new."""
 
 
-class Memory(Generic[R]):
+class RowCache(Generic[R]):
     """Caches the rows of one table, as this process wrote them last."""
 
     def __init__(self, table: Table) -> None:
@@ -70,29 +70,31 @@ class Memory(Generic[R]):
         self._table = table
         self._rows: dict[UUID, R] = {}
 
-    async def know(self, care: Care, order_ids: AbstractSet[UUID], new: AbstractSet[UUID], read: Read[R]) -> Known[R]:
-        """Use the cache as far as `care` allows, and read the rest. `new`: orders that probably have no row yet."""
+    async def load(
+        self, lock_mode: LockMode, order_ids: AbstractSet[UUID], new: AbstractSet[UUID], read: Read[R]
+    ) -> Loaded[R]:
+        """Use the cache as far as `lock_mode` allows; read the rest. `new`: orders that probably have no row yet."""
         rows = {order_id: row for order_id in order_ids if (row := self._rows.pop(order_id, None))}
-        if care is not Care.REMEMBERING:
+        if lock_mode is not LockMode.CACHED:
             rows, new = {}, set()
         now = self.clock.now()
-        unread = rows.keys() | (new if now else set())
-        if now and unread >= order_ids:
-            return Known(now, rows, order_ids)
+        unverified = rows.keys() | (new if now else set())
+        if now and unverified >= order_ids:
+            return Loaded(now, rows, order_ids)
         asked_at = self.clock.monotonic()
         now, found = await read(order_ids - rows.keys())
         self.clock.set(now, asked_at)
-        return Known(now, rows | found, rows.keys())
+        return Loaded(now, rows | found, rows.keys())
 
-    def hold(self, known: Known[R], written: AbstractSet[UUID]) -> list[Write]:
+    def guards(self, known: Loaded[R], written: AbstractSet[UUID]) -> list[Write]:
         """Guards for unread orders not written: they fail if a cached row changed, or an order assumed new has one."""
-        silent = known.unread - written
+        silent = known.unverified - written
         if not silent:
             return []
         rows = [known.rows[order_id] for order_id in silent if order_id in known.rows]
         return self._table.unchanged(rows) + self._table.absent(silent - known.rows.keys())
 
-    def keep(self, changes: Iterable[tuple[R | None, R]]) -> None:
+    def put(self, changes: Iterable[tuple[R | None, R]]) -> None:
         """Cache what has been written: each row as it was, None if there was none, and as it is."""
         for before, after in changes:
             version = 0 if before is None else before.version + 1
@@ -100,7 +102,7 @@ class Memory(Generic[R]):
         while len(self._rows) > REMEMBERED:
             del self._rows[next(iter(self._rows))]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Clear the cache and the clock."""
         self._rows.clear()
-        self.clock.forget()
+        self.clock.clear()

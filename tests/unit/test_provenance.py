@@ -6,10 +6,10 @@ import pytest
 
 from deploy.definitions import all_services, users
 from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS
-from messages.transport.senders import FAILED_TOO_OFTEN, Death, Outside, outside
+from messages.transport.provenance import FAILED_TOO_OFTEN, Death, Provenance, provenance_of
 from messages.transport.topology import topology_of
 
-OURS, CLIENTS, DETOUR = Outside
+OURS, CLIENTS, DETOUR = Provenance
 CLIENT_USERS = ("customer", "supplier", "fleet")
 
 
@@ -20,8 +20,10 @@ CLIENT_USERS = ("customer", "supplier", "fleet")
         *((exchange, DETOUR) for exchange in ("outcomes.evil", DEAD_LETTERS, "", "amq.topic", "Requests")),
     ],
 )
-def test_only_through_an_exchange_that_clients_may_not_write_our_own_word_comes(exchange: str, told: Outside) -> None:
-    assert outside(exchange) is told
+def test_only_through_an_exchange_that_clients_may_not_write_our_own_word_comes(
+    exchange: str, told: Provenance
+) -> None:
+    assert provenance_of(exchange) is told
 
 
 @pytest.mark.parametrize(
@@ -33,20 +35,22 @@ def test_only_through_an_exchange_that_clients_may_not_write_our_own_word_comes(
         *(("maxlen", ANSWERS, CLIENTS), ("", "", DETOUR), (FAILED_TOO_OFTEN, DEAD_LETTERS, DETOUR)),
     ],
 )
-def test_a_dead_letter_is_ours_only_if_we_said_it_and_failed_at_it(reason: str, exchange: str, told: Outside) -> None:
-    assert outside(DEAD_LETTERS, Death(reason, exchange)) is told
-    assert outside(DEAD_LETTERS, Death(reason, exchange, first=False)) is DETOUR
+def test_a_dead_letter_is_ours_only_if_we_said_it_and_failed_at_it(
+    reason: str, exchange: str, told: Provenance
+) -> None:
+    assert provenance_of(DEAD_LETTERS, Death(reason, exchange)) is told
+    assert provenance_of(DEAD_LETTERS, Death(reason, exchange, first=False)) is DETOUR
 
 
 @pytest.mark.parametrize("exchange", [REQUESTS, COMMANDS, ANSWERS, "outcomes.evil", ""])
 def test_what_some_queue_gave_up_is_heard_among_the_dead_letters_only(exchange: str) -> None:
-    assert outside(exchange, Death(FAILED_TOO_OFTEN, COMMANDS)) is DETOUR
+    assert provenance_of(exchange, Death(FAILED_TOO_OFTEN, COMMANDS)) is DETOUR
 
 
 def test_every_exchange_that_a_service_hears_is_known() -> None:
     for binding in topology_of(all_services()).bindings:
         death = Death(FAILED_TOO_OFTEN, COMMANDS) if binding.exchange == DEAD_LETTERS else None
-        assert outside(binding.exchange, death) is not DETOUR, binding
+        assert provenance_of(binding.exchange, death) is not DETOUR, binding
 
 
 def test_no_client_may_write_or_make_what_counts_as_ours() -> None:

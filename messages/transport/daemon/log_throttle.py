@@ -6,13 +6,13 @@ import time
 AGAIN_AFTER_SECONDS = 30.0
 
 
-class Complaints:
+class LogThrottle:
     """Remembers which failures were logged lately."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, float]] = {}
 
-    def is_news(self, about: str, error: Exception) -> bool:
+    def should_log(self, about: str, error: Exception) -> bool:
         """Whether to log it: another failure than last time, or the same after a while. True counts as logged."""
         now, said = time.monotonic(), f"{type(error).__name__}: {error}"
         before, told_at = self._told.get(about, ("", -math.inf))
@@ -21,6 +21,6 @@ class Complaints:
         self._told[about] = said, now
         return True
 
-    def end(self, about: str) -> None:
+    def reset(self, about: str) -> None:
         """It has succeeded: its next failure is logged."""
         self._told.pop(about, None)
