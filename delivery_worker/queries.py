@@ -9,7 +9,9 @@ from delivery_worker.allocation import Found
 from delivery_worker.shifts import Shift
 from messages.participant.allocation import Want
 from messages.participant.queries import lock_reservations, unit_lock
-from messages.transport.service import Measure, Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
+from messages.transport.service import Measure
 
 IDLE = "agent.order_id IS NULL AND agent.online"
 STILL_IDLE = "num_nonnulls(agent.order_id) = 0 AND agent.online"

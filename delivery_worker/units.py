@@ -7,7 +7,8 @@ from delivery_worker.allocation import AGENT, pool_of, wants_of
 from messages.contracts.delivery import ReserveAgent
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.participant import Moves
-from messages.transport.service import Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
 
 
 class Agents:

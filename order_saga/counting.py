@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from messages.contracts.order import DEADLINE_PASSED
-from messages.transport.service import Decided
+from messages.transport.handled import Decided
 from order_saga.state import Phase, Saga
 
 DEADLINE_PASSED_BEFORE = "deadline_passed_before"

@@ -8,9 +8,11 @@ from functools import partial
 
 from asyncpg import Record
 
-from messages.transport.isolating import isolate
-from messages.transport.service import Alarm, Handled, Job, Outgoing, Transaction
-from messages.transport.writing import write
+from messages.transport.batches.isolating import isolate
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
+from messages.transport.handled import Alarm, Handled, Outgoing
+from messages.transport.service import Job
 from order_saga import queries, saga, timeline
 from order_saga.counting import first_outcomes
 from order_saga.queries import Due

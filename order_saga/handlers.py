@@ -8,9 +8,11 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Alarm, Handled, Outgoing
 from messages.transport.incoming import Incoming
-from messages.transport.row_cache import RowCache
-from messages.transport.service import Alarm, Handled, LockMode, Outgoing, Transaction
 from order_saga import queries, saga, timeline
 from order_saga.counting import first_outcomes
 from order_saga.participants import PARTICIPANTS

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from messages.transport.service import Measure, Transaction, Write
-from messages.transport.writing import rows_changed
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write, rows_changed
+from messages.transport.service import Measure
 from order_saga.rows import READ, TABLE, saga_of
 from order_saga.state import Saga
 

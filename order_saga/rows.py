@@ -7,7 +7,7 @@ from types import MappingProxyType
 from asyncpg import Record
 from pydantic_core import from_json, to_json
 
-from messages.transport.versioned import Column, Table
+from messages.transport.database.versioned import Column, Table
 from order_saga.participants import Granted
 from order_saga.state import Phase, Saga, Standing
 

@@ -4,9 +4,10 @@ import re
 from functools import partial
 from pathlib import Path
 
+from messages.transport.database.row_cache import RowCache
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Malformed
-from messages.transport.row_cache import RowCache
-from messages.transport.service import Outgoing, Service
+from messages.transport.service import Service
 from messages.transport.topology import queue_name
 from order_saga import outgoing
 from order_saga.deadlines import jobs

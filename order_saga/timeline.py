@@ -6,7 +6,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
 from messages.transport.addresses import OUTCOMES
-from messages.transport.service import TimelineEntry
+from messages.transport.handled import TimelineEntry
 from order_saga.state import Decision
 
 OUTCOME_TOLD = "OutcomeTold"

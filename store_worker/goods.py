@@ -6,7 +6,7 @@ from uuid import UUID
 
 from messages.contracts.store import StockReceived
 from messages.participant.queries import lock_reservations
-from messages.transport.service import Transaction
+from messages.transport.database.transactions import Transaction
 
 
 class Withdrawn(NamedTuple):

@@ -16,9 +16,10 @@ from messages.contracts.store import (
 )
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
+from messages.transport.handled import Alarm, Handled, TimelineEntry
 from messages.transport.incoming import Incoming
-from messages.transport.service import Alarm, Handled, TimelineEntry, Transaction
-from messages.transport.writing import write
 from store_worker import goods, queries
 
 HANDLERS: Mapping[type[Message], str] = {

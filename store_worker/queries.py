@@ -5,7 +5,8 @@ from uuid import UUID
 
 from messages.participant.allocation import Want
 from messages.participant.queries import unit_lock
-from messages.transport.service import Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
 from store_worker.allocation import Found
 
 FREE = "packet.order_id IS NULL AND packet.gone IS NULL"

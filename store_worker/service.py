@@ -6,7 +6,9 @@ from pathlib import Path
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
 from messages.participant.participant import Participant
 from messages.participant.service import participant_service
-from messages.transport.service import Handled, Job, Service, Transaction
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Handled
+from messages.transport.service import Job, Service
 from store_worker import queries
 from store_worker.handlers import HANDLERS, handle_goods
 from store_worker.settings import Settings

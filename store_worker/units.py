@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from messages.contracts.store import ReservePackets
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.participant import Moves
-from messages.transport.service import Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
 from store_worker import queries
 from store_worker.allocation import pool_of, wants_of
 

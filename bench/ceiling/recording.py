@@ -13,10 +13,12 @@ from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.transport import timeline
 from messages.transport.addresses import OUTCOMES
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.writing import write
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming
 from messages.transport.outbox import forget, keep, pack
-from messages.transport.service import LockMode, Outgoing, Service
-from messages.transport.writing import write
+from messages.transport.service import Service
 
 BATCH = 500
 RELAY_AFTER_SECONDS = 15.0

@@ -16,9 +16,9 @@ from deploy.demo.stalling import StallingBroker
 from messages.contracts.participation import SETTLE
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
+from messages.transport.database.migrating import migrate
 from messages.transport.edge.requests import Listener
 from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.migrating import migrate
 from messages.transport.service import Service
 from messages.transport.settings import Settings
 from messages.transport.topology import listener, queue_name, topology_of

@@ -16,9 +16,13 @@ from messages.participant.answers import decide
 from messages.participant.participant import ORCHESTRATOR, Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Context, Decision, Reservation, State
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
+from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming
-from messages.transport.row_cache import RowCache
-from messages.transport.service import Alarm, Handle, Handled, LockMode, Outgoing, TimelineEntry, Transaction, Write
+from messages.transport.service import Handle
 
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> the result of those about units that come or go."""

@@ -10,7 +10,8 @@ from messages.contracts.participation import OutcomeRequested
 from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.reservation import Decision, Reply, Timing
 from messages.transport.addresses import ANSWERS, Address
-from messages.transport.service import Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
 
 ORCHESTRATOR = Address(ANSWERS, "order_saga.answers")
 """Receives what any participant answers."""

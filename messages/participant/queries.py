@@ -9,9 +9,10 @@ from uuid import UUID
 from asyncpg import Record
 
 from messages.participant.reservation import Reservation, State
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.versioned import Column, Table
+from messages.transport.database.writing import Write
 from messages.transport.faults import Collision
-from messages.transport.service import Transaction, Write
-from messages.transport.versioned import Column, Table
 
 STATES = {state.value: state for state in State}
 

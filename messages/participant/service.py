@@ -11,7 +11,7 @@ from messages.participant.participant import Participant
 from messages.participant.queries import TABLE
 from messages.participant.reservation import Reservation
 from messages.participant.settings import ParticipantSettings
-from messages.transport.row_cache import RowCache
+from messages.transport.database.row_cache import RowCache
 from messages.transport.service import Job, Measure, Service
 
 MIGRATIONS = Path(__file__).parent / "migrations"

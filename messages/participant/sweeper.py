@@ -12,9 +12,11 @@ from messages.participant.participant import ORCHESTRATOR, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, State
 from messages.participant.settings import ParticipantSettings
-from messages.transport.isolating import isolate
-from messages.transport.service import Alarm, Handled, Job, Outgoing, TimelineEntry, Transaction
-from messages.transport.writing import write
+from messages.transport.batches.isolating import isolate
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
+from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
+from messages.transport.service import Job
 
 SWEEP_BATCH = 200
 PRUNE_BATCH = 500

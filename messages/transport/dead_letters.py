@@ -4,11 +4,11 @@ import asyncio
 
 import structlog
 
+from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Arrival, Broker, Subscription
 from messages.transport.document import Reader, documents_in
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.parked import DEAD_LETTERED
-from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from messages.contracts.message import Message
 from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import NOWHERE, Incoming, Malformed, Origin
 from messages.transport.parked import FORBIDDEN
 from messages.transport.provenance import Provenance
-from messages.transport.service import Outgoing
 from messages.transport.strict_json import DOCUMENT_BYTES, Unreadable, beginning, parse, refuse_extremes, too_large
 
 DASHES = slice(8, 24, 5)

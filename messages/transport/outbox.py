@@ -9,8 +9,11 @@ import jiter
 
 from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
 from messages.transport.document import encode
-from messages.transport.service import Measure, Outgoing, Transaction, Write
+from messages.transport.handled import Outgoing
+from messages.transport.service import Measure
 
 ENVELOPE_DOCUMENTS = 500
 ENVELOPE_BYTES = 1_048_576

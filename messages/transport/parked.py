@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import rows_changed
 from messages.transport.incoming import Malformed
-from messages.transport.service import Measure, Transaction
-from messages.transport.writing import rows_changed
+from messages.transport.service import Measure
 
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"

@@ -7,9 +7,9 @@ import structlog
 
 from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
+from messages.transport.events import clear_and_wait
 from messages.transport.flood import Flood
 from messages.transport.outbox import Row, envelopes
-from messages.transport.pacing import clear_and_wait
 
 log = structlog.get_logger(__name__)
 

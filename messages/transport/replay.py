@@ -3,14 +3,16 @@
 import structlog
 
 from messages.transport import parked
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.transactions import Transaction, locking, savepoint
+from messages.transport.database.writing import write
 from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
+from messages.transport.handled import Handled
 from messages.transport.incoming import Incoming, Malformed, Origin
 from messages.transport.parked import Parked
 from messages.transport.provenance import Provenance
-from messages.transport.service import Handled, LockMode, Service, Transaction
-from messages.transport.transactions import locking, savepoint
-from messages.transport.writing import write
+from messages.transport.service import Service
 
 log = structlog.get_logger(__name__)
 

@@ -1,127 +1,16 @@
-"""How a service describes itself to the transport, and what its handlers take and return."""
+"""How a service describes itself to the transport."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import IntEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
-from uuid import UUID
-
-from asyncpg import Connection
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from messages.contracts.message import Message
-from messages.transport.addresses import Address
-from messages.transport.incoming import Incoming, Malformed, log_fields
-
-if TYPE_CHECKING:
-    from messages.transport.row_cache import RowCache
-
-Transaction: TypeAlias = "Connection[Any]"
-
-
-class LockMode(IntEnum):
-    """Concurrency control of a batch, optimistic to pessimistic. Each retry goes one level up, to `LOCKING` at most."""
-
-    CACHED = 0
-    """Rows come from this process's cache; those that are not in it are read."""
-    OPTIMISTIC = 1
-    """All rows are read, without locks."""
-    PESSIMISTIC = 2
-    """Rows are read and written in a transaction that holds their locks."""
-    BLOCKING = 3
-    """As before, and the handler waits for units that other transactions have locked."""
-
-    def stricter(self) -> "LockMode":
-        """The next stricter level. Never `WAITING`, which is only for `look_again`."""
-        return self if self >= LockMode.PESSIMISTIC else LockMode(self + 1)
-
-
-class Outgoing(NamedTuple):
-    """An outgoing message. `cause` gives causation and trace; a job without cause gives `traceparent`."""
-
-    message: Message
-    to: Address
-    cause: Incoming | None = None
-    traceparent: str | None = None
-
-
-class TimelineEntry(NamedTuple):
-    """One line of an order's timeline, as `show` prints it: `PacketsReserved`, `reserving -> assigning`."""
-
-    order_id: UUID
-    event: str
-    detail: str = ""
-    message_id: UUID | None = None
-
-
-class Write(NamedTuple):
-    """A statement that changes rows, to be executed together with all others of its transaction."""
-
-    sql: str
-    arguments: Sequence[Any]
-    rows: int | None = None
-    """How many rows it must return, one for each changed; any other number is a conflict with another transaction."""
-    before: datetime | None = None
-    """Until when it may be done, by the database's clock; None: any time."""
-
-
-class Decided(NamedTuple):
-    """The outcome of an order, as it is counted in the metrics."""
-
-    outcome: str
-    reason: str = ""
-    """A short code, or empty."""
-    seconds: float | None = None
-    """Since it was accepted; None: it never was."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something that a person should look at. Logged and counted once the transaction is committed.
-
-    `cause` gives the message and the trace that the log line names; a job without cause gives `traceparent`.
-    """
-
-    name: str
-    order_id: UUID | None = None
-    detail: str = ""
-    cause: Incoming | None = None
-    traceparent: str | None = None
-
-    @property
-    def log_fields(self) -> dict[str, Any]:
-        if self.cause is None:
-            return log_fields(self.order_id, None, self.traceparent)
-        return log_fields(self.order_id, self.cause.message_id, self.cause.traceparent)
-
-
-@dataclass(slots=True)
-class Handled:
-    """A handler's unit of work: messages, timeline notes, writes. Nothing leaves the process before the commit."""
-
-    outgoing: list[Outgoing] = field(default_factory=list)
-    timeline: list[TimelineEntry] = field(default_factory=list)
-    writes: list[Write] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
-    outcomes: list[Decided] = field(default_factory=list)
-    """The orders decided here. Counted after the commit."""
-    changes: Sequence[tuple[Any, Any]] = ()
-    """Rows before and after, as far as they may be cached after the commit."""
-    look_again: list[Incoming] = field(default_factory=list)
-    """Still undecided, because units were locked by other transactions or given back in this very batch: handled
-    again, in a transaction of their own that waits for locks."""
-    more: bool = False
-    """For a job: there was more to do than one batch; run again at once."""
-
-    def add(self, part: "Handled") -> None:
-        """Add the result of another part of the same transaction, which has executed its writes itself."""
-        self.outgoing += part.outgoing
-        self.timeline += part.timeline
-        self.alarms += part.alarms
-        self.outcomes += part.outcomes
-        self.more = self.more or part.more
-
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Handled, Outgoing
+from messages.transport.incoming import Incoming, Malformed
 
 Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], LockMode], Awaitable[Handled]]
 """(transaction, from `LOCKING` on with the batch's orders locked; documents in order of arrival; care) -> result."""
@@ -185,7 +74,7 @@ class Service:
     locks: str | None = None
     """The table whose rows, by order_id, are locked for all orders of a batch before `handle` is called; None: the
     service locks what it reads."""
-    row_cache: "RowCache[Any] | None" = None
+    row_cache: RowCache[Any] | None = None
     """Cache of the rows that `handle` changed. Requires all its order writes in `Handled.writes`, guarded by versions:
     batches then run optimistically, and with locks only after conflicts."""
     gathering: Gathering | None = None

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from messages.transport.service import Alarm, Handled, TimelineEntry, Transaction, Write
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import Write
+from messages.transport.handled import Alarm, Handled, TimelineEntry
 
 DAYS_AHEAD = 3
 ALARM = "Alarm"

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from messages.transport.daemon import housekeeping
-from messages.transport.migrating import migrate
+from messages.transport.database.migrating import migrate
 from tests.conftest import NewDatabase
 from tests.integration.production import UrlOf, imported, in_the_file, url_for
 from tests.integration.toy.service import MIGRATIONS

@@ -19,8 +19,8 @@ import store_worker.service
 import store_worker.settings
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
+from messages.transport.database.migrating import migrate
 from messages.transport.edge.requests import Listener
-from messages.transport.migrating import migrate
 from messages.transport.service import Service
 from order_saga.client.awaiting import Answer
 from order_saga.client.place import Limits, place

@@ -14,7 +14,7 @@ import pytest
 from messages.transport.addresses import DEAD_LETTERS
 from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
-from messages.transport.migrating import migrations_in
+from messages.transport.database.migrating import migrations_in
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.management import ActualQueue, _policy_arguments
 from messages.transport.rabbitmq.management import Management as Reading

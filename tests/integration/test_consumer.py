@@ -11,16 +11,20 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import consumer, flood, intake, parked, postgres, timeline, transactor
+from messages.transport import flood, parked, timeline
+from messages.transport.batches import consumer, intake, transactor
+from messages.transport.batches.intake import Intake
+from messages.transport.batches.taken import Taken
 from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.database import postgres
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.versioned import Column, Table
 from messages.transport.faults import Collision, is_infrastructure
+from messages.transport.handled import Alarm, Outgoing
 from messages.transport.in_process import queues
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.intake import Intake
-from messages.transport.row_cache import RowCache
-from messages.transport.service import Alarm, LockMode, Outgoing, Transaction
-from messages.transport.taken import Taken
-from messages.transport.versioned import Column, Table
 from tests.integration.toy.service import (
     BREAK_A_RULE,
     FAIL,

@@ -12,11 +12,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import transactions, watchdog
+from messages.transport.database import transactions, watchdog
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction, locking, savepoint
 from messages.transport.faults import Aborted, Collision, is_infrastructure
-from messages.transport.postgres import Database
-from messages.transport.service import Transaction
-from messages.transport.transactions import locking, savepoint
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand, until
 from tests.servers.server import Server

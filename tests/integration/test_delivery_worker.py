@@ -24,8 +24,8 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.participant.participant import Moves
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from messages.transport.writing import write
 from tests.conftest import NewDatabase
 from tests.integration.toy.station import PATIENCE_SECONDS
 from tests.integration.workers import Worker, in_seconds

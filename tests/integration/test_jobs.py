@@ -10,8 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport.daemon import jobs, log_throttle
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Alarm, Handled, Outgoing
 from messages.transport.publisher import OutboxPublisher
-from messages.transport.service import Alarm, Handled, Job, Outgoing, Transaction
+from messages.transport.service import Job
 from tests.integration.toy.service import COUNTED, Counted, bought, paid
 from tests.integration.toy.station import Station
 

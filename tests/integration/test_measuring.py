@@ -11,10 +11,11 @@ import delivery_worker.settings
 import order_saga.service
 import order_saga.settings
 from messages.transport.daemon.measuring import _question, measure, measures_of
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction
 from messages.transport.metrics import Metrics
 from messages.transport.parked import MOST_COUNTED
-from messages.transport.postgres import Database
-from messages.transport.service import Service, Transaction
+from messages.transport.service import Service
 from tests.conftest import NewDatabase
 
 SAGA = order_saga.service.service(order_saga.settings.Settings(database_url="postgresql://elsewhere/"))

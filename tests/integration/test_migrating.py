@@ -9,8 +9,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from messages.transport import migrating
-from messages.transport.migrating import (
+from messages.transport.database import migrating
+from messages.transport.database.migrating import (
     OWN_MIGRATIONS,
     ChangedMigration,
     FailedMigration,
@@ -20,7 +20,7 @@ from messages.transport.migrating import (
     migrations_in,
     pending,
 )
-from messages.transport.service import Transaction
+from messages.transport.database.transactions import Transaction
 from tests.integration.toy.service import MIGRATIONS
 from tests.integration.toy.station import until
 

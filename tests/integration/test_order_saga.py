@@ -27,13 +27,14 @@ from messages.contracts.store import (
     PacketsReserved,
     ReservePackets,
 )
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.postgres import Database
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction, locking
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
+from messages.transport.handled import Alarm, Handled
 from messages.transport.incoming import Incoming
-from messages.transport.postgres import Database
-from messages.transport.row_cache import RowCache
-from messages.transport.service import Alarm, Handled, LockMode, Transaction
-from messages.transport.transactions import locking
-from messages.transport.writing import write
 from order_saga import deadlines, queries
 from order_saga.handlers import handle
 from order_saga.queries import Due

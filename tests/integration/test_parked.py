@@ -9,15 +9,16 @@ import asyncpg
 import pytest
 from click.testing import CliRunner, Result
 
-from messages.transport import dead_letters, migrating, parked
+from messages.transport import dead_letters, parked
 from messages.transport.addresses import DEAD_LETTERS, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, Envelope
 from messages.transport.command_line import parked as parked_commands
 from messages.transport.command_line.commands import Program, command_line
+from messages.transport.database import migrating
+from messages.transport.handled import Outgoing
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Malformed
 from messages.transport.provenance import Death
-from messages.transport.service import Outgoing
 from messages.transport.topology import Topology
 from tests.integration.network import Network
 from tests.integration.toy.service import Forwarded, Toy, ToySettings, bought

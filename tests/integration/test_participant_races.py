@@ -41,9 +41,11 @@ from messages.contracts.store import (
 from messages.participant import queries
 from messages.participant.queries import Change
 from messages.participant.reservation import State
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from messages.transport.service import Handled, LockMode, Transaction
-from messages.transport.writing import write
+from messages.transport.handled import Handled
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase

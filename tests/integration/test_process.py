@@ -15,11 +15,11 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import pacing, stall_guard
+from messages.transport.batches import pacing, stall_guard
 from messages.transport.daemon import housekeeping, measuring
-from messages.transport.migrating import ChangedMigration, migrate
+from messages.transport.database.migrating import ChangedMigration, migrate
+from messages.transport.database.transactions import Transaction
 from messages.transport.release import release
-from messages.transport.service import Transaction
 from messages.transport.settings import WrongSetting
 from tests.integration.network import Network
 from tests.integration.toy.service import FAIL, MIGRATIONS, TELL_ELSEWHERE, bought, paid

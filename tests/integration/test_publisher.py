@@ -11,19 +11,22 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import outbox, publisher, stall_guard
+from messages.transport import outbox, publisher
+from messages.transport.batches import stall_guard
+from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Envelope
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
 from messages.transport.document import Reader
+from messages.transport.handled import Handled, Outgoing
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
-from messages.transport.postgres import Database
 from messages.transport.publisher import OutboxPublisher
-from messages.transport.service import Handled, Job, Outgoing, Transaction
+from messages.transport.service import Job
 from messages.transport.topology import Binding, Queue, Topology
-from messages.transport.transactor import Transactor
-from messages.transport.writing import write
 from tests.integration.toy.service import (
     COUNTED,
     ELSEWHERE,

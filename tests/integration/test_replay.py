@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from messages.transport import parked
 from messages.transport.addresses import Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
+from messages.transport.database.transactions import Transaction
 from messages.transport.incoming import Malformed
-from messages.transport.service import Transaction
 from messages.transport.topology import Binding, Exchange, Topology
 from tests.integration.toy.service import (
     BREAK_A_RULE,

@@ -24,10 +24,11 @@ from messages.contracts.store import (
     Want,
 )
 from messages.participant.participant import Moves
-from messages.transport import transactions
+from messages.transport.database import transactions
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from messages.transport.service import LockMode, Transaction
-from messages.transport.writing import write
 from store_worker.service import service
 from store_worker.settings import Settings
 from store_worker.units import Packets

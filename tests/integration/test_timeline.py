@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from messages.transport import timeline
-from messages.transport.service import Transaction
+from messages.transport.database.transactions import Transaction
 from tests.integration.toy.station import Station
 
 DAYS_KEPT = 7

@@ -6,9 +6,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from messages.transport.database.writing import Write, write
 from messages.transport.faults import Collision
-from messages.transport.service import Write
-from messages.transport.writing import write
 from tests.integration.toy.station import Station
 
 INSERT = "INSERT INTO purchase SELECT unnest($1::uuid[]), $2 ON CONFLICT DO NOTHING RETURNING 1"

@@ -9,18 +9,20 @@ from uuid import UUID, uuid4
 import pytest
 
 from messages.contracts.message import Message
-from messages.transport import row_cache
+from messages.transport.batches.transactor import Transactor
+from messages.transport.database import row_cache
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction, locking
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
+from messages.transport.handled import Handled
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
-from messages.transport.postgres import Database
 from messages.transport.publisher import OutboxPublisher
-from messages.transport.service import Handled, LockMode, Service, Transaction
+from messages.transport.service import Service
 from messages.transport.topology import Topology
-from messages.transport.transactions import locking
-from messages.transport.transactor import Transactor
-from messages.transport.writing import write
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

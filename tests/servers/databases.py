@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from messages.transport.migrating import migrate
+from messages.transport.database.migrating import migrate
 
 
 async def create_migrated(url: str, folders: Sequence[Path]) -> str:

@@ -20,8 +20,8 @@ from messages.contracts.participation import Answer, Assigned, Command
 from messages.contracts.store import PacketsAssigned
 from messages.transport.addresses import Address
 from messages.transport.document import Reader, encode
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.service import Outgoing
 
 EXAMPLES = Path(__file__).parent / "examples"
 METADATA = ("type", "message_id", "causation_id", "traceparent")

@@ -18,9 +18,9 @@ from messages.contracts.store import PacketsAssigned, ReservePackets
 from messages.transport import strict_json
 from messages.transport.addresses import Address
 from messages.transport.document import Reader, documents_in, encode
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming, Malformed, Origin
 from messages.transport.provenance import Provenance
-from messages.transport.service import Outgoing
 from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES, Unreadable, may_be_extreme
 
 ORDER_ID = "7f0c5c7e-51a9-4fb6-9a52-0a7a4c1f9c01"

@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from messages.transport import intake as intake_module
-from messages.transport import pacing, stall_guard
 from messages.transport.addresses import COMMANDS, Address
+from messages.transport.batches import intake as intake_module
+from messages.transport.batches import pacing, stall_guard
+from messages.transport.batches.intake import Intake
+from messages.transport.batches.pacing import LONGEST_SECONDS, Pace
+from messages.transport.batches.taken import Taken
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
-from messages.transport.intake import Intake
-from messages.transport.pacing import LONGEST_SECONDS, Pace
-from messages.transport.taken import Taken
 from messages.transport.topology import Binding, Exchange, Queue, Topology
 
 ANSWERS, ORDERS = "answers", "orders"

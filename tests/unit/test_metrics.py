@@ -2,9 +2,10 @@
 
 from messages.transport import metrics
 from messages.transport.daemon.measuring import offset
+from messages.transport.handled import Decided
 from messages.transport.metrics import Metrics
 from messages.transport.release import UNKNOWN, release
-from messages.transport.service import Decided, Measure
+from messages.transport.service import Measure
 
 
 def counted(metrics: Metrics, outcome: str, reason: str) -> float | None:

@@ -12,9 +12,9 @@ from messages.contracts.order import CancelOrder, OrderNotPlaced, RequestRejecte
 from messages.transport.addresses import ANSWERS, COMMANDS, OUTCOMES, Address
 from messages.transport.broker import Envelope
 from messages.transport.document import Reader, documents_in
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming
 from messages.transport.outbox import ENVELOPE_BYTES, ENVELOPE_DOCUMENTS, Row, envelopes, pack
-from messages.transport.service import Outgoing
 
 INSIDE = Address(COMMANDS, "store_worker.reserve")
 ELSEWHERE = Address(ANSWERS, "order_saga.answers")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from messages.transport.pacing import APART, LONGEST_SECONDS, Pace
+from messages.transport.batches.pacing import APART, LONGEST_SECONDS, Pace
 
 
 class Clock:

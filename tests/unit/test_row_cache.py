@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from messages.transport import row_cache as memory_module
-from messages.transport.row_cache import Clock, Loaded, RowCache
-from messages.transport.service import LockMode
-from messages.transport.versioned import Column, Table
+from messages.transport.database import row_cache as memory_module
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import Clock, Loaded, RowCache
+from messages.transport.database.versioned import Column, Table
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from messages.transport.versioned import Column, Table
+from messages.transport.database.versioned import Column, Table
 
 
 class Parcel(NamedTuple):

@@ -11,7 +11,7 @@ import asyncpg
 from yarl import URL
 
 from messages.transport.command_line.failures import told, told_at
-from messages.transport.migrating import UnfitDatabase, pending
+from messages.transport.database.migrating import UnfitDatabase, pending
 from messages.transport.rabbitmq.connection import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management

@@ -12,8 +12,8 @@ import click
 from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID
 from messages.transport.command_line.failures import Unreachable, told_at
+from messages.transport.database.transactions import Transaction
 from messages.transport.parked import Parked
-from messages.transport.service import Transaction
 from messages.transport.settings import Settings
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ import asyncpg
 from pydantic import SecretStr
 
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
+from messages.transport.database.transactions import Transaction
 from messages.transport.faults import is_infrastructure
-from messages.transport.service import Transaction
 from messages.transport.settings import Settings
 
 CONNECT_SECONDS = 10.0

@@ -7,13 +7,15 @@ import structlog
 
 from messages.transport import outbox, parked, timeline
 from messages.transport.daemon.measuring import measure
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.writing import write
+from messages.transport.handled import Handled
 from messages.transport.metrics import Metrics
-from messages.transport.postgres import Database
 from messages.transport.publisher import OutboxPublisher
 from messages.transport.replay import Replay
-from messages.transport.service import Handled, Job, Transaction
+from messages.transport.service import Job
 from messages.transport.settings import Settings
-from messages.transport.writing import write
 
 log = structlog.get_logger(__name__)
 

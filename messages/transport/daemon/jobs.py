@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
 
+from messages.transport.batches.transactor import Transactor
 from messages.transport.daemon.log_throttle import LogThrottle
+from messages.transport.events import clear_and_wait
 from messages.transport.faults import is_infrastructure
-from messages.transport.pacing import clear_and_wait
 from messages.transport.service import Job
-from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 

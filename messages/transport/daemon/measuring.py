@@ -4,8 +4,10 @@ import time
 from functools import lru_cache
 
 from messages.transport import outbox, parked
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Handled
 from messages.transport.metrics import Metrics
-from messages.transport.service import Handled, Measure, Service, Transaction
+from messages.transport.service import Measure, Service
 
 
 def measures_of(service: Service) -> tuple[Measure, ...]:

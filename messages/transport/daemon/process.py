@@ -6,27 +6,27 @@ from collections.abc import Mapping
 
 import structlog
 
+from messages.transport.batches.consumer import Consumer
+from messages.transport.batches.intake import Intake
+from messages.transport.batches.pacing import Pace
+from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Broker
-from messages.transport.consumer import Consumer
 from messages.transport.daemon.health import Health
 from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
 from messages.transport.daemon.measuring import measures_of
+from messages.transport.database.migrating import pending
+from messages.transport.database.postgres import Database
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
-from messages.transport.intake import Intake
 from messages.transport.metrics import Metrics
-from messages.transport.migrating import pending
-from messages.transport.pacing import Pace
-from messages.transport.postgres import Database
 from messages.transport.publisher import OutboxPublisher
 from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
 from messages.transport.topology import dead_queue, queue_name
-from messages.transport.transactor import Transactor
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,8 @@ from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.command_line.failures import WrongUsage, told
 from messages.transport.document import Reader
+from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.service import Outgoing
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
 
 OUTCOMES_AHEAD = 1_000

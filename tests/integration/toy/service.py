@@ -14,20 +14,12 @@ from pydantic_settings import SettingsConfigDict
 from messages.contracts.message import Message, OrderMessage
 from messages.contracts.order import RequestRejected
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Alarm, Decided, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming, Malformed
-from messages.transport.row_cache import RowCache
-from messages.transport.service import (
-    Alarm,
-    Decided,
-    Gathering,
-    Handled,
-    Job,
-    LockMode,
-    Outgoing,
-    Service,
-    TimelineEntry,
-    Transaction,
-)
+from messages.transport.service import Gathering, Job, Service
 from messages.transport.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -11,14 +11,14 @@ from uuid import uuid4
 import asyncpg
 
 from messages.contracts.message import Message
-from messages.transport import postgres
 from messages.transport.addresses import OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
+from messages.transport.database import postgres
+from messages.transport.database.postgres import Database
 from messages.transport.document import encode
+from messages.transport.handled import Outgoing
 from messages.transport.in_process.broker import InProcessBroker, InProcessSubscription
-from messages.transport.postgres import Database
-from messages.transport.service import Outgoing
 from messages.transport.topology import Binding, Queue, Topology, listener, topology_of
 from tests.integration.toy.service import ELSEWHERE, Toy, ToySettings
 

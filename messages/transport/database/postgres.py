@@ -12,10 +12,9 @@ import asyncpg
 import structlog
 
 from messages.transport.backoff import Backoff
+from messages.transport.database.transactions import BEGIN, Transaction, commit, give_up, roll_back
+from messages.transport.database.watchdog import ConnectionWatchdog
 from messages.transport.faults import is_infrastructure, is_unreachable
-from messages.transport.service import Transaction
-from messages.transport.transactions import BEGIN, commit, give_up, roll_back
-from messages.transport.watchdog import ConnectionWatchdog
 
 log = structlog.get_logger(__name__)
 # A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.

@@ -1,6 +1,5 @@
 """Spaces out batches of new work under load: orders that start together stay batched in every later step."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -13,17 +12,6 @@ WORTH_DOCUMENTS = 2.0
 """If fewer are expected in that time, there is no wait."""
 REMEMBERED_SECONDS = 0.2
 """The time constant of the moving average of documents_per_second."""
-
-
-async def clear_and_wait(event: asyncio.Event, seconds: float) -> None:
-    """Clear the event, and wait until it is set, for `seconds` at most."""
-    event.clear()
-    # A fifth of what wait_for costs, which starts a task: 0.7 us instead of 3.6.
-    alarm = asyncio.get_running_loop().call_later(seconds, event.set)
-    try:
-        await event.wait()
-    finally:
-        alarm.cancel()
 
 
 class Pace:

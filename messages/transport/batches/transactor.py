@@ -7,45 +7,20 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from messages.transport import outbox, parked, timeline
+from messages.transport.database.lock_mode import CollisionHistory, LockMode
+from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import Transaction, locking, uncancelled
+from messages.transport.database.writing import write
 from messages.transport.faults import Collision
 from messages.transport.flood import Flood
+from messages.transport.handled import Handled, Outgoing
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
-from messages.transport.postgres import Database
 from messages.transport.publisher import OutboxPublisher
-from messages.transport.service import Handled, LockMode, Outgoing, Service, Transaction
-from messages.transport.transactions import locking, uncancelled
-from messages.transport.writing import write
+from messages.transport.service import Service
 
 log = structlog.get_logger(__name__)
-
-SKIPPED_BATCHES = 50
-"""After a collision, that level is skipped for this many batches, retries counted.
-
-Where several daemons take turns, it is skipped nearly always.
-"""
-
-
-class CollisionHistory:
-    """Which optimistic levels collided lately, so that they are skipped for a while."""
-
-    def __init__(self) -> None:
-        self._skipped = {LockMode.CACHED: 0, LockMode.OPTIMISTIC: 0}
-
-    def least_strict(self) -> LockMode:
-        """The lowest level to try for the next batch."""
-        least = LockMode.PESSIMISTIC
-        for lock_mode, batches in reversed(self._skipped.items()):
-            if not batches:
-                least = lock_mode
-            else:
-                self._skipped[lock_mode] = batches - 1
-        return least
-
-    def collided(self, lock_mode: LockMode) -> None:
-        if lock_mode in self._skipped:
-            self._skipped[lock_mode] = SKIPPED_BATCHES
 
 
 class Transactor:

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from messages.transport.service import LockMode, Write
-from messages.transport.versioned import Row, Table
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.versioned import Row, Table
+from messages.transport.database.writing import Write
 
 R = TypeVar("R", bound=Row)
 

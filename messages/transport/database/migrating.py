@@ -9,9 +9,9 @@ from pathlib import Path
 
 import asyncpg
 
-from messages.transport.service import Transaction
+from messages.transport.database.transactions import Transaction
 
-OWN_MIGRATIONS = Path(__file__).parent / "migrations"
+OWN_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 ADVISORY_LOCK = 7_305_812_026
 LOCK_SECONDS = 1.0
 """How long a migration may wait for a table: batches queue behind it, and after two seconds daemons pause consuming."""

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 import structlog
 
 from messages.transport.backoff import Backoff
+from messages.transport.batches.intake import Intake
+from messages.transport.batches.taken import Taken, is_isolated
+from messages.transport.batches.transactor import Transactor
+from messages.transport.database.lock_mode import LockMode
 from messages.transport.document import Reader, documents_in
 from messages.transport.faults import Collision, is_infrastructure
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
-from messages.transport.intake import Intake
 from messages.transport.parked import HANDLER_FAILED
-from messages.transport.service import Gathering, LockMode
-from messages.transport.taken import Taken, is_isolated
-from messages.transport.transactor import Transactor
+from messages.transport.service import Gathering
 
 log = structlog.get_logger(__name__)
 

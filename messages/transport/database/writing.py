@@ -5,17 +5,28 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from messages.transport.database.transactions import Transaction
 from messages.transport.faults import Collision
-from messages.transport.service import Transaction, Write
 
 Part: TypeAlias = tuple[str, int, bool, bool]
 """The shape of a write: its SQL, how many arguments it has, whether it expects a row count, and whether a deadline."""
 
 PLACEHOLDER = re.compile(r"\$(\d+)")
+
+
+class Write(NamedTuple):
+    """A statement that changes rows, to be executed together with all others of its transaction."""
+
+    sql: str
+    arguments: Sequence[Any]
+    rows: int | None = None
+    """How many rows it must return, one for each changed; any other number is a conflict with another transaction."""
+    before: datetime | None = None
+    """Until when it may be done, by the database's clock; None: any time."""
 
 
 async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from messages.transport.database.transactions import Transaction, savepoint
 from messages.transport.faults import is_infrastructure
-from messages.transport.service import Alarm, Handled, Transaction
-from messages.transport.transactions import savepoint
+from messages.transport.handled import Alarm, Handled
 
 Work: TypeAlias = Callable[[Sequence[Record]], Awaitable[Handled]]
 PutOff: TypeAlias = Callable[[UUID], Awaitable[None]]

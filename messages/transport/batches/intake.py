@@ -4,10 +4,11 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from messages.transport.batches.pacing import Pace
+from messages.transport.batches.stall_guard import StallGuard
+from messages.transport.batches.taken import Taken, head_is_suspect, is_isolated, take
 from messages.transport.broker import Broker, Subscription
-from messages.transport.pacing import Pace, clear_and_wait
-from messages.transport.stall_guard import StallGuard
-from messages.transport.taken import Taken, head_is_suspect, is_isolated, take
+from messages.transport.events import clear_and_wait
 
 CAPACITY_RETRY_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02

@@ -3,18 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from messages.transport.faults import Aborted
-from messages.transport.service import Transaction
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Transaction: TypeAlias = "asyncpg.Connection[Any]"
 
 LAST_WORD_SECONDS = 1.0
 """How long a rollback, or a commit whose task was cancelled, may take."""

@@ -6,7 +6,7 @@ from operator import is_not
 from typing import Any, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from messages.transport.service import Write
+from messages.transport.database.writing import Write
 
 KEY = "order_id"
 VERSION = "version"

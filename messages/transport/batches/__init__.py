@@ -1,0 +1,1 @@
+"""What has arrived, taken in batches, and each batch handled in one transaction."""

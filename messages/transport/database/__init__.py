@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, transactions, writes with versions, and migrations."""
