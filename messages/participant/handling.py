@@ -53,7 +53,7 @@ async def _handle_orders(
     documents: Sequence[Incoming],
     lock_mode: LockMode,
 ) -> Handled:
-    """Handle messages about orders, in order of arrival. From `WAITING` on a shortage is final."""
+    """Handle messages about orders, in order of arrival. From `BLOCKING` on a shortage is final."""
     # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
     # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]

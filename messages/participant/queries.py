@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, Reservation]]:
-    """The clock, and the reservations that exist. From `LOCKING` on, an earlier statement has locked their rows."""
+    """The clock, and the reservations that exist. From `PESSIMISTIC` on, an earlier statement has locked their rows."""
     rows = await tx.fetch(
         f"""
         SELECT clock_timestamp(), {READ},

@@ -13,7 +13,7 @@ from messages.transport.handled import Handled, Outgoing
 from messages.transport.incoming import Incoming, Malformed
 
 Handle: TypeAlias = Callable[[Transaction, Sequence[Incoming], LockMode], Awaitable[Handled]]
-"""(transaction, from `LOCKING` on with the batch's orders locked; documents in order of arrival; care) -> result."""
+"""(transaction, from `PESSIMISTIC` on with the orders locked; documents in order of arrival; lock mode) -> result."""
 
 
 @dataclass(frozen=True, slots=True)

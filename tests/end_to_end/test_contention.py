@@ -3,12 +3,12 @@
 import asyncio
 from collections import Counter
 
-from tests.end_to_end.load import IN_TURN
+from tests.end_to_end.load import ROUND_ROBIN
 from tests.end_to_end.verdict import reasons
 
 
 async def test_of_two_orders_for_the_last_packet_one_is_placed_and_the_other_is_told(new_cell):
-    cell = await new_cell(of_each=2, **IN_TURN)
+    cell = await new_cell(of_each=2, **ROUND_ROBIN)
     skus = [f"sku-{n}" for n in range(20)]
     market = await cell.market(agents=40, **dict.fromkeys(skus, 1))
     pairs = [[market.order(**{sku: 1}) for _ in range(2)] for sku in skus]
@@ -29,7 +29,7 @@ async def test_five_hundred_orders_at_once_for_fifty_packets_and_forty_agents_pl
 
 
 async def test_two_daemons_of_each_share_a_load_and_refuse_nothing_that_is_there(new_cell):
-    cell = await new_cell(of_each=2, **IN_TURN)
+    cell = await new_cell(of_each=2, **ROUND_ROBIN)
     market = await cell.market(agents=500, milk=500, bread=500)
     outcomes = []
     # A few at a time, and then all that is left at once: how many envelopes share a burst is up to chance.

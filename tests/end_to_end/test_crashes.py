@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
-from tests.end_to_end.load import IN_TURN, ONE_FIRST, PATIENT, load
+from tests.end_to_end.load import PATIENT, PRIORITIZED, ROUND_ROBIN, load
 from tests.end_to_end.waiting import until
 
 A_SECOND_OR_SO = (0.2, 1.5)
@@ -34,7 +34,7 @@ async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
     orders.assert_useful(share=0.5, number=50)
 
 
-@pytest.mark.parametrize("consumers", [ONE_FIRST, IN_TURN], ids=["one first", "in turn"])
+@pytest.mark.parametrize("consumers", [PRIORITIZED, ROUND_ROBIN], ids=["prioritized", "round robin"])
 async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, consumers):
     cell = await new_cell(of_each=2, **PATIENT, **consumers)
     async with load(cell) as orders:
@@ -46,7 +46,7 @@ async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, con
 
 
 async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_harm_when_it_wakes_up(new_cell):
-    cell = await new_cell(of_each=2, **PATIENT, **IN_TURN)
+    cell = await new_cell(of_each=2, **PATIENT, **ROUND_ROBIN)
     async with load(cell) as orders:
         for service in SERVICES:
             sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.cell import Cell, Servers
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES, Daemon
-from tests.end_to_end.load import ONE_FIRST, PATIENT, load
+from tests.end_to_end.load import PATIENT, PRIORITIZED, load
 from tests.end_to_end.market import Market
 from tests.integration.network import Network
 
@@ -76,7 +76,7 @@ async def networks() -> AsyncIterator[AsyncExitStack]:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other(networks, new_cell, service):
-    cell = await new_cell(start=False, **ONE_FIRST)
+    cell = await new_cell(start=False, **PRIORITIZED)
     cell.daemons.remove(cell.daemon(service))
     behind = {}
     for name in (f"{service}-one", f"{service}-other"):

@@ -51,7 +51,7 @@ class Transactor:
     ) -> Handled:
         """Handle documents and park malformed ones; all or nothing. Raises what the handler or the database raises.
 
-        `lock_mode` is a minimum, raised to `LOCKING` by malformed or non-order documents, and by recent collisions.
+        `lock_mode` is a minimum, raised to `PESSIMISTIC` by malformed or non-order documents, and by recent collisions.
         """
         lock_mode = max(lock_mode, self._least_strict(documents, malformed))
 
