@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from asyncpg import Record
 
@@ -31,7 +32,7 @@ def jobs(settings: Settings) -> list[Job]:
         _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.policy),
         replace(_job("ask_again", seconds, Due.UNANSWERED, settings.policy), only_when_quiet=True),
         replace(_job("release_again", seconds, Due.UNCLEAN, settings.policy), only_when_quiet=True),
-        Job("forget_requests", settings.forget_interval_seconds, partial(forget_requests, settings), low_priority=True),
+        Job("forget_requests", settings.forget_interval_seconds, Forgetting(settings), low_priority=True),
     ]
 
 
@@ -50,10 +51,35 @@ async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     return handled
 
 
-async def forget_requests(settings: Settings, tx: Transaction) -> Handled:
-    """Delete the content of orders, some time after they are done; their ids and outcomes stay."""
-    age = timedelta(seconds=settings.remember_seconds)
-    return Handled(more=await queries.forget_requests(tx, age, BATCH) == BATCH)
+class Forgetting:
+    """Deletes the content of orders, some time after they are done; their ids and outcomes stay.
+
+    Each run goes on where the last one stopped, and at the end from the start: a row that cannot be written cannot be
+    put off either, and a batch full of them must not come again and again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._age = timedelta(seconds=settings.remember_seconds)
+        self._last: Record | None = None
+
+    async def __call__(self, tx: Transaction) -> Handled:
+        done = await queries.lock_done(tx, self._age, self._last, BATCH)
+        if not done:
+            self._last = None
+            return Handled()
+        handled = await isolate(tx, done, partial(_forget, tx), _pass_over, DUE_SAGA_FAILED)
+        handled.more = len(done) == BATCH
+        self._last = done[-1] if handled.more else None
+        return handled
+
+
+async def _forget(tx: Transaction, done: Sequence[Record]) -> Handled:
+    await queries.forget_requests(tx, [row["order_id"] for row in done])
+    return Handled()
+
+
+async def _pass_over(_order_id: UUID) -> None:
+    """Nothing to write: the next batch starts behind it."""
 
 
 async def _decide(policy: Policy, tx: Transaction, due: Sequence[Record]) -> Handled:

@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from messages.transport.database.transactions import Transaction
-from messages.transport.database.writing import Write, rows_changed
+from messages.transport.database.writing import Write
 from messages.transport.service import Measure
 from order_saga.rows import READ, TABLE, saga_of
 from order_saga.state import Saga
@@ -94,17 +94,28 @@ MEASURES = (
 )
 
 
-async def forget_requests(tx: Transaction, age: timedelta, limit: int) -> int:
-    """Drop the content of orders that have been done for `age`; returns how many, at most `limit`."""
-    status = await tx.execute(
-        """WITH old AS MATERIALIZED (
-               SELECT order_id FROM saga
-                WHERE request IS NOT NULL AND decided_at < statement_timestamp() - $1::interval
-                  AND (outcome = 'placed' OR cleaned_at < statement_timestamp() - $1::interval)
-                ORDER BY decided_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-           UPDATE saga SET version = version + 1, request = NULL, traceparent = NULL
-             FROM old WHERE saga.order_id = old.order_id""",
+async def lock_done(tx: Transaction, age: timedelta, after: Record | None, limit: int) -> list[Record]:
+    """The rows of orders that have been done for `age` and still have their content, the longest decided first.
+
+    Starts behind the row `after`. Skips those locked by others.
+    """
+    decided_at, order_id = (after["decided_at"], after["order_id"]) if after is not None else (None, UUID(int=0))
+    return await tx.fetch(
+        """SELECT order_id, decided_at, traceparent FROM saga
+            WHERE request IS NOT NULL AND decided_at < statement_timestamp() - $1::interval
+              AND (outcome = 'placed' OR cleaned_at < statement_timestamp() - $1::interval)
+              AND (decided_at, order_id) > (coalesce($2::timestamptz, '-infinity'), $3::uuid)
+            ORDER BY decided_at, order_id LIMIT $4 FOR UPDATE SKIP LOCKED""",
         age,
+        decided_at,
+        order_id,
         limit,
     )
-    return rows_changed(status)
+
+
+async def forget_requests(tx: Transaction, order_ids: Collection[UUID]) -> None:
+    """Drop the content of these orders."""
+    await tx.execute(
+        "UPDATE saga SET version = version + 1, request = NULL, traceparent = NULL WHERE order_id = ANY ($1::uuid[])",
+        order_ids,
+    )

@@ -566,9 +566,9 @@ async def test_what_an_old_order_was_about_is_forgotten_and_its_outcome_is_not(d
     placed, not_placed, open_ = (requested() for _ in range(3))
     await hear(database, *happy_story(placed))
     await hear(database, not_placed, AgentRefused(order_id=not_placed.order_id, reason="no_agent"), open_)
-    async with database.transaction() as tx:
-        assert await queries.forget_requests(tx, timedelta(days=1), 10) == 0
-        assert await queries.forget_requests(tx, timedelta(0), 10) == 1
+    await in_transaction(database, deadlines.Forgetting(SETTINGS))
+    assert (await published(database, placed))["lines"] is not None
+    await in_transaction(database, deadlines.Forgetting(AT_ONCE))
     assert (await published(database, placed))["lines"] is None
     assert (await published(database, not_placed))["lines"] is not None
     assert said_types(await hear(database, placed)) == [OrderPlaced]
@@ -581,11 +581,10 @@ async def test_what_an_order_was_about_is_forgotten_only_after_it_has_been_done_
     refusal = AgentRefused(order_id=closed.order_id, reason="no_agent")
     released = [kind(order_id=closed.order_id) for kind in (AgentReleased, PacketsReleased)]
     await hear(database, *happy_story(placed), closed, refusal, *released)
-    forget = partial(deadlines.forget_requests, SETTINGS)
-    await in_transaction(database, forget)
+    await in_transaction(database, deadlines.Forgetting(SETTINGS))
     assert [(await published(database, order))["lines"] is None for order in (placed, closed)] == [False, False]
     # The outcome is final, and so is its time: there the clock cannot be put forward.
-    await in_transaction(database, partial(deadlines.forget_requests, AT_ONCE))
+    await in_transaction(database, deadlines.Forgetting(AT_ONCE))
     assert [(await published(database, order))["lines"] is None for order in (placed, closed)] == [True, True]
 
 
@@ -595,8 +594,38 @@ async def test_there_is_more_to_forget_while_not_all_has_been_seen(
     monkeypatch.setattr(deadlines, "BATCH", 2)
     for _ in range(3):
         await hear(database, *happy_story(requested()))
-    forget = partial(deadlines.forget_requests, AT_ONCE)
+    forget = deadlines.Forgetting(AT_ONCE)
     assert [(await in_transaction(database, forget)).more for _ in range(2)] == [True, False]
+
+
+async def test_one_order_that_cannot_be_forgotten_keeps_no_other_remembered(database: Database) -> None:
+    bad, *good = [requested() for _ in range(5)]
+    for order in (bad, *good):
+        await hear(database, *happy_story(order))
+    await contradict(database, f"order_id = '{bad.order_id}'")
+    forget = deadlines.Forgetting(AT_ONCE)
+    for _ in range(2):
+        handled = await in_transaction(database, forget)
+        assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
+        assert [(await published(database, order))["lines"] is None for order in good] == [True] * 4
+    assert (await published(database, bad))["lines"] is not None
+
+
+async def test_whole_batches_of_orders_that_cannot_be_forgotten_are_passed_over_once_each_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decided by one batch, they have the same time."""
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    await hear(database, *(message for _ in range(5) for message in happy_story(requested())))
+    await contradict(database, "true")
+    good = requested()
+    await hear(database, *happy_story(good))
+    forget = deadlines.Forgetting(AT_ONCE)
+    for _ in range(2):
+        runs = [await in_transaction(database, forget) for _ in range(4)]
+        assert [(run.more, len(run.alarms)) for run in runs[:2]] == [(True, 2), (True, 2)]
+        assert len({alarm.order_id for run in runs for alarm in run.alarms}) == 5
+        assert (await published(database, good))["lines"] is None
 
 
 async def test_moving_from_reserving_to_assigning_touches_no_index(database: Database) -> None:
@@ -739,7 +768,7 @@ async def look(database: Database, which: Due) -> Handled:
 
 
 async def contradict(database: Database, which: str) -> None:
-    """Undecided orders with a reason why they are not placed: whoever changes anything of them is refused."""
+    """Give orders that are not "not placed" a reason why they are: whoever changes anything of them is refused."""
     await execute(database, f"SET LOCAL session_replication_role = replica; UPDATE saga SET reason = 'x' WHERE {which}")
 
 
