@@ -165,7 +165,7 @@ async def test_how_long_a_job_waits_until_it_may_begin_is_nothing_to_rest_from(
         if not workshop.runs["lazy"]:
             await asyncio.sleep(0.5)  # an outage of the broker
 
-    monkeypatch.setattr(OutboxPublisher, "wait_for_room", wait_for_capacity)
+    monkeypatch.setattr(OutboxPublisher, "wait_for_capacity", wait_for_capacity)
     assert await _seconds_between_batches(station, workshop, "SELECT 1") < 0.5 * jobs.REST
 
 
