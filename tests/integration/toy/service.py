@@ -82,6 +82,10 @@ def paid(text: str = "", wish: str = "") -> Paid:
     return Paid(order_id=uuid4(), text=text, wish=wish)
 
 
+def numbered(number: int) -> list[Bought]:
+    return [bought(str(each)) for each in range(number)]
+
+
 class Toy:
     """The service's code. `faults` hit the next batches, one each; a closed `gate` holds a batch in its transaction."""
 

@@ -1,0 +1,1 @@
+"""The order saga by itself, on a real PostgreSQL."""
