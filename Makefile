@@ -1,4 +1,4 @@
-# Everything runs in .venv, which deploy/virtualenv makes and keeps to the locks.
+# Everything runs in .venv, which deploy/virtualenv creates from the locks.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench lock venv-demo venv-dev
 
@@ -10,16 +10,16 @@ help:  ## this list
 demo: venv-demo  ## all services in one process on an embedded PostgreSQL; your own orders: ORDERS=file.jsonl
 	@$(VENV_PYTHON) -m deploy.demo $(if $(ORDERS),--orders "$(ORDERS)")
 
-test: venv-dev  ## every test that can run here, and what cannot, with the reason; only some: TESTS=tests/unit
+test: venv-dev  ## every test that can run here; lists what was skipped, and why; only some: TESTS=tests/unit
 	@$(VENV_PYTHON) -m pytest $(TESTS)
 
-check: venv-dev  ## style, types and walls
+check: venv-dev  ## style, types and import walls
 	@$(VENV_PYTHON) -m ruff check
 	@$(VENV_PYTHON) -m ruff format --check
 	@$(VENV_PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-bench: venv-dev  ## how fast it is; only some: SCENARIOS="a b"
+bench: venv-dev  ## the benchmark; only some: SCENARIOS="a b"
 	@$(VENV_PYTHON) -m bench $(SCENARIOS)
 
 lock:  ## resolve the dependencies anew; needs uv

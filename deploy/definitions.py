@@ -1,8 +1,8 @@
-"""The definitions for a production broker: the topology, and users with no more rights than their work needs.
+"""The definitions for a production broker: the topology, and users with minimal permissions.
 
 `python -m deploy.definitions > deploy/definitions.json` writes the development file, whose passwords are public.
 `--passwords FILE`, a JSON object with the password of each user, writes one for production. An import sets the password
-of each user that it names; `--keep-passwords` names none, for a broker that has them.
+of each user in the file; `--keep-passwords` writes none, for a running broker that has its users.
 """
 
 import json
@@ -36,7 +36,7 @@ REQUESTS_OF: Mapping[str, tuple[type[Message], ...]] = {
     "supplier": (StockReceived, PacketsWithdrawn),
     "fleet": (AgentCameOnline, AgentWentOffline, DeliveryCompleted),
 }
-"""Client -> what it may publish: every message from outside belongs to one of them."""
+"""Client -> the requests it may publish: every message from outside belongs to one of them."""
 
 DEVELOPMENT = "; its users' passwords are for development only."
 PRODUCTION = " --passwords; its users' passwords are those of that file."
@@ -45,7 +45,7 @@ KEEPING = " --keep-passwords; an import leaves users and their passwords as they
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Regular expressions over the names of exchanges and queues, and over the keys of requests."""
+    """Permissions: regular expressions for the names of exchanges and queues, and for the routing keys of requests."""
 
     name: str
     configure: str = NOTHING
@@ -88,7 +88,7 @@ def written(services: Sequence[Service], explanation: str, hashes: Mapping[str, 
 
 
 def all_services() -> list[Service]:
-    """The services of the system, with settings that say nothing about the broker."""
+    """The services of the system, with settings that do not name a broker."""
     nowhere: Any = "postgresql://nowhere"
     return [
         order_saga.service.service(order_saga.settings.Settings(database_url=nowhere)),
@@ -98,7 +98,7 @@ def all_services() -> list[Service]:
 
 
 def users(services: Sequence[Service]) -> list[User]:
-    """One per service, and those at the edge: customers, suppliers, fleets, monitoring."""
+    """One per service, and one each for customers, suppliers, fleets and monitoring."""
     return [
         *(_service_user(service.name, topology_of([service])) for service in services),
         *(_client(name, kinds) for name, kinds in REQUESTS_OF.items()),
@@ -112,9 +112,9 @@ def _service_user(name: str, own: Topology) -> User:
 
 
 def _client(name: str, kinds: Iterable[type[Message]]) -> User:
-    """May publish these requests, and receive outcomes in queues of its own making.
+    """May publish these requests, and receive outcomes in queues that it declares.
 
-    The patterns match exchanges as well: what a client publishes through one of its own, our services refuse.
+    The patterns match exchanges as well; our services refuse what a client publishes through its own exchange.
     """
     own = rf"{OUTCOMES}\.{re.escape(name)}\..+"
     return User(
@@ -135,7 +135,7 @@ def _only(names: Iterable[str]) -> str:
 
 
 def definitions(services: Sequence[Service], hashes: Mapping[str, str] | None) -> dict[str, Any]:
-    """As RabbitMQ's `definitions.local.path` takes them."""
+    """In the format of RabbitMQ's `definitions.local.path`."""
     topology, known = topology_of(services), users(services)
     return {
         "vhosts": [{"name": VHOST}],

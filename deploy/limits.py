@@ -1,4 +1,4 @@
-"""What clients and queues may take of the broker, so that none fills its memory or its disk for all others."""
+"""Limits of clients and queues, so that none fills the broker's memory or disk at the expense of the others."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 from messages.transport.addresses import OUTCOMES
 
 CLIENT_LIMITS: Mapping[str, int] = {"max-connections": 1_000, "max-channels": 5_000}
-"""For each client's user; one `order-saga place` opens several."""
+"""For each client's user; one `order-saga place` opens several connections."""
 MAX_QUEUES = 1_000
 """In the virtual host: those of the services and of all clients."""
 QUEUE_BYTES = 2_000_000_000
-"""In a service's queue. More is refused and published again later, as with its limit of messages."""
+"""In a service's queue. Beyond it publishes are rejected and retried later, as with its limit of messages."""
 
 CLIENTS_QUEUES = rf"^{OUTCOMES}\..+$"
 ABSENT_CLIENT_SECONDS = 600
@@ -42,7 +42,7 @@ def _policy(vhost: str, name: str, pattern: str, kind: str, definition: Mapping[
     return {"name": name, "vhost": vhost, "pattern": pattern, "apply-to": kind, "definition": dict(definition)}
 
 
-# A client that has gone must not fill the broker.
+# An absent client must not fill the broker.
 _ABSENT = {
     "expires": ABSENT_CLIENT_SECONDS * 1000,
     "max-length": OUTCOMES_KEPT,

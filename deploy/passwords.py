@@ -1,4 +1,4 @@
-"""The passwords of RabbitMQ's users: as a file has them, and as RabbitMQ keeps them."""
+"""Reads the passwords of RabbitMQ's users from a file, and hashes them as RabbitMQ does."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from messages.transport.command_line.failures import WrongUsage, told
 
-DEVELOPMENT_PASSWORD = "development"  # noqa: S105  everybody knows it
+DEVELOPMENT_PASSWORD = "development"  # noqa: S105  public
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -29,7 +29,7 @@ def _problem(passwords: Any, names: Collection[str]) -> str | None:
     if not isinstance(passwords, dict) or passwords.keys() != set(names):
         return f"must be a JSON object with a password for each of {', '.join(sorted(names))}, and for nobody else"
     for name, password in passwords.items():
-        # It becomes a part of the URL that the daemon or the client connects to.
+        # It becomes part of the URL that the daemon or the client connects to.
         if not isinstance(password, str) or not URL_SAFE.fullmatch(password):
             return f"the password of {name} must be text, not empty, of ASCII letters, digits, and -._~ only"
     return None
@@ -50,5 +50,5 @@ def random_salt(_: str) -> bytes:
 
 
 def development_salt(name: str) -> bytes:
-    """The same each time, so that the file stays the same."""
+    """Always the same, so that regenerating the file does not change it."""
     return hashlib.sha256(name.encode()).digest()[:4]

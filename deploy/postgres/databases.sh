@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run once, on the empty cluster: a database and a role for each service, and a role that reads what they publish.
+# Runs once, on an empty cluster: creates a database and a role for each service, and a role that reads their views.
 set -eu
 
 sql() { psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-postgres}" --dbname=postgres "$@"; }
@@ -18,7 +18,7 @@ GRANT CONNECT ON DATABASE :"service" TO saga_reader;
 SQL
 }
 
-# The migrations let this role read the views they publish, so it comes first.
+# The migrations grant this role access to their views, so it comes first.
 create_role saga_reader "$PASSWORD_SAGA_READER"
 create_role order_saga "$PASSWORD_ORDER_SAGA" && create_database order_saga
 create_role store_worker "$PASSWORD_STORE_WORKER" && create_database store_worker
