@@ -1,4 +1,4 @@
-"""The runbook explains every sentence that an audit can say."""
+"""The runbook explains every sentence that an audit can say, and leads from symptoms to each of its sections."""
 
 import ast
 import re
@@ -13,6 +13,13 @@ ROW = re.compile(r"^\| (I\d) \| `(.+?)` \| .+ \|$", re.MULTILINE)
 
 def test_every_sentence_of_an_audit_has_its_row():
     assert sorted(ROW.findall(RUNBOOK.read_text())) == sorted(_sentences())
+
+
+def test_every_section_is_found_by_a_symptom():
+    text = RUNBOOK.read_text()
+    symptoms = text.partition("| symptom | section |")[2].partition("\n\n")[0]
+    sections = re.findall(r"^### (.+)$", text, re.MULTILINE)
+    assert sorted(re.findall(r"\[(.+?)\]", symptoms)) == sorted(["What to watch", *sections])
 
 
 def _sentences() -> Iterator[tuple[str, str]]:
