@@ -38,13 +38,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
     parser.add_argument(
-        "--quick", action="store_true", default=quick, help="short runs, to develop by; not for figures"
+        "--quick", action="store_true", default=quick, help="short runs for development, not for figures"
     )
-    parser.add_argument("--results", type=Path, help="folder to keep the lines in, instead of bench/results")
+    parser.add_argument("--results", type=Path, help="folder for the results, instead of bench/results")
     arguments = parser.parse_args()
     for name in arguments.scenarios:
         if name not in SCENARIOS:
-            parser.error(f"{name}: there is no such scenario; there are {', '.join(SCENARIOS)}")
+            parser.error(f"{name}: no such scenario; choose from {', '.join(SCENARIOS)}")
     return arguments
 
 

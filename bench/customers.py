@@ -45,7 +45,7 @@ class Customers:
     async def _line(self, expected: str, seconds: float) -> None:
         line = await self._read(seconds)
         if line != expected:
-            raise RuntimeError(f"the generator said {line[:500]!r} instead of {expected!r}")
+            raise RuntimeError(f"the generator printed {line[:500]!r} instead of {expected!r}")
 
     async def _read(self, seconds: float) -> str:
         assert self._process.stdout is not None, "it is a pipe"

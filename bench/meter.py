@@ -99,4 +99,4 @@ def _messages_published(url: str) -> int:
         for line in answer.read().decode().splitlines():
             if line.startswith(RECEIVED):
                 return int(float(line.rpartition(" ")[2]))
-    raise RuntimeError(f"RabbitMQ does not tell {RECEIVED}")
+    raise RuntimeError(f"RabbitMQ does not report {RECEIVED}")

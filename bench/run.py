@@ -83,7 +83,9 @@ def expect_all_placed(report: Report) -> None:
     """Raises NotClean if an order was refused, though there was plenty of everything."""
     expect_all_decided(report)
     if report.not_placed:
-        raise NotClean(f"{report.not_placed} of {report.sent} orders refused without need: {report.reasons}")
+        raise NotClean(
+            f"{report.not_placed} of {report.sent} orders refused, though all were possible: {report.reasons}"
+        )
 
 
 def expect_all_that_can_be(run: Run, supply: Supply) -> None:
@@ -91,7 +93,7 @@ def expect_all_that_can_be(run: Run, supply: Supply) -> None:
     expect_all_decided(run.report)
     possible = can_be_placed(run.plan.workload, supply)
     if run.report.placed != possible:
-        raise NotClean(f"{run.report.placed} placed, where packets sufficed for {possible}: {run.report.reasons}")
+        raise NotClean(f"{run.report.placed} placed, but there were packets for {possible}: {run.report.reasons}")
 
 
 def slope(samples: Sequence[tuple[float, int]]) -> float:

@@ -58,7 +58,7 @@ async def search(servers: Servers, kind: Kind, pace: Pace) -> float:
                 break
             rate = _next(held, failed)
     if not held:
-        raise NotClean(f"not even {failed:.0f} orders/s were held")
+        raise NotClean(f"not even {failed:.0f} orders/s were sustained")
     return held
 
 
@@ -76,13 +76,13 @@ async def confirm(servers: Servers, kind: Kind, pace: Pace, rate: float) -> Run:
                 await it.audit()
                 return run
         rate *= BACK
-    raise NotClean(f"{rate / BACK:.0f} orders/s were held in the search, and not when confirmed")
+    raise NotClean(f"{rate / BACK:.0f} orders/s were sustained in the search, but not when confirmed")
 
 
 def tell(run: Run) -> None:
     """Print the progress."""
     p99 = run.report.latency_milliseconds.get("p99", math.inf)
-    verdict = "held" if run.held else "not held"
+    verdict = "sustained" if run.held else "not sustained"
     print(
         f"  {run.plan.orders_per_second:.0f} orders/s {verdict}: {run.orders_per_second:.0f}/s, p99 {p99:.0f} ms",
         file=sys.stderr,

@@ -106,7 +106,7 @@ class System:
         """Raises NotClean."""
         complaints = [line for daemon in self.daemons for line in daemon.complaints()]
         if complaints:
-            raise NotClean(f"{len(complaints)} complaints, the first: {complaints[0][:1000]}")
+            raise NotClean(f"{len(complaints)} errors logged, the first: {complaints[0][:1000]}")
         try:
             await command(self.environment, "order_saga", "audit", "--grace", str(AUDIT_GRACE_SECONDS))
         except RuntimeError as error:

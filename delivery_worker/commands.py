@@ -25,7 +25,7 @@ NOWHERE = "-"
 
 @click.group("agents")
 def agents_group() -> None:
-    """Agents: who is at work, who begins and who leaves, and who has delivered."""
+    """List agents, put them online or offline, and report their deliveries."""
 
 
 @agents_group.command("list")
@@ -34,7 +34,7 @@ def agents_group() -> None:
 def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
     """List every agent, with zone and state, the order they work for, and since when that is so, in UTC.
 
-    An agent who goes offline with an order is `confirmed, offline`, say, until it is delivered.
+    An agent who goes offline with an order is listed as `confirmed, offline` until it is delivered.
     """
     found = ask(read_settings(), agents)
     if not as_json:
@@ -50,7 +50,7 @@ def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
     "--file", type=click.File("rb"), help="AgentCameOnline and AgentWentOffline, one JSON object a line; - for stdin."
 )
 def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | None) -> None:
-    """Have agents begin to work in ZONE, or those that a file names.
+    """Put agents online in ZONE, or those that a file names.
 
     Publishes AgentCameOnline, dated now by this machine's clock, or as in the file; the running delivery worker
     does the rest. Exits with 2 if the input is wrong, 3 if the broker cannot be reached. Settings: BROKER_URL, or
@@ -62,7 +62,7 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
     elif file is None and zone and agent_ids:
         requests = list(_came_online(zone, agent_ids))
     else:
-        raise click.UsageError("say ZONE and AGENT, or --file")
+        raise click.UsageError("give ZONE and AGENT, or --file")
     publish("delivery_worker", "agents add", requests)
     click.echo(f"{len(requests)} published")
 
@@ -70,7 +70,7 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
 @agents_group.command("offline")
 @click.argument("agent_ids", metavar="AGENT...", nargs=-1, required=True)
 def put_offline(agent_ids: tuple[str, ...]) -> None:
-    """Have agents stop working, as of when the message is handled: it overrides all earlier ones.
+    """Put agents offline, as of when the message is handled: it overrides all earlier ones.
 
     An agent with an order keeps it; if it is assigned or confirmed, an alarm `offline_while_assigned` says so. A later
     AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes and settings are those of `add`.
@@ -93,7 +93,7 @@ def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, orde
     """
     agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))
     if agent is None or (agent.order_id, agent.state) != (order_id, CONFIRMED):
-        raise click.ClickException(f"order {order_id} is not {CONFIRMED} for {agent_id}: look at `agents list`")
+        raise click.ClickException(f"order {order_id} is not {CONFIRMED} for {agent_id}: see `agents list`")
     publish("delivery_worker", "agents completed", [new_request(DeliveryCompleted, order_id=order_id)])
     click.echo("1 published")
 

@@ -67,7 +67,7 @@ async def _put_offline(
     if orphans := [(agent.agent_id, agent.order_id, False) for agent in left if agent.state is None]:
         await write(tx, [queries.let_go(*zip(*orphans, strict=True))])
     for agent in left:
-        detail = f"{agent.agent_id} went offline while {agent.state or 'his order has no reservation'}"
+        detail = f"{agent.agent_id} went offline while {agent.state or 'their order has no reservation'}"
         handled.timeline.append(TimelineEntry(agent.order_id, AgentWentOffline.__name__, detail))
         if name := ALARMS.get(agent.state):
             handled.alarms.append(Alarm(name, agent.order_id, detail, causes[agent.agent_id]))

@@ -34,7 +34,7 @@ IS_NEWS = f"""(
 MEASURES = (
     Measure(
         "confirmed_oldest_seconds",
-        "For how long the agent who has been confirmed the longest has been so; 0: none is.",
+        "How long ago the longest-confirmed agent was confirmed; 0: none is.",
         """
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(reservation.changed_at)), 0)
         FROM agent JOIN reservation USING (order_id) WHERE reservation.state = 'confirmed'

@@ -60,12 +60,12 @@ class User:
 
 
 @click.command()
-@click.option("--passwords", "file", type=click.File("rb"), help="For production: a JSON object, user to password.")
-@click.option("--keep-passwords", is_flag=True, help="For a broker that runs: all but the users, who stay as they are.")
+@click.option("--passwords", "file", type=click.File("rb"), help="For production: a JSON object of user to password.")
+@click.option("--keep-passwords", is_flag=True, help="For a running broker: leave its users as they are.")
 def main(file: Any, keep_passwords: bool) -> None:
     """Print the definitions that RabbitMQ imports, at its start or while it runs."""
     if file and keep_passwords:
-        raise click.UsageError("either --passwords or --keep-passwords")
+        raise click.UsageError("give --passwords or --keep-passwords, not both")
     services = all_services()
     if keep_passwords:
         click.echo(written(services, KEEPING))

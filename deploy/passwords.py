@@ -27,7 +27,7 @@ def read(file: BinaryIO, names: Collection[str]) -> dict[str, str]:
 
 def _problem(passwords: Any, names: Collection[str]) -> str | None:
     if not isinstance(passwords, dict) or passwords.keys() != set(names):
-        return f"must be a JSON object with a password for each of {', '.join(sorted(names))}, and for nobody else"
+        return f"must be a JSON object with a password for each of {', '.join(sorted(names))}, and no other user"
     for name, password in passwords.items():
         # It becomes part of the URL that the daemon or the client connects to.
         if not isinstance(password, str) or not URL_SAFE.fullmatch(password):

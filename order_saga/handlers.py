@@ -65,5 +65,5 @@ def _record(decision: Decision, incoming: Incoming, handled: Handled) -> None:
 
 def _order_id(incoming: Incoming) -> UUID:
     order_id = incoming.message.order_id
-    assert order_id is not None, "everything the saga listens to is about an order"
+    assert order_id is not None, "everything the saga consumes is about an order"
     return order_id

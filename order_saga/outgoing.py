@@ -39,7 +39,7 @@ def commands(saga: Saga, names: Iterable[str], policy: Policy) -> Messages:
     if saga.phase is Phase.ASSIGNING:
         return assign(saga, names, policy)
     if saga.request is None:
-        raise ValueError("what the order is about has been forgotten while it is undecided")
+        raise ValueError("the content of an undecided order was deleted")
     return reserve(saga, names, from_canonical(saga.order_id, saga.request), policy)
 
 
@@ -63,7 +63,7 @@ def outcome(saga: Saga, policy: Policy) -> Addressed:
     if saga.phase is Phase.PLACED:
         return _public(policy.placed(saga.order_id, saga.granted))
     if saga.undecided or saga.reason is None:
-        raise ValueError("an undecided order has no outcome to tell")
+        raise ValueError("an undecided order has no outcome")
     return _public(OrderNotPlaced(order_id=saga.order_id, participant=saga.participant, reason=saga.reason))
 
 

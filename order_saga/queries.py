@@ -86,10 +86,12 @@ _SINCE = (
     "SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min({})), 0), 0) FROM saga WHERE outcome IS NULL"
 )
 MEASURES = (
-    Measure("undecided_orders", "Orders accepted and not decided.", "SELECT count(*) FROM saga WHERE outcome IS NULL"),
-    Measure("undecided_oldest_seconds", "How long ago the oldest of them was accepted.", _SINCE.format("accepted_at")),
+    Measure("undecided_orders", "Orders accepted, but not decided.", "SELECT count(*) FROM saga WHERE outcome IS NULL"),
+    Measure("undecided_oldest_seconds", "Age of the oldest undecided order.", _SINCE.format("accepted_at")),
     Measure(
-        "undecided_overdue_seconds", "How long ago the first of their deadlines passed.", _SINCE.format("deadline")
+        "undecided_overdue_seconds",
+        "How long ago the earliest deadline of an undecided order passed.",
+        _SINCE.format("deadline"),
     ),
 )
 

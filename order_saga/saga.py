@@ -118,7 +118,7 @@ def _requested_again(saga: Saga, order: OrderRequested, incoming: Incoming, poli
         return Decision(saga, (message,), "rejected: conflict")
     if saga.undecided:
         return Decision(saga)
-    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome told again")
+    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome published again")
 
 
 def _cancelled(saga: Saga, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
@@ -127,7 +127,7 @@ def _cancelled(saga: Saga, incoming: Incoming, now: datetime, policy: Policy) ->
     if saga.phase is Phase.PLACED:
         message = outgoing.rejection(saga.order_id, incoming.message_id, "too_late", "the order is placed")
         return Decision(saga, (message,), "rejected: too_late")
-    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome told again")
+    return Decision(saga, (outgoing.outcome(saga, policy),), "outcome published again")
 
 
 def _asked_about(saga: Saga, question: OutcomeRequested, policy: Policy) -> Decision:

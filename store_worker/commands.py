@@ -37,9 +37,9 @@ class Time(click.DateTime):
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:
     """Options that say which packets of a store are meant."""
     for option in (
-        click.option("--received-before", type=Time(), help="Only those that came before this time, UTC."),
-        click.option("--received-since", type=Time(), help="Only those that came at this time or later, UTC."),
-        click.option("--sku", help="Only those of this sku."),
+        click.option("--received-before", type=Time(), help="Only packets received before this time, UTC."),
+        click.option("--received-since", type=Time(), help="Only packets received at this time or later, UTC."),
+        click.option("--sku", help="Only packets of this sku."),
     ):
         command = option(command)
     return command
@@ -47,20 +47,20 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("stock")
 def stock_group() -> None:
-    """Packets: what is there, what comes, and what must not be sold."""
+    """List, add and withdraw packets."""
 
 
 @stock_group.command("list")
 @click.argument("store_id", metavar="[STORE]", required=False)
 @_chosen
-@click.option("--ids", is_flag=True, help="Each packet in a line of its own.")
+@click.option("--ids", is_flag=True, help="One packet a line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_stock(read_settings: ReadSettings, /, ids: bool, as_json: bool, **choice: Any) -> None:
     """List how many packets of each sku every store has, or STORE, by what has become of them.
 
-    With --ids, list the packets themselves. One that was withdrawn while an order has it is `confirmed, withdrawn`,
-    say; it counts as confirmed. A packet is `retired` if it was withdrawn, or came too near its best-before.
+    With --ids, list the packets themselves. One withdrawn while an order has it is listed as `confirmed, withdrawn`,
+    and counts as confirmed. A packet is `retired` if it was withdrawn, or came too near its best-before.
     """
     ask(read_settings(), lambda reader: (tell_packets if ids else tell_shelves)(reader, Choice(**choice), as_json))
 
@@ -69,7 +69,7 @@ def list_stock(read_settings: ReadSettings, /, ids: bool, as_json: bool, **choic
 @click.argument("store_id", metavar="[STORE]", required=False)
 @click.argument("sku", required=False)
 @click.argument("quantity", type=click.IntRange(1, 1_000_000), required=False)
-@click.option("--best-before", type=Time(), help=f"UTC; in {FRESH_DAYS} days if it is not given.")
+@click.option("--best-before", type=Time(), help=f"UTC; by default in {FRESH_DAYS} days.")
 @click.option("--file", type=click.File("rb"), help="StockReceived documents, one JSON object a line; - for stdin.")
 @click.option("--ids", is_flag=True, help="Print the ids of the packets, one a line, before they are published.")
 def add_stock(
@@ -81,19 +81,19 @@ def add_stock(
     *,
     ids: bool,
 ) -> None:
-    """Have the store receive QUANTITY new packets of SKU, or what a file says.
+    """Add QUANTITY new packets of SKU to STORE, or those in a file.
 
     Publishes StockReceived; the running store worker does the rest. Exits with 2 if the input is wrong, 3 if the
     broker cannot be reached. Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
     if file is not None and best_before is not None:
-        raise click.UsageError("--best-before is not for --file, whose documents say it themselves")
+        raise click.UsageError("--best-before does not go with --file, whose documents contain it")
     if file is not None and store_id is None:
         requests = [request for _, request in read_lines(RequestReader(StockReceived), file)]
     elif file is None and store_id and sku and quantity:
         requests = list(_received(store_id, sku, quantity, best_before))
     else:
-        raise click.UsageError("say STORE, SKU and QUANTITY, or --file")
+        raise click.UsageError("give STORE, SKU and QUANTITY, or --file")
     if ids:
         click.echo("\n".join(_ids(requests)))
     publish("store_worker", "stock add", requests)
@@ -104,13 +104,13 @@ def add_stock(
 @click.argument("store_id", metavar="STORE")
 @click.argument("packet_ids", metavar="[PACKET]...", nargs=-1)
 @_chosen
-@click.option("--all", "everything", is_flag=True, help="Everything that the store has.")
-@click.option("--yes", is_flag=True, help="Do it. Otherwise it is only told what would be withdrawn.")
+@click.option("--all", "everything", is_flag=True, help="All packets of the store.")
+@click.option("--yes", is_flag=True, help="Withdraw. Without it, only print what would be withdrawn.")
 @click.pass_obj
 def withdraw_stock(
     read_settings: ReadSettings, /, store_id: str, packet_ids: Sequence[str], everything: bool, yes: bool, **choice: Any
 ) -> None:
-    """Take packets off the shelf of STORE for ever: those that are named, or those that the options choose.
+    """Withdraw packets of STORE for ever: those that are named, or those that the options choose.
 
     An id that is withdrawn is never sold again, whatever arrives later: good packets come back under new ids. An
     order that has such a packet reserved is refused; one that has it assigned or confirmed keeps it, and an alarm
@@ -121,14 +121,14 @@ def withdraw_stock(
     database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
     if [bool(packet_ids), any(choice.values()), everything].count(True) != 1:
-        raise click.UsageError("name packets, or say which by options, or say --all")
+        raise click.UsageError("give packets, or options that choose them, or --all")
     withdrawal = _withdrawal(read_settings(), packet_ids, Choice(store_id, **choice))
     requests = list(_withdrawn(store_id, withdrawal.packet_ids))
     tell_withdrawal(store_id, withdrawal)
     if not requests:
         return
     if not yes:
-        click.echo("nothing was withdrawn: that takes --yes", err=True)
+        click.echo("nothing was withdrawn; add --yes to withdraw", err=True)
         sys.exit(NOT_DONE)
     publish("store_worker", "stock withdraw", requests)
     click.echo(f"{len(requests)} PacketsWithdrawn published")
@@ -163,5 +163,5 @@ def _withdrawal(settings: Settings, packet_ids: Sequence[str], choice: Choice) -
     found = ask(settings, lambda reader: packets_named(reader, packet_ids))
     for packet in found:
         if packet.store_id != choice.store_id:
-            raise WrongUsage(f"{packet.packet_id} is of {packet.store_id}, and not of {choice.store_id}")
+            raise WrongUsage(f"{packet.packet_id} belongs to {packet.store_id}, not to {choice.store_id}")
     return withdrawal_of(found, packet_ids)

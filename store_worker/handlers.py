@@ -72,7 +72,7 @@ async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Hand
     if not received:
         return
     for packet_id, position in await goods.receive(tx, [message for message, _ in received]):
-        detail = f"{packet_id} is another packet already"
+        detail = f"{packet_id} is already the id of another packet"
         handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=detail, cause=received[position][1]))
     causes = _causes(documents, StockReceived)
     handled.alarms += [_withdrawn_elsewhere(stray, causes) for stray in await goods.early_strays(tx, list(causes))]
@@ -80,7 +80,7 @@ async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Hand
 
 def _withdrawn_elsewhere(stray: tuple[str, str, str], causes: Mapping[str, Incoming]) -> Alarm:
     packet_id, store_id, said = stray
-    detail = f"{packet_id} was not withdrawn: it is of {store_id}, and not of {said}"
+    detail = f"{packet_id} was not withdrawn: it belongs to {store_id}, not to {said}"
     return Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id])
 
 

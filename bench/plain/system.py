@@ -68,12 +68,12 @@ class PlainSystem(System):
     async def audit(self) -> None:
         """As many packets and as many agents are assigned as orders are placed. Raises NotClean."""
         if complaints := [line for daemon in self.daemons for line in daemon.complaints()]:
-            raise NotClean(f"{len(complaints)} lines of complaints, the last: {complaints[-1][:1000]}")
+            raise NotClean(f"{len(complaints)} errors logged, the last: {complaints[-1][:1000]}")
         placed = await self._count("order_saga", "SELECT count(*) FROM saga WHERE assigned = 2")
         for worker in ("store_worker", "delivery_worker"):
             given = await self._count(worker, "SELECT count(*) FROM unit WHERE assigned")
             if given != placed:
-                raise NotClean(f"{placed} orders are placed, and the {worker} gave {given} units")
+                raise NotClean(f"{placed} orders are placed, but the {worker} assigned {given} units")
 
     async def _bring(self, service: str, prefix: str, wanted: Iterable[tuple[str, int]]) -> None:
         units = [(f"{prefix}-{place}-{number}", place) for place, count in wanted for number in range(count)]

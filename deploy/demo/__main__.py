@@ -30,7 +30,7 @@ NOT_HERE = ("unknown_sku", "no_agent")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--orders", type=click.Path(path_type=Path), default=SAMPLE, help="JSON lines; else a sample of 216.")
+@click.option("--orders", type=click.Path(path_type=Path), default=SAMPLE, help="JSON lines; default: a sample of 216.")
 def main(orders: Path) -> None:
     """Place orders with all services in this process, on a throw-away PostgreSQL, and audit the result.
 
@@ -66,7 +66,7 @@ async def _introduce(postgres: EmbeddedPostgres, seconds: float) -> None:
     connection = await asyncpg.connect(postgres.url)
     version = await queries.version(connection)
     await connection.close()
-    click.echo(f"PostgreSQL {version} of our own, made and started in {seconds:.1f} s.")
+    click.echo(f"PostgreSQL {version} created and started in {seconds:.1f} s.")
 
 
 async def _open_shop(system: System, catalogue: Catalogue) -> None:
@@ -83,8 +83,8 @@ async def _open_shop(system: System, catalogue: Catalogue) -> None:
 def _help(answers: Sequence[Answer], catalogue: Catalogue) -> None:
     """If orders ask for what does not exist, and no refusal is expected, tell what exists."""
     if any(answer.word in NOT_HERE and not answer.line.expected for answer in answers):
-        click.echo(f"There are the stores {', '.join(catalogue.stores)}, and the zones {', '.join(catalogue.agents)}.")
-        click.echo("What is on their shelves: deploy/demo/catalogue.json.\n")
+        click.echo(f"Known stores: {', '.join(catalogue.stores)}; zones: {', '.join(catalogue.agents)}.")
+        click.echo("Their stock: deploy/demo/catalogue.json.\n")
 
 
 async def _deliver(system: System, conversation: Conversation) -> None:
@@ -109,7 +109,7 @@ def _judge(conversation: Conversation, report: Report) -> bool:
     answers = conversation.answers
     surprises = [answer for answer in answers if not answer.is_expected]
     for order_id in conversation.contradictions:
-        telling.verdict(f"order {order_id} was told different outcomes", is_good=False)
+        telling.verdict(f"order {order_id} got different outcomes", is_good=False)
     for finding in report.findings:
         about = finding.order_id or finding.service
         telling.verdict(f"{finding.invariant}  {about}  {finding.sentence}", is_good=False)

@@ -68,14 +68,14 @@ class Customer:
 
     async def _stall(self) -> None:
         self._system.store.stall()
-        self._remark(f"The store worker stalls: it reserves, but gets no further. Its leases last {LEASE_SECONDS} s.")
+        self._remark(f"The store worker stalls: it reserves, but assigns nothing. Its leases last {LEASE_SECONDS} s.")
 
     async def _resume(self) -> None:
         """Let the store worker come back when its leases have run out, long after its customers got their outcomes."""
         await self._hear_until(lambda: not self.conversation.open)
         await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
         self._system.store.let_go()
-        self._remark("The leases have run out, the packets are back on the shelf, and the store worker is back too.")
+        self._remark("The leases have run out, the packets are back on the shelf, and the store worker works again.")
 
     @property
     def _store_url(self) -> str:

@@ -42,7 +42,7 @@ class OrderRequested(OrderMessage):
     @model_validator(mode="after")
     def _no_sku_twice(self) -> Self:
         if len({line.sku for line in self.lines}) < len(self.lines):
-            raise ValueError("a sku may stand in one line only")
+            raise ValueError("a sku may appear in one line only")
         return self
 
 

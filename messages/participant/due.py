@@ -20,10 +20,10 @@ def fall_due(reservation: Reservation, clock: datetime, timing: Timing) -> Decis
 
 
 def _ask(assigned: Reservation, clock: datetime, timing: Timing) -> Decision:
-    assert assigned.assigned_at is not None, "an assigned reservation says since when"
+    assert assigned.assigned_at is not None, "an assigned reservation has a time"
     first_at = assigned.assigned_at + timing.inquiry_after
     if clock < first_at:
         return Decision(assigned._replace(due_at=first_at))
     backoff = timing.inquiry_after * 2 ** min(assigned.inquiries, 6)
     asked = assigned._replace(inquiries=assigned.inquiries + 1, due_at=clock + backoff)
-    return Decision(asked, Reply.OUTCOME_INQUIRY, note="asked what became of the order")
+    return Decision(asked, Reply.OUTCOME_INQUIRY, note="asked for the order's outcome")

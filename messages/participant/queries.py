@@ -104,7 +104,7 @@ async def expect_no_reservations(tx: Transaction, order_ids: AbstractSet[UUID]) 
     It is a later statement than those that waited for the units, and so sees which orders had taken them.
     """
     if order_ids and await tx.fetchval("SELECT count(*) FROM reservation WHERE order_id = ANY ($1)", list(order_ids)):
-        raise Collision("a unit was taken while it was going")
+        raise Collision("a unit was reserved while it was being withdrawn")
 
 
 async def take_due(tx: Transaction, limit: int) -> list[Record]:

@@ -74,6 +74,6 @@ def _report(participant: Participant, decision: Decision, handled: Handled) -> N
     event = "expired" if reservation.state is State.EXPIRED else "unconfirmed"
     handled.timeline.append(TimelineEntry(reservation.order_id, event, decision.note))
     if reservation.inquiries > INQUIRIES_BEFORE_ALARM:
-        detail = f"{participant.name} has asked {reservation.inquiries} times"
+        detail = f"{participant.name} has asked for the outcome {reservation.inquiries} times"
         alarm = Alarm(OUTCOME_UNKNOWN, reservation.order_id, detail, traceparent=reservation.traceparent)
         handled.alarms.append(alarm)

@@ -43,7 +43,7 @@ class DeadLetters:
             for start in range(0, len(documents), BATCH_DOCUMENTS):
                 await self._transactor.handle((), documents[start : start + BATCH_DOCUMENTS])
         except Exception as error:  # noqa: BLE001  whatever it was, all that can be done is to retry the parking
-            log.warning("dead letter held", queue=self._queue, error=str(error) or type(error).__name__)
+            log.warning("parking failed, retrying", queue=self._queue, error=str(error) or type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return
         if subscription.arrived and subscription.arrived[0] is arrival:
@@ -63,4 +63,4 @@ def _given_up(document: Incoming) -> Malformed:
 
 
 def _let_expire(document: Incoming) -> Malformed:
-    return unhandled(document, EXPIRED, "given up before anybody took it, as its sender had asked", from_outside=True)
+    return unhandled(document, EXPIRED, "expired unread: its sender had set an expiry", from_outside=True)

@@ -79,18 +79,18 @@ class Reader:
 
     def _kind(self, wire_type: object) -> type[Message]:
         if not isinstance(wire_type, str):
-            raise Unreadable("no_type", "the field type must be a string that reads Name/major.minor")
+            raise Unreadable("no_type", "the field type must be a string of the form Name/major.minor")
         return self._known.get(wire_type) or self._kind_of_other_version(wire_type)
 
     def _kind_of_other_version(self, wire_type: str) -> type[Message]:
         known = WIRE_TYPE.fullmatch(wire_type)
         if known is None:
-            raise Unreadable("no_type", "the field type must read Name/major.minor")
+            raise Unreadable("no_type", "the field type must have the form Name/major.minor")
         name, major, _ = known.groups()
         if (name, major) in self._types:
             return self._types[name, major]
         if name in self._names:
-            raise Unreadable("unknown_version", f"{wire_type} is of a major version that is not known here")
+            raise Unreadable("unknown_version", f"{wire_type} has an unknown major version")
         raise Unreadable("unknown_type", f"{wire_type} is not handled here")
 
 
@@ -122,7 +122,7 @@ def encode(outgoing: Outgoing) -> bytes:
 def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
     """Why a document is refused without being parsed."""
     if origin.from_outside is Provenance.UNTRUSTED_ROUTE:
-        return Unreadable(FORBIDDEN, "it came through an exchange or a queue of somebody's own making")
+        return Unreadable(FORBIDDEN, "it came through an exchange or a queue that a client declared")
     return too_large(DOCUMENT_BYTES) if origin.from_outside and len(body) > DOCUMENT_BYTES else None
 
 
@@ -131,7 +131,7 @@ def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], o
     if kind.FROM_OUTSIDE:
         refuse_extremes(body, fields)
     elif origin.from_outside:
-        raise Unreadable(FORBIDDEN, f"{kind.wire_type()} is not for clients to say")
+        raise Unreadable(FORBIDDEN, f"{kind.wire_type()} may not be published by clients")
 
 
 @cache

@@ -25,30 +25,30 @@ class Metrics:
     def __init__(self, measures: Sequence[Measure] = ()) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        Info("ordersaga_build", "What is running.", registry=self.registry).info({"version": release()})
+        Info("ordersaga_build", "The running release.", registry=self.registry).info({"version": release()})
         self.received = ByType(self._counter("messages_received", "Documents handled, by type.", "type"))
-        self.sent = ByType(self._counter("messages_sent", "Documents kept in the outbox, by type.", "type"))
+        self.sent = ByType(self._counter("messages_sent", "Documents put into the outbox, by type.", "type"))
         self.parked = self._counter("messages_parked", "Documents parked, by reason.", "reason")
         self.outcomes = Outcomes(
             self._counter("outcomes", "Orders decided, each once.", "outcome", "reason"),
             self._histogram("decision_seconds", "From accepting an order to deciding it.", DECISION_SECONDS, "outcome"),
         )
-        self.alarms = self._counter("alarms", "Things a person should look at.", "alarm")
-        self.retries = self._counter("batch_retries", "Batches tried again, by the class of error.", "error")
+        self.alarms = self._counter("alarms", "Alarms, each for a person to look at.", "alarm")
+        self.retries = self._counter("batch_retries", "Batches retried, by the class of error.", "error")
         self.jobs = self._counter("job_runs", "Runs of scheduled jobs.", "job", "result")
-        self.batch_seconds = self._histogram("batch_seconds", "From taking a batch to having it committed.", SECONDS)
-        self.batch_documents = self._histogram("batch_documents", "Documents a batch.", DOCUMENTS)
-        self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Outbox rows awaiting a confirm, save outcomes.")
-        self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At so many no more work is taken.")
-        self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes never confirmed.", registry=self.registry)
-        self.waiting = self._gauge("messages_waiting", "AMQP messages delivered and not yet taken.", "queue")
-        self.paused = self._gauge("consumers_paused", "1 while a batch is held too long to consume more.")
+        self.batch_seconds = self._histogram("batch_seconds", "From taking a batch to its commit.", SECONDS)
+        self.batch_documents = self._histogram("batch_documents", "Documents in a batch.", DOCUMENTS)
+        self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Unconfirmed outbox rows, except outcomes.")
+        self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At this many no new work is taken.")
+        self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes given up unconfirmed.", registry=self.registry)
+        self.waiting = self._gauge("messages_waiting", "AMQP messages delivered, but not yet taken.", "queue")
+        self.paused = self._gauge("consumers_paused", "1 while consuming is paused because a batch is stuck.")
         self.connected = self._gauge(
-            "connected", "1 while the server is reached; no series before it is tried.", "server"
+            "connected", "1 while the server is reachable; no series before the first try.", "server"
         )
-        self.migrated = self._gauge("migrated", "1 once every migration is found applied; nothing is done before.")
+        self.migrated = self._gauge("migrated", "1 once all migrations are applied; before, no work is done.")
         self.clock_offset = self._gauge(
-            "database_clock_offset_seconds", "So far is the database's clock certainly ahead of this machine's."
+            "database_clock_offset_seconds", "How far the database's clock is ahead at least; negative: behind."
         )
         self.measured = Measured(measures, self._gauge)
 

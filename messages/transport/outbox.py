@@ -83,10 +83,10 @@ KEEP = """
 """
 IS_ANY_OVERDUE = "EXISTS (SELECT FROM outbox WHERE publish_after < statement_timestamp())"
 MEASURES = (
-    Measure("outbox_rows", "Outbox rows that the table has, whoever keeps them.", "SELECT count(*) FROM outbox"),
+    Measure("outbox_rows", "Rows in the outbox table, of all daemons.", "SELECT count(*) FROM outbox"),
     Measure(
         "outbox_oldest_seconds",
-        "How long ago the oldest of them was kept; 0: there is none.",
+        "Age of the oldest row in the outbox table; 0: there is none.",
         "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(kept_at)), 0) FROM outbox",
     ),
 )

@@ -128,7 +128,7 @@ OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
 """Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""
 _ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
 _OURS = f"(SELECT count(*) FROM (SELECT FROM parked WHERE {OURS} ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
-_COUNTED = f"Documents that are parked, by whose fault it is; counted up to {MOST_COUNTED}."
+_COUNTED = f"Parked documents, by whose fault it is; counted up to {MOST_COUNTED}."
 MEASURES = (
     Measure("parked_documents", _COUNTED, f"SELECT {_OURS}", (("fault", "ours"),)),
     Measure("parked_documents", _COUNTED, f"SELECT greatest({_ALL} - {_OURS}, 0)", (("fault", "theirs"),)),

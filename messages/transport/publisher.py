@@ -121,7 +121,7 @@ class OutboxPublisher:
         suppressed = self._flood.suppressed(grave, *addresses)
         if suppressed is not None:
             told = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "suppressed": suppressed}
-            (log.error if grave else log.warning)("not confirmed, saying it again", **told)
+            (log.error if grave else log.warning)("not confirmed, publishing again", **told)
 
     def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:
         if waiting:

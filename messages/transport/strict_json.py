@@ -57,7 +57,7 @@ def refuse_extremes(body: bytes, fields: Mapping[str, Any]) -> None:
 
 
 def too_large(allowed_bytes: int) -> Unreadable:
-    return Unreadable("too_large", f"more than the {allowed_bytes} bytes that are allowed")
+    return Unreadable("too_large", f"larger than the {allowed_bytes} bytes allowed")
 
 
 def may_be_extreme(body: bytes) -> bool:

@@ -37,14 +37,14 @@ NAMES_TOLD = 5
     type=Span(at_least=0.1),
     default=DEFAULT.timeout_seconds,
     show_default=True,
-    help="Seconds in which something must be heard of each request.",
+    help="Seconds to wait for each request's outcome.",
 )
 @click.option(
     "--window",
     type=click.IntRange(1, 5_000),
     default=DEFAULT.window,
     show_default=True,
-    help="Requests under way at the same time.",
+    help="Requests open at the same time.",
 )
 def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window: int) -> None:
     """Place the orders in FILE, one JSON document a line, and report what becomes of each.
@@ -152,4 +152,4 @@ def _explained(answer: Answer) -> str:
             return f"{reason} ({participant})" if participant else reason
         case RequestRejected(reason=reason, detail=detail):
             return f"{reason}: {detail} (line {answer.asked.line})"
-    return f"nothing was heard of it in {answer.seconds:.0f} s (line {answer.asked.line})"
+    return f"no outcome within {answer.seconds:.0f} s (line {answer.asked.line})"

@@ -61,7 +61,7 @@ class Lines:
         except WrongUsage as mistake:
             self.mistake = mistake
         except Exception as error:  # noqa: BLE001  whatever it was, the rest of the input must not pass for its end
-            self.mistake = WrongUsage(f"the input cannot be read any further: {type(error).__name__}: {told(error)}")
+            self.mistake = WrongUsage(f"reading the input failed: {type(error).__name__}: {told(error)}")
         finally:
             self._ended = True
             news()

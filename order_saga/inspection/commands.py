@@ -35,20 +35,20 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
-        raise click.ClickException(f"nobody has ever heard of an order {order_id}")
+        raise click.ClickException(f"no service knows an order {order_id}")
     click.echo(json.dumps(fields(story)) if as_json else "\n".join(lines(story)))
 
 
 @click.command("list")
-@click.option("--undecided", is_flag=True, help="Only those of which nobody has been told the outcome.")
-@click.option("--releasing", is_flag=True, help="Only those that are not placed and that not everybody has released.")
+@click.option("--undecided", is_flag=True, help="Only orders without an outcome.")
+@click.option("--releasing", is_flag=True, help="Only orders not placed and not yet released by every participant.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
     default=MOST_LISTED,
     show_default=True,
-    help="List no more than these.",
+    help="List at most this many.",
 )
 def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) -> None:
     """List the orders that are not finished, the oldest first, and who is silent about each. Times are in UTC.
@@ -66,14 +66,14 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
 
 
 @click.command("audit")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each finding, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for each finding.")
 @click.option(
     "--grace",
     "grace_seconds",
     type=Span(),
     default=GRACE_SECONDS,
     show_default=True,
-    help="Seconds that things may take; what seems wrong is looked at again after them before it is accused.",
+    help="Grace period in seconds: what seems wrong is checked again after it, and only then reported.",
 )
 @click.option("--at-rest", is_flag=True, help="Nothing is running: what is merely unfinished is wrong too.")
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:

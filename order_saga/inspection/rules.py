@@ -37,7 +37,7 @@ def check_service(census: Census) -> Iterator[Finding]:
     """Yield what is wrong in one service beyond single orders."""
     for (place, kind, received), present in census.stock:
         if received != present:
-            sentence = f"{place} should have {received} of {kind}, sold or not, and has {present}"
+            sentence = f"{place} should have {received} of {kind}, sold or not, but has {present}"
             yield Finding("I3", sentence, service=census.service)
     if census.unsaid:
         sentence = f"{census.unsaid} envelopes are stuck in the outbox"
@@ -51,11 +51,11 @@ def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
     if (order.outcome is None) != (order.decided_at is None):
         yield "I5", f"outcome {order.outcome}, but decided at {order.decided_at}"
     if order.told - {order.outcome}:
-        yield "I5", f"outcome {order.outcome}, but {' and '.join(sorted(order.told))} was told"
+        yield "I5", f"outcome {order.outcome}, but the customer was told {' and '.join(sorted(order.told))}"
     if order.outcome is None and moment.is_overdue(order.deadline):
-        yield "I4", f"still undecided ({order.phase}), and due at {order.deadline}"
+        yield "I4", f"still undecided ({order.phase}), due at {order.deadline}"
     if order.outcome == NOT_PLACED and order.cleaned_at is None and moment.is_overdue(order.decided_at):
-        yield "I4", f"not placed since {order.decided_at}, and still not clean ({order.phase})"
+        yield "I4", f"not placed since {order.decided_at}, but not released by every participant ({order.phase})"
 
 
 def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wrong:
@@ -67,7 +67,7 @@ def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wron
     else:
         yield from _not_placed(order, share)
     if share.state == RESERVED and share.holding and moment.is_overdue(share.holding.expires_at):
-        yield "I3", f"still reserved, with a lease until {share.holding.expires_at}"
+        yield "I3", f"still reserved, though its lease ended at {share.holding.expires_at}"
 
 
 def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
@@ -75,39 +75,39 @@ def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
         yield from _not_as_promised(order, share)
         yield from _not_as_wanted(order, share)
     elif share.holding is not None or (_took_part(order, share) and not _may_be_pruned(order, moment)):
-        yield "I1", f"the order is placed, and its reservation here is {share.state}"
+        yield "I1", f"the order is placed, but its reservation here is {share.state}"
     if share.state == ASSIGNED and moment.is_overdue(order.decided_at, HEARD_WITHIN):
-        yield "I3", f"merely assigned, and the order is placed since {order.decided_at}"
+        yield "I3", f"still assigned, though the order was placed at {order.decided_at}"
 
 
 def _not_placed(order: Order, share: Share) -> Wrong:
     if share.state in (CONFIRMED, FULFILLED):
-        yield "I3", f"{share.state}, and the order is {order.outcome or 'undecided'}"
+        yield "I3", f"{share.state}, but the order is {order.outcome or 'undecided'}"
     elif share.state in HELD:
         if order.cleaned_at is not None:
-            yield "I3", f"{_names(share.listed)} {share.state} for an order that is not placed and said to be clean"
+            yield "I3", f"{_names(share.listed)} {share.state} for an order that every participant has released"
         yield from _more_than_wanted(order, share)
 
 
 def _unheard_of(share: Share, moment: Moment) -> Wrong:
     if share.holding and share.state in (*HELD, FULFILLED) and moment.is_overdue(share.holding.changed_at):
-        yield "I3", f"{_names(share.holding.unit_ids)} {share.state} for an order that nobody has heard of"
+        yield "I3", f"{_names(share.holding.unit_ids)} {share.state} for an order that the order saga does not know"
 
 
 def _rows_and_units_disagree(share: Share) -> Wrong:
     """One database, read in one snapshot: no message on its way can explain a difference."""
     listed, carried = share.listed, share.carried
     if carried - listed:
-        yield "I3", f"{_names(carried - listed)} held, and the reservation is {share.state} without"
+        yield "I3", f"{_names(carried - listed)} held, but the reservation is {share.state} without them"
     if listed - carried:
-        yield "I2", f"{_names(listed - carried)} {share.state}, and held by another order or by none"
+        yield "I2", f"{_names(listed - carried)} {share.state}, but held by another order or by none"
 
 
 def _not_as_promised(order: Order, share: Share) -> Wrong:
     promised = frozenset(order.granted.get(share.participant.name, ()))
     has = frozenset(share.holding.unit_ids) if share.holding else frozenset()
     if promised != has:
-        yield "I1", f"{_names(promised)} promised to the customer, and {_names(has)} {share.state}"
+        yield "I1", f"{_names(promised)} promised to the customer, but {_names(has)} {share.state}"
 
 
 def _not_as_wanted(order: Order, share: Share) -> Wrong:
@@ -116,9 +116,9 @@ def _not_as_wanted(order: Order, share: Share) -> Wrong:
         return
     number, kinds = len(share.holding.unit_ids), share.kinds
     if number != sum(wanted.values()):
-        yield "I1", f"{number} units {share.state}, and {sum(wanted.values())} wanted"
+        yield "I1", f"{number} units {share.state}, but {sum(wanted.values())} wanted"
     elif kinds and kinds != wanted and (missing := Counter(wanted) - Counter(kinds)):
-        yield "I1", f"{_amounts(missing)} wanting"
+        yield "I1", f"{_amounts(missing)} missing"
     yield from _elsewhere(order, share)
     yield from _more_than_wanted(order, share)
 
@@ -128,13 +128,13 @@ def _elsewhere(order: Order, share: Share) -> Wrong:
     place = share.participant.place(order)
     elsewhere = [unit.unit_id for unit in share.units if unit.place != place]
     if elsewhere and place is not None:
-        yield "I1", f"{_names(elsewhere)} of another place than {place}"
+        yield "I1", f"{_names(elsewhere)} from another place than {place}"
 
 
 def _more_than_wanted(order: Order, share: Share) -> Wrong:
     wanted, kinds = _wanted(order, share), share.kinds
     if wanted is not None and kinds != wanted and (more := Counter(kinds) - Counter(wanted)):
-        yield "I2", f"{_amounts(more)} more than was asked for"
+        yield "I2", f"{_amounts(more)} more than requested"
 
 
 def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:

@@ -63,7 +63,7 @@ async def _through_an_outage(made: Cell, postgres: Server) -> Outage:
         seconds,
         before,
         after,
-        held={daemon.service: len(daemon.told("batch held")) for daemon in made.daemons},
+        held={daemon.service: len(daemon.told("batch failed, retrying")) for daemon in made.daemons},
         restarted=[daemon.service for daemon, pid in processes.items() if not daemon.running or daemon.pid != pid],
     )
 

@@ -20,12 +20,12 @@ async def test_postgresql_may_be_restarted_under_load(own_postgres, shared_serve
         for end in (own_postgres.stop, own_postgres.kill, own_postgres.kill):
             await orders.until_placed(20)
             before = {daemon: len(daemon.told("job failed")) for daemon in cell.daemons}
-            held = len(saga.told("batch held"))
+            held = len(saga.told("batch failed, retrying"))
             await end()
             for daemon in cell.daemons:
                 await daemon.until_told("job failed", times=before[daemon] + 1)
             # Orders keep coming to it; who had nothing in hand when the database went, has nothing to hold.
-            await saga.until_told("batch held", times=held + 1)
+            await saga.until_told("batch failed, retrying", times=held + 1)
             await own_postgres.start()
         await orders.until_placed(100)
     orders.assert_useful(share=0.5, number=100)
@@ -38,7 +38,7 @@ async def test_a_daemon_told_to_stop_while_postgresql_is_away_stops_in_time(own_
     orders = [market.order(milk=1) for _ in range(20)]
     await own_postgres.kill()
     placing = [asyncio.create_task(cell.client.place(order)) for order in orders]
-    await cell.daemon("order_saga").until_told("batch held")
+    await cell.daemon("order_saga").until_told("batch failed, retrying")
     for code, seconds in await asyncio.gather(*(daemon.terminate() for daemon in cell.daemons)):
         assert code == 0
         assert seconds < DRAIN_SECONDS
@@ -88,9 +88,9 @@ async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other
     first = await who_works(cell, market, list(behind))
     await behind[first].unplug()
     await place_ten(cell, market)
-    await first.until_told("consuming paused, until what is in hand is finished")
+    await first.until_told("consuming paused until the current batch is finished")
     await behind[first].plug_in()
-    await first.until_told("consuming again")
+    await first.until_told("consuming resumed")
     await place_ten(cell, market)
 
 

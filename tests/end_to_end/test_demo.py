@@ -41,7 +41,7 @@ async def test_it_takes_orders_of_ones_own(tmp_path):
     assert shown.status == 0, shown.text
     assert sorted(outcome for outcome, _ in shown.outcomes) == ["not placed", "placed", "rejected", "rejected"]
     assert "\n4 answers.\n" in shown.text
-    assert "There are the stores" not in shown.text
+    assert "Known stores" not in shown.text
 
 
 async def test_the_order_that_the_readme_shows_is_placed(tmp_path):

@@ -33,7 +33,7 @@ async def test_everything_said_twice_while_orders_are_placed_changes_no_outcome(
         assert reasons(outcomes) == {"placed": 60}
         await rest(cell)
         assert len(parrot.tapped) > 60
-    assert [daemon.told("batch held") for daemon in cell.daemons] == [[], [], []]
+    assert [daemon.told("batch failed, retrying") for daemon in cell.daemons] == [[], [], []]
 
 
 async def test_everything_said_twice_more_and_in_any_order_changes_nothing(new_cell):
@@ -50,7 +50,7 @@ async def test_everything_said_twice_more_and_in_any_order_changes_nothing(new_c
     await the_queues_are_worked_off(cell)
     after = await contents(cell)
     assert {place: after[place] for place in before} == before
-    assert [daemon.told("batch held") for daemon in cell.daemons] == [[], [], []]
+    assert [daemon.told("batch failed, retrying") for daemon in cell.daemons] == [[], [], []]
 
 
 async def all_sorts_of_orders(cell: Cell) -> None:

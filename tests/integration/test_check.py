@@ -115,7 +115,7 @@ async def test_a_broker_that_falls_silent_before_all_is_declared_is_told(
 
         monkeypatch.setattr(checking, "declare", declare_in_vain)
         monkeypatch.setattr(rabbitmq_connection, "CALL_SECONDS", 0.5)
-        told = "the broker has not declared the topology: TimeoutError"
+        told = "declaring the topology failed: TimeoutError"
         assert await checked.problems(broker_url=network.url, topology="declare") == [told]
 
 
@@ -182,7 +182,7 @@ async def test_a_changed_migration_is_named(own_database: Checked) -> None:
 async def test_the_database_of_another_service_is_named_with_its_setting(own_database: Checked) -> None:
     await own_database.station.rows("INSERT INTO schema_migrations VALUES ('store_worker/0001_create_packet.sql', '')")
     (problem,) = await own_database.problems()
-    assert problem.startswith("TOY_DATABASE_URL: another service's database: store_worker/0001_create_packet.sql")
+    assert problem.startswith("TOY_DATABASE_URL: this is another service's database: store_worker/0001")
 
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
@@ -206,14 +206,14 @@ async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
     )
     await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = standby, pg_catalog, public")
     (problem,) = await own_database.problems()
-    assert problem.startswith("TOY_DATABASE_URL: leads to a standby")
+    assert problem.startswith("TOY_DATABASE_URL: leads to a read-only standby")
 
 
 async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
     database = own_database.station.url.rpartition("/")[2]
     await own_database.station.rows(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     (problem,) = await own_database.problems()
-    assert problem.startswith("TOY_DATABASE_URL: the database is set to be only read")
+    assert problem.startswith("TOY_DATABASE_URL: the database is read-only")
 
 
 # -- the broker
@@ -234,7 +234,7 @@ async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: 
 
 @pytest.mark.parametrize(
     ("cafile", "told"),
-    [("/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"), (__file__, "TLS: ")],
+    [("/no/such.pem", "cannot read a file in the URL: [Errno 2] No such file or directory"), (__file__, "TLS: ")],
     ids=["missing", "not a certificate"],
 )
 async def test_a_certificate_that_cannot_be_read_is_told_as_such(checked: Checked, cafile: str, told: str) -> None:
@@ -255,7 +255,7 @@ async def test_a_broker_that_refuses_the_user_or_lacks_the_vhost_is_named_by_its
     for url, told in {
         stranger: refused,
         wrong_password: refused,
-        checked.broker_url + "-not": "TOY_BROKER_URL: its virtual host is not there, or this user may not enter it",
+        checked.broker_url + "-not": "TOY_BROKER_URL: the virtual host does not exist, or this user may not access it",
     }.items():
         assert await checked.problems(broker_url=url) == [told]
 

@@ -200,7 +200,7 @@ async def test_a_disk_that_takes_no_outcome_is_one_line(shell: Shell) -> None:
         env=shell.environment, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, told = await placing.communicate(text([order("nowhere", 1)]).encode())
-    assert (placing.returncode, told) == (3, b"Error: not all could be told: No space left on device\n")
+    assert (placing.returncode, told) == (3, b"Error: the output is incomplete: No space left on device\n")
 
 
 async def test_every_request_of_a_file_has_its_outcome(shell: Shell, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ async def test_a_virtual_host_that_is_not_there_is_one_line(shell: Shell, amqp_u
     result = await shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=url)
 
     assert (result.code, result.out) == (3, "")
-    assert result.err == "Error: BROKER_URL: its virtual host is not there, or this user may not enter it\n"
+    assert result.err == "Error: BROKER_URL: the virtual host does not exist, or this user may not access it\n"
 
 
 async def test_a_system_that_was_never_started_is_one_line(shell: Shell, management_url: str, amqp_url: str) -> None:
@@ -347,7 +347,7 @@ async def test_a_system_that_was_never_started_is_one_line(shell: Shell, managem
         placed = await shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=empty)
 
     assert (placed.code, placed.out) == (3, "")
-    assert placed.err.startswith("Error: BROKER_URL: nobody can listen to `outcomes` there")
+    assert placed.err.startswith("Error: BROKER_URL: cannot consume from `outcomes`")
 
 
 async def test_what_nobody_answers_is_given_up(shell: Shell, management_url: str, amqp_url: str) -> None:
@@ -463,7 +463,7 @@ async def test_an_order_that_nobody_knows_has_no_story(shell: Shell) -> None:
     unknown = await shell.type("order_saga", "show", str(uuid.uuid4()))
 
     assert unknown.code == 1
-    assert unknown.err.startswith("Error: nobody has ever heard of an order")
+    assert unknown.err.startswith("Error: no service knows an order")
 
 
 async def test_the_audit_says_clean_or_what_is_wrong(shell: Shell) -> None:
@@ -480,7 +480,7 @@ async def test_the_audit_says_clean_or_what_is_wrong(shell: Shell) -> None:
     finally:
         await shell.sql("store_worker", "DELETE FROM received WHERE store_id = 'ghost'")
 
-    sentence = "ghost should have 2 of milk, sold or not, and has 0"
+    sentence = "ghost should have 2 of milk, sold or not, but has 0"
     assert (people.code, people.out) == (1, f"I3  store_worker  {sentence}\n"), people
     assert machines.objects == [{"invariant": "I3", "sentence": sentence, "order_id": None, "service": "store_worker"}]
 
@@ -514,7 +514,7 @@ async def test_packets_are_listed_one_by_one_and_those_that_are_chosen_are_withd
     choice = ("--sku", "milk", "--received-since", "2026-01-01", "--received-before", "2999-12-31T00:00:00")
 
     looked = await shell.type("store_worker", "stock", "withdraw", shop, *choice)
-    assert (looked.code, looked.err) == (1, "nothing was withdrawn: that takes --yes\n"), looked
+    assert (looked.code, looked.err) == (1, "nothing was withdrawn; add --yes to withdraw\n"), looked
     assert looked.out.startswith(f"{shop}: 3 packets to withdraw: 2 free, 1 confirmed\npacket ")
     assert looked.out.count("\n") == 3
     done = await shell.type("store_worker", "stock", "withdraw", shop, *choice, "--yes")
@@ -623,7 +623,7 @@ async def test_who_has_lost_his_phone_is_taken_off_and_what_he_delivered_is_said
     for nobody, nothing in ((agent_id, str(uuid.uuid4())), ("somebody-else", order_id)):
         wrong = await shell.type("delivery_worker", "agents", "completed", nobody, nothing)
         assert (wrong.code, wrong.out) == (1, ""), wrong
-        assert wrong.err == f"Error: order {nothing} is not confirmed for {nobody}: look at `agents list`\n"
+        assert wrong.err == f"Error: order {nothing} is not confirmed for {nobody}: see `agents list`\n"
     done = await shell.type("delivery_worker", "agents", "completed", agent_id, order_id)
     assert (done.code, done.out) == (0, "1 published\n"), done
 

@@ -195,7 +195,7 @@ async def test_a_table_that_somebody_holds_is_waited_for_and_told_with_who_it_is
     await reading.rollback()
     assert await waiting == ["shop/0003_widen_shelf.sql"]
     held = f"shelf by a long report, pid {reader.get_server_pid()}"
-    assert told[0] == f"shop/0003_widen_shelf.sql waits for a table; held are {held}"
+    assert told[0] == f"shop/0003_widen_shelf.sql is waiting for a table lock; locked now: {held}"
     await reader.close()
 
 

@@ -294,17 +294,17 @@ async def test_of_too_many_to_be_listed_it_is_said_how_many_there_are(
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("show", "99999999"), 1, "Error: nothing is parked under 99999999"),
-        (("discard", "99999999"), 1, "Error: nothing is parked under 99999999"),
-        (("replay", "99999999"), 1, "Error: nothing is parked under 99999999"),
-        (("show", str(2**63 - 1)), 1, f"Error: nothing is parked under {2**63 - 1}"),
+        (("show", "99999999"), 1, "Error: no parked document has the id 99999999"),
+        (("discard", "99999999"), 1, "Error: no parked document has the id 99999999"),
+        (("replay", "99999999"), 1, "Error: no parked document has the id 99999999"),
+        (("show", str(2**63 - 1)), 1, f"Error: no parked document has the id {2**63 - 1}"),
         (("show", str(2**63)), 2, "is not in the range"),
-        (("replay",), 2, "Error: name ids, or say --all"),
-        (("replay", "1", "--all"), 2, "Error: name ids, or say --all"),
+        (("replay",), 2, "Error: give ids or --all"),
+        (("replay", "1", "--all"), 2, "Error: give ids or --all"),
         (("show", "x"), 2, "is not a valid integer"),
-        (("discard",), 2, "Error: name ids, or a --reason, and then perhaps --before"),
-        (("discard", "1", "--reason", "invalid"), 2, "Error: name ids, or a --reason, and then perhaps --before"),
-        (("discard", "1", "--before", "2026-01-01"), 2, "Error: name ids, or a --reason, and then perhaps --before"),
+        (("discard",), 2, "Error: give ids, or --reason and optionally --before"),
+        (("discard", "1", "--reason", "invalid"), 2, "Error: give ids, or --reason and optionally --before"),
+        (("discard", "1", "--before", "2026-01-01"), 2, "Error: give ids, or --reason and optionally --before"),
         (("discard", "--reason", "invalid", "--before", "soon"), 2, "does not match the formats"),
     ],
 )
@@ -374,7 +374,7 @@ async def test_who_holds_up_a_migration_is_told_in_one_line(
     assert (result.exit_code, result.stdout) == (3, "")
     waiting, failed = result.stderr.splitlines()
     name = "messages.transport/0003_compress_outbox_quickly.sql"
-    assert waiting.startswith(f"{name} waits for a table; held are outbox by ")
+    assert waiting.startswith(f"{name} is waiting for a table lock; locked now: outbox by ")
     assert failed == f"Error: TOY_DATABASE_URL: migration {name}: canceling statement due to lock timeout"
 
 

@@ -230,7 +230,7 @@ async def test_a_broker_that_confirms_nothing_does_not_flood_the_log(station: St
 
             await until(published_often)
             moody.down = False
-    told = [line for line in logs if line["event"] == "not confirmed, saying it again"]
+    told = [line for line in logs if line["event"] == "not confirmed, publishing again"]
     kinds = [(line["log_level"], *line["addresses"]) for line in told]
     assert len(kinds) == len(set(kinds)) > 1
     assert len({line["log_level"] for line in told}) == 2

@@ -449,7 +449,7 @@ async def test_packets_of_another_store_are_not_withdrawn_and_raise_an_alarm(sto
 
     assert store.alarms == ["withdrawn_elsewhere"] * 3
     assert {alarm.detail for alarm in store.handled[-1].alarms} == {
-        f"{packet_id} was not withdrawn: it is of {STORE}, and not of berlin-2" for packet_id in ("M-1", "M-2", "M-4")
+        f"{packet_id} was not withdrawn: it belongs to {STORE}, not to berlin-2" for packet_id in ("M-1", "M-2", "M-4")
     }
     assert await store.stock() == {"M-1": "assigned", "M-2": "free", "M-3": "retired", "M-4": "free"}
 
@@ -461,7 +461,7 @@ async def test_of_packets_that_come_later_only_those_of_the_store_are_withdrawn(
     await store.hear(stock("milk", "M-1", "M-2"))
 
     assert [alarm.detail for alarm in store.handled[-1].alarms] == [
-        f"M-1 was not withdrawn: it is of {STORE}, and not of berlin-2"
+        f"M-1 was not withdrawn: it belongs to {STORE}, not to berlin-2"
     ]
     assert await store.stock() == {"M-1": "free", "M-2": "retired"}
 

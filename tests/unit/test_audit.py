@@ -146,12 +146,12 @@ def found_as(invariant: str, sentence: str) -> Callable[[Corruption], Corruption
     return collect
 
 
-@found_as("I1", "store: the order is placed, and its reservation here is absent")
+@found_as("I1", "store: the order is placed, but its reservation here is absent")
 def placed_without_packets(world: World) -> None:
     del world.shares[PLACED, "store"]
 
 
-@found_as("I1", "delivery: the order is placed, and its reservation here is absent")
+@found_as("I1", "delivery: the order is placed, but its reservation here is absent")
 def placed_without_an_agent(world: World) -> None:
     del world.shares[PLACED, "delivery"]
 
@@ -167,51 +167,51 @@ def placed_and_only_reserved(world: World) -> None:
     world.change_units(PLACED, "store", packets(PLACED, "reserved", "P-1", "P-2", "P-3"))
 
 
-@found_as("I1", "P-1, P-2, P-77 promised to the customer, and P-1, P-2, P-3 confirmed")
+@found_as("I1", "P-1, P-2, P-77 promised to the customer, but P-1, P-2, P-3 confirmed")
 def other_packets_than_promised(world: World) -> None:
     world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-77"), "delivery": ("A-1",)})
 
 
-@found_as("I1", "1 x bread wanting")
+@found_as("I1", "1 x bread missing")
 def another_sku_than_ordered(world: World) -> None:
     three_milks = packets(PLACED, "confirmed", "P-1", "P-2", "P-3", kinds=("milk", "milk", "milk"))
     world.change_units(PLACED, "store", three_milks)
 
 
-@found_as("I1", "store: P-1, P-2, P-3 of another place than south")
+@found_as("I1", "store: P-1, P-2, P-3 from another place than south")
 def packets_of_another_store(world: World) -> None:
     world.change_order(PLACED, store_id="south")
 
 
-@found_as("I1", "delivery: A-1 of another place than south")
+@found_as("I1", "delivery: A-1 from another place than south")
 def an_agent_of_another_zone(world: World) -> None:
     world.change_order(PLACED, zone="south")
 
 
-@found_as("I1", "1 units fulfilled, and 3 wanted")
+@found_as("I1", "1 units fulfilled, but 3 wanted")
 def fewer_packets_than_ordered(world: World) -> None:
     world.change_order(DELIVERED, granted={"store": ("P-4",), "delivery": ("A-2",)})
     world.change_holding(DELIVERED, unit_ids=("P-4",))
 
 
-@found_as("I2", "store: P-3 confirmed, and held by another order or by none")
+@found_as("I2", "store: P-3 confirmed, but held by another order or by none")
 def a_packet_of_another_order(world: World) -> None:
     world.change_units(PLACED, "store", packets(PLACED, "confirmed", "P-1", "P-2"))
 
 
-@found_as("I2", "store: P-6 fulfilled, and held by another order or by none")
+@found_as("I2", "store: P-6 fulfilled, but held by another order or by none")
 def a_packet_that_was_given_away_twice(world: World) -> None:
     world.change_units(DELIVERED, "store", packets(DELIVERED, "fulfilled", "P-4", "P-5"))
 
 
-@found_as("I2", "1 x bread more than was asked for")
+@found_as("I2", "1 x bread more than requested")
 def more_packets_than_asked_for(world: World) -> None:
     ids, kinds = ("P-7", "P-8", "P-9", "P-10"), ("milk", "milk", "bread", "bread")
     world.change_holding(BLOCKING, unit_ids=ids)
     world.change_units(BLOCKING, "store", packets(BLOCKING, "reserved", *ids, kinds=kinds))
 
 
-@found_as("I2", "delivery: 1 x agent more than was asked for")
+@found_as("I2", "delivery: 1 x agent more than requested")
 def two_agents_for_one_order(world: World) -> None:
     agents = ("A-1", "A-9")
     world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-3"), "delivery": agents})
@@ -219,60 +219,60 @@ def two_agents_for_one_order(world: World) -> None:
     world.change_units(PLACED, "delivery", packets(PLACED, "confirmed", *agents, kinds=("agent", "agent")))
 
 
-@found_as("I3", "north should have 6 of milk, sold or not, and has 5")
+@found_as("I3", "north should have 6 of milk, sold or not, but has 5")
 def a_packet_that_vanished(world: World) -> None:
     world.change_store(stock=[(Received("north", "milk", 6), 5)])
 
 
-@found_as("I3", "north should have 6 of milk, sold or not, and has 7")
+@found_as("I3", "north should have 6 of milk, sold or not, but has 7")
 def a_packet_that_nobody_received(world: World) -> None:
     world.change_store(stock=[(Received("north", "milk", 6), 7)])
 
 
-@found_as("I3", "P-5 held, and the reservation is released without")
+@found_as("I3", "P-5 held, but the reservation is released without them")
 def a_packet_that_stayed_behind(world: World) -> None:
     world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
 
 
-@found_as("I3", "P-5 assigned for an order that is not placed and said to be clean")
+@found_as("I3", "P-5 assigned for an order that every participant has released")
 def a_reservation_that_survived_its_release(world: World) -> None:
     world.change_holding(CANCELLED, state="assigned", unit_ids=("P-5",))
     world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
 
 
-@found_as("I3", "fulfilled, and the order is not_placed")
+@found_as("I3", "fulfilled, but the order is not_placed")
 def fulfilled_and_not_placed(world: World) -> None:
     world.change_holding(CANCELLED, state="fulfilled")
 
 
-@found_as("I3", "confirmed, and the order is undecided")
+@found_as("I3", "confirmed, but the order is undecided")
 def confirmed_and_undecided(world: World) -> None:
     world.change_holding(BLOCKING, state="confirmed")
     world.change_units(BLOCKING, "store", packets(BLOCKING, "confirmed", "P-7", "P-8", "P-9"))
 
 
-@found_as("I3", "merely assigned, and the order is placed since")
+@found_as("I3", "still assigned, though the order was placed at")
 def placed_and_never_confirmed(world: World) -> None:
     world.change_holding(PLACED, state="assigned")
     world.change_units(PLACED, "store", packets(PLACED, "assigned", "P-1", "P-2", "P-3"))
 
 
-@found_as("I3", "still reserved, with a lease until")
+@found_as("I3", "still reserved, though its lease ended at")
 def a_lease_that_nobody_swept(world: World) -> None:
     world.change_holding(BLOCKING, expires_at=A_WHILE_AGO)
 
 
-@found_as("I3", "P-7, P-8, P-9 reserved for an order that nobody has heard of")
+@found_as("I3", "P-7, P-8, P-9 reserved for an order that the order saga does not know")
 def a_reservation_without_an_order(world: World) -> None:
     del world.orders[BLOCKING]
 
 
-@found_as("I4", "still undecided (reserving), and due at")
+@found_as("I4", "still undecided (reserving), due at")
 def undecided_past_its_deadline(world: World) -> None:
     world.change_order(BLOCKING, deadline=A_WHILE_AGO)
 
 
-@found_as("I4", "still not clean (releasing)")
+@found_as("I4", "not released by every participant (releasing)")
 def never_clean(world: World) -> None:
     world.change_order(CANCELLED, phase="releasing", cleaned_at=None)
 
@@ -287,12 +287,12 @@ def a_decision_without_an_outcome(world: World) -> None:
     world.change_order(BLOCKING, decided_at=NOW)
 
 
-@found_as("I5", "outcome placed, but not_placed and placed was told")
+@found_as("I5", "outcome placed, but the customer was told not_placed and placed")
 def two_outcomes_told(world: World) -> None:
     world.change_order(PLACED, told=frozenset({"placed", "not_placed"}))
 
 
-@found_as("I5", "outcome None, but placed was told")
+@found_as("I5", "outcome None, but the customer was told placed")
 def an_outcome_told_too_early(world: World) -> None:
     world.change_order(BLOCKING, told=frozenset({"placed"}))
 
@@ -438,7 +438,7 @@ def test_who_was_registered_after_an_order_was_placed_need_not_know_it(
 
 def test_a_third_participant_is_held_to_the_outcome() -> None:
     assert wrong_with_payment("refused") == [
-        ("I1", "payment: the order is placed, and its reservation here is refused")
+        ("I1", "payment: the order is placed, but its reservation here is refused")
     ]
 
 
@@ -446,10 +446,10 @@ def test_a_third_participant_is_held_to_what_its_registration_says_is_wanted() -
     two = replace(PAYMENT, wanted=lambda _: {"receipt": 2})
     another = replace(PAYMENT, wanted=lambda _: {"invoice": 1})
 
-    assert wrong_with_payment("confirmed", RECEIPT, payment=two) == [("I1", "payment: 1 units confirmed, and 2 wanted")]
+    assert wrong_with_payment("confirmed", RECEIPT, payment=two) == [("I1", "payment: 1 units confirmed, but 2 wanted")]
     assert wrong_with_payment("confirmed", RECEIPT, payment=another) == [
-        ("I1", "payment: 1 x invoice wanting"),
-        ("I2", "payment: 1 x receipt more than was asked for"),
+        ("I1", "payment: 1 x invoice missing"),
+        ("I2", "payment: 1 x receipt more than requested"),
     ]
 
 
@@ -458,7 +458,7 @@ def test_a_third_participant_is_held_to_the_place_that_its_registration_says() -
     anywhere = replace(PAYMENT, place=lambda _: None)
 
     assert wrong_with_payment("confirmed", RECEIPT, payment=elsewhere) == [
-        ("I1", "payment: R-1 of another place than south")
+        ("I1", "payment: R-1 from another place than south")
     ]
     assert wrong_with_payment("confirmed", RECEIPT, payment=anywhere) == []
 
@@ -466,7 +466,7 @@ def test_a_third_participant_is_held_to_the_place_that_its_registration_says() -
 def test_only_what_is_used_up_stays_the_orders_when_it_is_fulfilled() -> None:
     works_on = replace(PAYMENT, used_up=False)
 
-    assert wrong_with_payment("fulfilled") == [("I2", "payment: R-1 fulfilled, and held by another order or by none")]
+    assert wrong_with_payment("fulfilled") == [("I2", "payment: R-1 fulfilled, but held by another order or by none")]
     assert wrong_with_payment("fulfilled", payment=works_on) == []
 
 

@@ -148,15 +148,19 @@ def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[
         ("order-saga", ("parked", "show", "0"), "0 is not in the range"),
         ("store-worker", ("parked", "replay", "1", "9223372036854775808"), "9223372036854775808 is not in the range"),
         ("delivery-worker", ("parked", "discard", "9223372036854775808"), "9223372036854775808 is not in the range"),
-        ("store-worker", ("stock", "add", "north"), "say STORE, SKU and QUANTITY, or --file"),
+        ("store-worker", ("stock", "add", "north"), "give STORE, SKU and QUANTITY, or --file"),
         ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
         ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
         ("store-worker", ("stock", "list", "--received-since", "soon"), "'soon' does not match the formats"),
         ("store-worker", ("stock", "withdraw"), "Missing argument 'STORE'"),
-        ("store-worker", ("stock", "withdraw", "north"), "name packets, or say which by options, or say --all"),
+        ("store-worker", ("stock", "withdraw", "north"), "give packets, or options that choose them, or --all"),
         ("store-worker", ("stock", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
-        ("store-worker", ("stock", "add", "--file", "-", "--best-before", "2099-01-01"), "--best-before is not for "),
-        ("delivery-worker", ("agents", "add", "centre"), "say ZONE and AGENT, or --file"),
+        (
+            "store-worker",
+            ("stock", "add", "--file", "-", "--best-before", "2099-01-01"),
+            "--best-before does not go with ",
+        ),
+        ("delivery-worker", ("agents", "add", "centre"), "give ZONE and AGENT, or --file"),
         ("delivery-worker", ("agents", "add", "centre", "A 1"), "agent_id: String should match pattern"),
         ("delivery-worker", ("agents", "offline"), "Missing argument 'AGENT...'"),
         ("delivery-worker", ("agents", "offline", "A 1"), "agent_id: String should match pattern"),
@@ -207,7 +211,10 @@ def test_what_is_no_url_of_a_broker_is_a_wrong_setting_and_told_by_the_variable_
     [
         ("amqp://toy:secret@127.0.0.1:1/", "the broker cannot be reached at 127.0.0.1:1: Connection refused\n"),
         ("amqp://toy:secret@[::1]:1/", "the broker cannot be reached at [::1]:1: "),
-        ("amqps://127.0.0.1:1/?cafile=/no/such.pem", "a file that the URL names: [Errno 2] No such file or directory"),
+        (
+            "amqps://127.0.0.1:1/?cafile=/no/such.pem",
+            "cannot read a file in the URL: [Errno 2] No such file or directory",
+        ),
         (f"amqps://127.0.0.1:1/?cafile={__file__}", "TLS: "),
     ],
     ids=["nobody there", "nobody there either", "no certificate", "not a certificate"],
@@ -265,7 +272,7 @@ def test_what_is_larger_than_a_client_s_document_may_be_is_refused_before_anythi
     said = typed("store-worker", *command, stdin="\n".join(lines), settings={"BROKER_URL": "amqp://127.0.0.1:1/"})
 
     assert (said.exit_code, said.stdout) == (2, "")
-    told = "Error: <stdin>, line 2, is not a request: more than the 65536 bytes that are allowed (too_large)\n"
+    told = "Error: <stdin>, line 2, is not a request: larger than the 65536 bytes allowed (too_large)\n"
     assert said.stderr == told
 
 

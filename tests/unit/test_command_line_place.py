@@ -163,7 +163,7 @@ class Breaking(io.BytesIO):
     ("error", "sentence"),
     [
         (OSError(5, "Input/output error"), "<stdin> cannot be read: [Errno 5] Input/output error"),
-        (KeyError("lost"), "the input cannot be read any further: KeyError: 'lost'"),
+        (KeyError("lost"), "reading the input failed: KeyError: 'lost'"),
     ],
     ids=["of the system", "of our own"],
 )
@@ -329,7 +329,7 @@ def test_who_got_what_was_asked_for_is_pleased(answer: Answer, is_success: bool)
             RequestRejected(reason="conflict", detail="other content"),
             f"rejected    {ORDER}  conflict: other content (line 1)",
         ),
-        (None, f"unanswered  {ORDER}  nothing was heard of it in 7 s (line 1)"),
+        (None, f"unanswered  {ORDER}  no outcome within 7 s (line 1)"),
     ],
     ids=["placed", "not placed", "cancelled", "rejected", "unanswered"],
 )

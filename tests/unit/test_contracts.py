@@ -154,7 +154,7 @@ def test_whoever_assigns_tells_which_units() -> None:
         ({"lines": [{"sku": "milk", "quantity": 1.0, "price_cents": 1}]}, "lines.0.quantity"),
         ({"lines": [{"sku": "milk", "quantity": True, "price_cents": 1}]}, "lines.0.quantity"),
         ({"lines": [{"sku": "milk", "quantity": 1, "price_cents": -1}]}, "lines.0.price_cents"),
-        ({"lines": [{"sku": "milk", "quantity": 1, "price_cents": 1}] * 2}, "a sku may stand in one line only"),
+        ({"lines": [{"sku": "milk", "quantity": 1, "price_cents": 1}] * 2}, "a sku may appear in one line only"),
         ({"lines": [{"sku": f"s{n}", "quantity": 1, "price_cents": 1} for n in range(51)]}, "lines"),
         ({"deadline": "2030-05-01T12:00:10"}, "deadline"),
         ({"deadline": 1_900_000_000}, "deadline"),

@@ -105,7 +105,7 @@ def test_who_needs_a_password_is_told_where_somebody_is_missing_or_unknown(tmp_p
     file = kept(tmp_path, json.dumps(wrong))
     assert refusal_of(file) == (
         f"Error: {file}: must be a JSON object with a password for each of "
-        "customer, delivery_worker, fleet, monitoring, order_saga, store_worker, supplier, and for nobody else"
+        "customer, delivery_worker, fleet, monitoring, order_saga, store_worker, supplier, and no other user"
     )
 
 

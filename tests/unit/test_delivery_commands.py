@@ -54,7 +54,7 @@ def test_an_order_that_is_not_confirmed_is_not_completed(monkeypatch: pytest.Mon
     told = CliRunner().invoke(commands.agents_group, ["completed", "A-1", str(order_id)], obj=lambda: None)
 
     assert (told.exit_code, said) == (1, [])
-    assert told.stderr == f"Error: order {order_id} is not confirmed for A-1: look at `agents list`\n"
+    assert told.stderr == f"Error: order {order_id} is not confirmed for A-1: see `agents list`\n"
 
 
 def test_the_demo_s_agents_come_as_of_now() -> None:

@@ -82,7 +82,7 @@ def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
     read = READER.read(forged, provenance_of)
     assert isinstance(read, Malformed)
     assert (read.reason, read.from_outside) == ("forbidden", True)
-    assert read.detail == "PacketsAssigned/1.0 is not for clients to say"
+    assert read.detail == "PacketsAssigned/1.0 may not be published by clients"
     # Nor among others, whatever those are.
     assert [type(each) for each in READER.read_all([body(), forged, body()], [ORDERS, provenance_of, ORDERS])] == [
         *(Incoming, Malformed, Incoming)
@@ -101,7 +101,7 @@ def test_what_came_by_a_detour_is_forbidden_whatever_it_says() -> None:
     known = read[0]
     assert isinstance(known, Malformed)
     assert (known.wire_type, known.order_id) == ("OrderRequested/1.0", UUID(ORDER_ID))
-    assert known.detail == "it came through an exchange or a queue of somebody's own making"
+    assert known.detail == "it came through an exchange or a queue that a client declared"
 
 
 @pytest.mark.parametrize("capacity", [0, DOCUMENT_BYTES])

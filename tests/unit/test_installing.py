@@ -34,7 +34,7 @@ def test_everything_the_project_asks_for_is_locked():
 def test_without_python_it_says_so(machine):
     assert machine.install() == (
         1,
-        "Python 3.11 or later is needed and nothing on the PATH is that; name one: PYTHON=/path/to/python3\n",
+        "Python 3.11 or later was not found (tried the PATH); set PYTHON=/path/to/python3\n",
     )
 
 

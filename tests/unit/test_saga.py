@@ -449,7 +449,7 @@ def test_what_is_asked_again_is_what_was_asked_first() -> None:
 
 
 def test_nobody_is_asked_to_reserve_for_an_order_of_which_nothing_is_known() -> None:
-    with pytest.raises(ValueError, match="forgotten"):
+    with pytest.raises(ValueError, match="deleted"):
         fall_due(begun()._replace(request=None), NOW + timedelta(seconds=2), 0.5, TERMS)
 
 

@@ -79,7 +79,7 @@ def test_nothing_is_withdrawn_before_somebody_says_yes(monkeypatch: pytest.Monke
     assert (told.exit_code, said) == (1, [])
     assert told.stdout.startswith("north: 2 packets to withdraw: 1 free, 1 confirmed\n")
     assert told.stdout.splitlines()[2].split()[:5] == ["P-2", "north", "milk", "confirmed", str(ORDER)]
-    assert told.stderr == "nothing was withdrawn: that takes --yes\n"
+    assert told.stderr == "nothing was withdrawn; add --yes to withdraw\n"
 
 
 def test_however_many_and_however_long_their_ids_each_document_is_small_enough(
@@ -105,7 +105,7 @@ def test_a_packet_of_another_store_is_refused_by_name(monkeypatch: pytest.Monkey
     told = withdraw(monkeypatch, [packet("P-1"), packet("P-2", store="south")], "north", "P-1", "P-2", "--yes")
 
     assert (told.exit_code, told.stdout, said) == (2, "", [])
-    assert told.stderr == "Error: P-2 is of south, and not of north\n"
+    assert told.stderr == "Error: P-2 belongs to south, not to north\n"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_is_to_be_withdrawn_is_said_in_one_way(
     told = withdraw(monkeypatch, [packet("P-1")], "north", "--yes", *arguments)
 
     assert (told.exit_code, said) == (2, [])
-    assert "name packets, or say which by options, or say --all" in told.stderr
+    assert "give packets, or options that choose them, or --all" in told.stderr
 
 
 def test_an_id_that_can_be_nobody_s_is_refused_also_without_yes(

@@ -166,7 +166,7 @@ class Consumer:
         seconds = backoff.next_seconds()
         if isinstance(error, Collision) and backoff.tries <= QUIET_COLLISIONS:
             return
-        log.warning("batch held", error=str(error) or type(error).__name__, tries=backoff.tries)
+        log.warning("batch failed, retrying", error=str(error) or type(error).__name__, tries=backoff.tries)
         try:
             await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
         except TimeoutError:

@@ -46,5 +46,5 @@ async def _give_up(tx: Transaction, culprit: Record, error: Exception, put_off: 
         if is_infrastructure(further):
             raise
         is_put_off = False
-        detail += f"; and it cannot be put off: {further}"
+        detail += f"; and it could not be rescheduled: {further}"
     return Handled(alarms=[Alarm(alarm, order_id, detail, traceparent=culprit["traceparent"])], more=is_put_off)

@@ -37,7 +37,7 @@ class StallGuard:
         if self._pausing is not None:
             await self._pausing
             self._pausing = None
-            log.info("consuming again")
+            log.info("consuming resumed")
             for subscription in self._subscriptions:
                 await subscription.resume()
 
@@ -49,7 +49,7 @@ class StallGuard:
 
     def _begin(self) -> None:
         self._alarm = None
-        log.warning("consuming paused, until what is in hand is finished", held_seconds=HELD_SECONDS)
+        log.warning("consuming paused until the current batch is finished", held_seconds=HELD_SECONDS)
         self._pausing = asyncio.create_task(self._pause())
 
     async def _pause(self) -> None:

@@ -59,7 +59,7 @@ class Transactor:
             self._forget_if_reconnected()
             handled = await self._service.handle(tx, documents, lock_mode) if documents else Handled()
             if lock_mode is LockMode.BLOCKING and handled.look_again:
-                raise RuntimeError("a handler that was allowed to wait has not decided")
+                raise RuntimeError("a handler must not look again in lock mode BLOCKING")
             if malformed:
                 await parked.park(tx, malformed)
                 for document in malformed:
@@ -120,7 +120,7 @@ class Transactor:
         try:
             return self._service.answer_malformed(document)
         except Exception:
-            log.exception("parked without an answer", **document.log_fields)
+            log.exception("parked without answering the sender", **document.log_fields)
             return []
 
     async def _write(self, tx: Transaction, handled: Handled, confirmed: list[int]) -> list[Row]:

@@ -62,9 +62,9 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
 async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
     """A standby answers queries, but refuses writes."""
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
-        return [f"{settings.prefix()}DATABASE_URL: leads to a standby, which can only be read: where is the primary?"]
+        return [f"{settings.prefix()}DATABASE_URL: leads to a read-only standby; it must lead to the primary"]
     if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
-        return [f"{settings.prefix()}DATABASE_URL: the database is set to be only read (default_transaction_read_only)"]
+        return [f"{settings.prefix()}DATABASE_URL: the database is read-only (default_transaction_read_only)"]
     return []
 
 
@@ -96,7 +96,7 @@ async def _broker_problems(service: Service, settings: Settings) -> list[str]:
             if problems or settings.management_url is None:
                 return problems
     if settings.management_url is None:
-        return [f"{settings.prefix()}MANAGEMENT_URL: must be set where TOPOLOGY is expect, or queues cannot be proven"]
+        return [f"{settings.prefix()}MANAGEMENT_URL: must be set if TOPOLOGY is expect, to check the queues"]
     management = Management(settings.management_url.get_secret_value(), url)
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
@@ -111,7 +111,7 @@ async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expect
     except aio_pika.exceptions.AMQPError as error:
         return [f"the broker refuses the topology: {error}"]
     except OSError as error:
-        return [f"the broker has not declared the topology: {told(error)}"]
+        return [f"declaring the topology failed: {told(error)}"]
     return []
 
 

@@ -74,9 +74,9 @@ def command_line(program: Program) -> click.Group:
 
     @group.command("migrate")
     def migrate_command() -> None:
-        """Bring the database to the present schema. Safe at any time, from any number of processes.
+        """Bring the database to the current schema. Safe at any time, from any number of processes.
 
-        Waits some minutes for tables that others hold for long, or for another `migrate`, and names them. Exits with 3
+        Waits some minutes for tables that others have locked, or for another `migrate`, and reports them. Exits with 3
         if a migration could not be applied, and names it.
         """
         settings = program.read_settings()

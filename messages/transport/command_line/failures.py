@@ -47,7 +47,7 @@ class CommandLine(click.Group):
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise OutputError(f"not all could be told: {error.strerror}") from None
+            raise OutputError(f"the output is incomplete: {error.strerror}") from None
 
 
 class OutputError(click.ClickException):

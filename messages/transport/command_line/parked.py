@@ -26,7 +26,7 @@ ReadSettings: TypeAlias = Callable[[], Settings]
 
 @click.group("parked")
 def parked_group() -> None:
-    """Look after documents that could not be handled."""
+    """List, show, replay and discard documents that could not be handled."""
 
 
 @parked_group.command("list")
@@ -55,27 +55,27 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
 
 @parked_group.command("replay")
 @click.argument("parked_ids", type=PARKED_ID, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
+@click.option("--all", "everything", is_flag=True, help="All parked documents.")
 @click.pass_obj
 def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], everything: bool) -> None:
     """Have the running service handle documents again; one that fails again stays parked."""
     if bool(parked_ids) == everything:
-        raise click.UsageError("name ids, or say --all")
+        raise click.UsageError("give ids or --all")
     number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
     _tell(number, "to be replayed by the running service", parked_ids)
 
 
 @parked_group.command("discard")
 @click.argument("parked_ids", type=PARKED_ID, nargs=-1)
-@click.option("--reason", help="Everything with this reason, as the list tells it.")
-@click.option("--before", type=click.DateTime(), help="Of these, only what was parked before this time, UTC.")
+@click.option("--reason", help="All documents with this reason, as `parked list` prints it.")
+@click.option("--before", type=click.DateTime(), help="With --reason: only those parked before this time, UTC.")
 @click.pass_obj
 def discard_parked(
     read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
 ) -> None:
     """Delete parked documents for good: those with these ids, or with one reason."""
     if bool(parked_ids) == (reason is not None) or (before and reason is None):
-        raise click.UsageError("name ids, or a --reason, and then perhaps --before")
+        raise click.UsageError("give ids, or --reason and optionally --before")
     number = _ask(read_settings, lambda tx: _discard(tx, parked_ids, reason, before))
     _tell(number, "discarded", parked_ids)
 
@@ -118,7 +118,7 @@ def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:
 
 
 def _unknown(parked_ids: Sequence[int]) -> click.ClickException:
-    return click.ClickException(f"nothing is parked under {', '.join(map(str, parked_ids))}")
+    return click.ClickException(f"no parked document has the id {', '.join(map(str, parked_ids))}")
 
 
 def _line(row: Parked) -> str:

@@ -94,7 +94,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             socket.create_connection(self.socket.getsockname()[:2], STOP_SECONDS).close()
 
     def handle_error(self, *request_and_client: object) -> None:
-        log.debug("request for health failed", client=request_and_client[1], error=repr(sys.exception()))
+        log.debug("health request failed", client=request_and_client[1], error=repr(sys.exception()))
 
 
 class _Quiet(WSGIRequestHandler):

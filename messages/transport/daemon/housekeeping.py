@@ -61,4 +61,4 @@ async def delete_the_last(publisher: OutboxPublisher, database: Database) -> Non
         async with asyncio.timeout(LAST_WORD_SECONDS), database.transaction() as tx:
             await write(tx, list(outbox.forget(confirmed)))
     except Exception as error:  # noqa: BLE001  then they are published twice, which is harmless
-        log.warning("confirmed rows stay for the relay", error=str(error) or type(error).__name__)
+        log.warning("confirmed rows not deleted; the relay repeats them", error=str(error) or type(error).__name__)

@@ -97,7 +97,7 @@ class Jobs:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
             if self._log_throttle.should_log(WHAT_IS_DUE, error):
-                log.warning("cannot ask which jobs are due", error=str(error) or type(error).__name__)
+                log.warning("cannot query which jobs are due", error=str(error) or type(error).__name__)
             due = needed
         for job in ripe:
             if job not in due:

@@ -145,7 +145,7 @@ class Process:
             finished, _ = await asyncio.wait({stopping, *working}, return_when=asyncio.FIRST_COMPLETED)
             for task in finished - {stopping}:
                 task.result()
-                raise RuntimeError(f"{task.get_name()} ended by itself")
+                raise RuntimeError(f"{task.get_name()} ended unexpectedly")
         finally:
             stopping.cancel()
             await self._drain(consuming, working)
@@ -161,7 +161,7 @@ class Process:
                 await asyncio.wait({consuming})
                 await self._publisher.drain()
         except TimeoutError:
-            log.warning("not all was finished in time; what is left will be done again")
+            log.warning("drain timed out; unfinished work will be repeated")
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)

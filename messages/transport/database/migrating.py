@@ -110,12 +110,12 @@ async def _take_turn(connection: Transaction, tell: Callable[[str], object]) -> 
 
     async def complain() -> None:
         others = [row["other"] for row in await connection.fetch(OTHERS, ADVISORY_LOCK)]
-        tell(f"another process is migrating: {', '.join(others) or 'no more'}")
+        tell(f"another process is migrating: {', '.join(others) or 'it has just finished'}")
 
     try:
         await _patiently(partial(_lock, connection), complain)
     except asyncpg.LockNotAvailableError as error:
-        raise FailedMigration("another process has not come to the end of its migrations") from error
+        raise FailedMigration("another process is still migrating; gave up waiting") from error
 
 
 async def _lock(connection: Transaction) -> None:
@@ -142,7 +142,7 @@ async def _wait_briefly(connection: Transaction) -> None:
 async def pending(connection: Transaction, folders: Sequence[Path]) -> list[Migration]:
     """What is still to be applied. Raises UnfitDatabase for its encoding, or for what has been applied already."""
     if (encoding := await connection.fetchval("SHOW server_encoding")) not in KEEP_EVERY_TEXT:
-        raise WrongEncoding(f"the database's encoding is {encoding}, which does not keep every text; it must be UTF8")
+        raise WrongEncoding(f"the database's encoding is {encoding}, which cannot store every text; it must be UTF8")
     applied: dict[str, str] = {}
     if await connection.fetchval("SELECT to_regclass('schema_migrations')"):
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")
@@ -160,13 +160,13 @@ def _refuse_a_foreign_one(applied: Iterable[str], known: Sequence[Migration]) ->
     ours = {migration.name.rpartition("/")[0] for migration in known}
     for name in sorted(applied):
         if name.rpartition("/")[0] not in ours:
-            raise ForeignDatabase(f"another service's database: {name} was applied to it")
+            raise ForeignDatabase(f"this is another service's database: {name} was applied to it")
 
 
 async def _apply(connection: Transaction, migration: Migration, tell: Callable[[str], object]) -> None:
     async def complain() -> None:
         holders = [row["holder"] for row in await connection.fetch(HOLDERS, LOCK_SECONDS)]
-        tell(f"{migration.name} waits for a table; held are {', '.join(holders) or 'none any more'}")
+        tell(f"{migration.name} is waiting for a table lock; locked now: {', '.join(holders) or 'none'}")
 
     try:
         await _patiently(partial(_try, connection, migration), complain)

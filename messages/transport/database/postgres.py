@@ -132,7 +132,7 @@ class Database:
 
     async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
         """Replace all connections, and close the silent one; the batch waiting on it is retried."""
-        log.warning("connection given up", error="the server answers others, and says nothing on this one")
+        log.warning("connection dropped", error="the server answers new connections, but not this one")
         await self._start_anew(pool)
         give_up(silent)
 

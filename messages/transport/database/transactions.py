@@ -60,7 +60,7 @@ async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
 async def commit(tx: Transaction) -> None:
     """Raises Aborted if it rolled back instead, which PostgreSQL reports only in the command tag."""
     if await uncancelled(tx.execute("COMMIT")) != "COMMIT":
-        raise Aborted("the transaction had failed before it was to be committed")
+        raise Aborted("COMMIT rolled back: an earlier statement had failed")
 
 
 async def roll_back(tx: Transaction) -> None:
@@ -68,7 +68,7 @@ async def roll_back(tx: Transaction) -> None:
     try:
         await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
     except Exception as error:  # noqa: BLE001  the first error is being raised; the connection is unusable
-        log.info("connection given up", error=str(error) or type(error).__name__)
+        log.info("connection dropped", error=str(error) or type(error).__name__)
         give_up(tx)
 
 

@@ -83,7 +83,7 @@ async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -
     except TimeoutError:
         problem = f"{len(unconfirmed)} of {len(requests)} documents are not confirmed"
         raise Unreachable(
-            f"{_variable()}: {problem}: is a queue bound to `{REQUESTS}` there, and has RabbitMQ no alarm?"
+            f"{_variable()}: {problem}: check that a queue is bound to `{REQUESTS}`, and that RabbitMQ has no alarm"
         ) from None
 
 
@@ -94,8 +94,8 @@ async def _until_served(broker: Broker) -> None:
             while not broker.connected:  # noqa: ASYNC110  it is a property, not an event
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
-        question = "has a service declared it, and may this user bind a queue to it?"
-        raise Unreachable(f"{_variable()}: nobody can listen to `{OUTCOMES}` there: {question}") from None
+        advice = "check that a service has declared it, and that this user may bind a queue to it"
+        raise Unreachable(f"{_variable()}: cannot consume from `{OUTCOMES}`: {advice}") from None
 
 
 @asynccontextmanager

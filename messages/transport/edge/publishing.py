@@ -1,4 +1,4 @@
-"""`say`: publishes client messages to a service from a file, for instance again after a broker or database was lost."""
+"""`publish`: publishes client messages to a service from a file, for instance after a broker or database was lost."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ def publish_command(service: str, handled: Iterable[type[Message]]) -> click.Com
     kinds = [kind for kind in handled if kind.FROM_OUTSIDE]
     names = ", ".join(kind.__name__ for kind in kinds)
 
-    @click.command("publish", help=_help(names), short_help="Publish requests from a file, once.")
+    @click.command("publish", help=_help(names), short_help="Publish requests from a file.")
     @click.argument("file", type=click.File("rb"), metavar="FILE|-")
     def command(file: BinaryIO) -> None:
         requests = [request for _, request in read_lines(RequestReader(None, *kinds), file)]
@@ -30,12 +30,12 @@ def publish_command(service: str, handled: Iterable[type[Message]]) -> click.Com
 def _help(names: str) -> str:
     return f"""Publish the requests in FILE, one JSON document a line: {names}.
 
-    Each has to say its type; a message id is added where there is none. All lines are read before the first is said:
-    if one is wrong, it is told with its number, and nothing is said. That all are confirmed means that they are in a
-    queue; what becomes of them is not waited for. To say something twice does no harm.
+    Each must have its type; a message id is added where there is none. All lines are read before the first is
+    published: if one is invalid, its number is reported and nothing is published. Confirmed documents are in a queue,
+    not yet handled. Publishing a document twice does no harm.
 
     Exits with 2 if the input is wrong, 3 if the broker cannot be reached or does not confirm. Settings: BROKER_URL,
-    or CLIENT_BROKER_URL for a user of one's own, who may say these.
+    or CLIENT_BROKER_URL for a user of one's own, who may publish these.
     """
 
 

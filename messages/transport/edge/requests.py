@@ -169,5 +169,5 @@ class Listener:
     def _complain(self) -> None:
         """Once: who floods the queue does not flood the log."""
         if not self._complained:
-            log.error("forged: ignored what did not come through the exchange `outcomes`", queue=self._queue)
+            log.error("forged outcome ignored: it did not come through the exchange `outcomes`", queue=self._queue)
             self._complained = True

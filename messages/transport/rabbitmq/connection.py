@@ -141,9 +141,9 @@ def why_not_connected(error: Exception, url: str) -> str:
         if isinstance(each, ssl.SSLError):
             return f"TLS: {each}"
     if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
-        return f"a file that the URL names: {error}"
+        return f"cannot read a file in the URL: {error}"
     if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
-        return "its virtual host is not there, or this user may not enter it"
+        return "the virtual host does not exist, or this user may not access it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
         return "the broker refuses this user or password"
     return f"the broker cannot be reached at {_address(URL(url))}: {_obstacle(error)}"
@@ -186,7 +186,7 @@ def cancellation_as_connection_error() -> Iterator[None]:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise ConnectionError("the channel died") from error
+        raise ConnectionError("the channel was closed") from error
 
 
 def why(closing: "asyncio.Future[object]") -> BaseException | None:

@@ -169,7 +169,7 @@ async def test_one_row_that_cannot_even_be_put_off_keeps_no_other_order_waiting(
     handled = await look(database, Due.UNANSWERED)
     assert {each.message.order_id for each in handled.outgoing} == {order.order_id for order in good}
     assert [(alarm.name, alarm.order_id) for alarm in handled.alarms] == [("due_saga_failed", bad.order_id)]
-    assert "cannot be put off" in handled.alarms[0].detail
+    assert "could not be rescheduled" in handled.alarms[0].detail
 
 
 async def test_a_whole_batch_of_rows_that_cannot_be_put_off_does_not_keep_the_job_spinning(
