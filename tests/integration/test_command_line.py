@@ -451,7 +451,7 @@ async def test_an_alarm_about_an_order_that_was_placed_long_ago_is_in_its_story(
     await shell.sql("order_saga", "ALTER TABLE saga ENABLE TRIGGER outcome_is_final")
 
     await shell.type(
-        "delivery_worker", "say", "-", stdin=text([{"type": "AgentWentOffline/1.0", "agent_id": told["agent_id"]}])
+        "delivery_worker", "publish", "-", stdin=text([{"type": "AgentWentOffline/1.0", "agent_id": told["agent_id"]}])
     )
     await shell.until("delivery_worker", f"SELECT count(*) = 1 FROM published.timeline {this} AND event = 'Alarm'")
     (story,) = (await shell.type("order_saga", "show", "--json", told["order_id"])).objects
@@ -708,9 +708,9 @@ async def test_what_was_lost_is_said_again(shell: Shell) -> None:
     agents = text([{"type": "AgentCameOnline/1.0", "agent_id": f"{place}-A", "zone": place}])
 
     said = await asyncio.gather(
-        shell.type("store_worker", "say", "-", stdin=goods),
-        shell.type("store_worker", "say", "-", stdin=goods),
-        shell.type("delivery_worker", "say", "-", stdin=agents),
+        shell.type("store_worker", "publish", "-", stdin=goods),
+        shell.type("store_worker", "publish", "-", stdin=goods),
+        shell.type("delivery_worker", "publish", "-", stdin=agents),
     )
 
     assert [(each.code, each.out) for each in said] == [(0, f"{number} confirmed\n") for number in (3, 3, 1)], said
