@@ -22,7 +22,7 @@ check: venv-dev  ## style, types and import walls
 bench: venv-dev  ## the benchmark; only some: SCENARIOS="a b"
 	@$(VENV_PYTHON) -m bench $(SCENARIOS)
 
-lock:  ## resolve the dependencies anew; needs uv
+lock:  ## resolve and lock the dependencies again; needs uv
 	@uv pip compile $(LOCK) pyproject.toml -o requirements.lock
 	@uv pip compile $(LOCK) --group demo pyproject.toml -o requirements-demo.lock
 	@uv pip compile $(LOCK) --group dev pyproject.toml -o requirements-dev.lock
