@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     consumers: Literal["prioritized", "round_robin"] = "prioritized"
     """Which of a service's daemons gets the next message: always the same one, until its prefetch is full, because it
     has its orders cached and no other collides with it; or each in turn."""
+    locking: Literal["optimistic", "pessimistic"] = "optimistic"
+    """Whether batches are tried from the cache and without locks first, or always with locks, at more CPU time."""
     publish_timeout_seconds: Seconds = 5.0
     relay_after_seconds: Seconds = 15.0
     """How old an outbox row must be before a relay publishes it; longer than the publish timeout."""

@@ -122,6 +122,14 @@ async def test_a_service_that_remembers_is_tried_without_a_transaction_and_other
     assert modes == [False, True]
 
 
+async def test_where_the_settings_say_so_every_batch_is_locked_from_the_first(station: Station) -> None:
+    station.toy.row_cache = RowCache(PURCHASES)
+    await station.say(bought("one"))
+    async with station.running(locking="pessimistic"):
+        await station.until_heard(1)
+    assert station.toy.cares == [LockMode.PESSIMISTIC]
+
+
 async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
     station.toy.row_cache = RowCache(PURCHASES)
     modes: list[bool] = []

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -39,6 +40,8 @@ class Process:
     """A running service. Several can live in one event loop, each with its own database, metrics and jobs."""
 
     def __init__(self, service: Service, settings: Settings, broker: Broker) -> None:
+        if settings.locking == "pessimistic":
+            service = replace(service, row_cache=None)
         self._service = service
         self._settings = settings
         self._broker = broker
