@@ -144,6 +144,7 @@ async def test_packets_too_near_their_best_before_are_not_sold(store: Worker, or
     await store.hear(stock("milk", "M-old", best_before_days=0.01))
 
     assert await store.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
+    assert store.looked_again == 0, "they are not packets that others have locked either"
 
 
 async def test_packets_too_near_their_best_before_are_retired(store: Worker) -> None:
@@ -408,6 +409,17 @@ async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alar
     assert await store.stock() == {"M-1": "fulfilled"}
 
 
+async def test_withdrawing_once_more_what_is_withdrawn_already_raises_no_other_alarm(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
+    for _ in range(2):
+        await store.hear(withdraw("M-1"))
+
+    assert store.alarms == ["withdrawn_while_assigned"]
+
+
 async def test_withdrawing_what_is_assigned_takes_effect_afterwards_with_an_alarm(store: Worker, order: UUID) -> None:
     await store.hear(stock("milk", "M-1"))
     await store.hear(reserve(order, milk=1), assign(order))
@@ -592,6 +604,14 @@ async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID, tog
 
     assert [(alarm.name, alarm.cause) for alarm in store.handled[-1].alarms] == [("packet_id_reused", bread)]
     assert await store.hear(reserve(order, bread=1)) == [refused(order, "unknown_sku")]
+
+
+async def test_a_packet_id_is_not_used_again_by_another_store_either(store: Worker) -> None:
+    await store.hear(stock("milk", "M-1"))
+
+    await store.hear(stock("milk", "M-1").model_copy(update={"store_id": "hamburg-1"}))
+
+    assert store.alarms == ["packet_id_reused"]
 
 
 async def test_a_delivery_completed_early_is_remembered(store: Worker, order: UUID) -> None:

@@ -53,6 +53,36 @@ async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins:
     assert await here.stock() == {"M-1": "retired"}
 
 
+async def test_a_withdrawal_that_waits_for_an_order_holds_up_no_other_goods(twins: Twins, order: UUID) -> None:
+    """Whoever has locked the order may be about to wait for its turn with goods."""
+    here, there = twins
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(order, milk=1))
+
+    async with here.database.transaction() as tx:
+        await tx.execute("SELECT FROM reservation FOR UPDATE")
+        withdrawing = await blocked(here, there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))))
+        await store_worker.goods.take_turn(tx)
+    await withdrawing
+
+    assert there.collisions == 0
+
+
+async def test_orders_that_hold_what_is_withdrawn_are_locked_in_the_order_of_their_ids(twins: Twins) -> None:
+    here, there = twins
+    low, *others = sorted(uuid4() for _ in range(10))
+    for number, order_id in enumerate([*reversed(others), low]):
+        await here.hear(stock("milk", f"M-{number}"))
+        await here.hear(reserve(order_id, milk=1))
+    packet_ids = tuple(await here.stock())
+
+    async with here.database.transaction() as tx:
+        await tx.execute("SELECT FROM reservation WHERE order_id = $1 FOR UPDATE", low)
+        withdrawing = await blocked(here, there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=packet_ids)))
+        await tx.execute("SELECT FROM reservation WHERE order_id = ANY ($1) FOR UPDATE NOWAIT", others)
+    await withdrawing
+
+
 async def test_a_packet_taken_while_it_is_being_withdrawn_is_withdrawn_from_its_order(
     twins: Twins, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from messages.contracts.delivery import (
     AssignAgent,
 )
 from messages.contracts.message import Message
-from messages.contracts.order import DeliveryCompleted
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import (
     PACKET_WITHDRAWN,
     PacketsAssigned,
@@ -174,6 +174,24 @@ async def test_an_agent_who_left_in_between_is_not_sent(
 
     async with decided(here, reserve_agent(order), lock_mode) as write_it:
         await there.hear(AgentWentOffline(agent_id="A-1"))
+        with pytest.raises(Collision):
+            await write_it()
+
+
+async def test_an_agent_who_was_sent_elsewhere_in_between_has_not_delivered_meanwhile(
+    delivery_twins: Twins, order: UUID, lock_mode: LockMode
+) -> None:
+    here, there = delivery_twins
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+    life = [
+        reserve_agent(order),
+        AssignAgent(order_id=order, not_after=in_seconds(60)),
+        OrderPlaced(order_id=order, packet_ids=("P-1",), agent_id="A-1"),
+        DeliveryCompleted(order_id=order),
+    ]
+
+    async with decided(here, life, lock_mode) as write_it:
+        await there.hear(reserve_agent(uuid4()))
         with pytest.raises(Collision):
             await write_it()
 
