@@ -96,6 +96,15 @@ async def test_what_has_to_be_alone_is_not_joined_by_what_belongs_to_it(
     assert await station.batches() == [["one"], ["other"]]
 
 
+async def test_a_batch_of_many_documents_waits_for_no_more(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
+    station.toy.gathering = pairs = Pairs()
+    await station.say_together(*(paid(str(number)) for number in range(consumer.GATHERED + 1)))
+    async with station.running():
+        await station.until_heard(consumer.GATHERED + 1)
+    assert not pairs.asked.is_set()
+
+
 async def test_a_daemon_that_stops_waits_for_nothing(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
     station.toy.gathering = pairs = Pairs()

@@ -161,6 +161,20 @@ async def test_a_dead_letter_is_held_while_it_cannot_be_parked(
     assert await own_station.left_in("toy.dead") == []
 
 
+async def test_a_dead_letter_whose_connection_is_lost_while_it_is_parked_is_parked_again(station: Station) -> None:
+    await give_up(station, document(bought("a")))
+    broker = station.broker.beside()
+    blocker = await asyncpg.connect(station.url)
+    await blocker.execute("BEGIN; LOCK TABLE parked IN EXCLUSIVE MODE")
+    async with station.running(broker):
+        await station.until(station.somebody_waits)
+        broker.break_connection()
+        await blocker.execute("COMMIT")
+        await station.until_count("parked WHERE times = 2", 1)
+    await blocker.close()
+    assert await station.left_in("toy.dead") == []
+
+
 async def test_a_dead_envelope_larger_than_a_batch_is_parked_in_parts(station: Station) -> None:
     await give_up(station, b"\n".join(document(bought(str(number))) for number in range(1_201)), MANY_DOCUMENTS)
     async with station.running(batch_documents=500):

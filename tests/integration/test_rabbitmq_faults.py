@@ -18,6 +18,7 @@ from pamqp.common import FieldValue
 from structlog.testing import capture_logs
 
 from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
+from messages.transport.backoff import Backoff
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq import fast_lane
@@ -377,6 +378,29 @@ async def test_while_an_alarm_blocks_one_of_its_connections_the_broker_is_not_co
     network.say_unblocked(f": {link}")
     await until(lambda: broker.connected)
     assert await broker.publish([envelope()]) == [True]
+
+
+async def test_a_new_connection_is_not_blocked_because_the_lost_one_was(broker: RabbitBroker, network: Network) -> None:
+    network.say_blocked(": consuming")
+    await until(lambda: not broker.connected)
+    network.flicker()
+    await until(lambda: broker.connected)
+
+
+async def test_each_loss_of_a_connection_that_was_open_is_tried_again_as_soon_as_the_first(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backoff = Backoff(base_seconds=0.01, cap_seconds=0.01)
+    monkeypatch.setattr(rabbitmq_connection, "reconnect_backoff", lambda: backoff)
+    link = SupervisedConnection(network.url, "test")
+    link.start()
+    for _ in range(3):
+        connection = await link.connection()
+        network.flicker()
+        await until(lambda lost=connection: link._connection is not lost)  # type: ignore[misc]
+    await link.connection()
+    assert backoff.tries == 0
+    await link.close()
 
 
 async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has_the_rest(

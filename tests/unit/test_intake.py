@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.addresses import COMMANDS, Address
 from messages.transport.batches import intake as intake_module
@@ -507,6 +508,17 @@ async def test_who_stands_by_and_has_lost_what_he_had_does_not_wait_for_ever(pla
     place.lose_consumer(1)
     place.database_is_down = False
     assert bodies(await asyncio.wait_for(intake.take(), 5)) == ["o1"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_who_is_paused_is_not_paused_again(place: Place) -> None:
+    intake = await place.open()
+    with capture_logs() as logs:
+        for _ in range(2):
+            intake.expect_progress()
+            await until(lambda: intake.paused)
+            await asyncio.sleep(5 * HELD_SECONDS)
+    assert len(logs) == 1
 
 
 @pytest.mark.usefixtures("soon")

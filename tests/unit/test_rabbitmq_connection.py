@@ -1,8 +1,11 @@
 """The error about a broker that cannot be reached has its address and the cause, and nothing of the user."""
 
+import asyncio
+
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
+from messages.transport.rabbitmq import connection
 from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection, why_not_connected
 
 
@@ -44,3 +47,26 @@ def test_a_broker_that_is_gone_is_noticed_within_half_a_minute() -> None:
 )
 def test_the_log_is_told_what_was_said_if_anything_was(error: Exception | None, told: str) -> None:
     assert SupervisedConnection("amqp://toy:hunter2@mq", "test").describe(error) == told
+
+
+async def test_a_server_that_accepts_connections_and_says_nothing_is_given_up_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.3)
+    tried_again = asyncio.Event()
+    accepted = 0
+
+    async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        if accepted > 1:
+            tried_again.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(be_silent, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        link = SupervisedConnection(f"amqp://{host}:{port}", "test")
+        link.start()
+        await asyncio.wait_for(tried_again.wait(), 10)
+        await link.close()
