@@ -419,6 +419,17 @@ async def test_of_more_faults_of_ours_than_are_told_the_oldest_are(
     assert report.parked_by_others == 0
 
 
+async def test_of_more_findings_than_are_kept_all_orders_are_counted_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "MOST_FINDINGS", 1)
+    await world.corrupt("store_worker", "DELETE FROM reservation")
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert (len({finding.order_id for finding in report.findings} - {None}), report.orders) == (1, 4)
+
+
 async def test_a_suspect_that_has_mended_itself_meanwhile_is_not_accused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
