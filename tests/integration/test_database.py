@@ -413,6 +413,9 @@ async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monk
         writing = asyncio.create_task(write(database))
         await asyncio.sleep(1.0)
         assert not writing.done()
+        # Otherwise who asks might be answered first.
+        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+        await asyncio.sleep(5 * watchdog.ANSWER_SECONDS)
         network.thaw()
         await writing
         assert await station.count("purchase") == 2
