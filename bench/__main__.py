@@ -24,7 +24,7 @@ from tests.servers.server import Unavailable
 def main() -> int:
     arguments = _arguments()
     try:
-        return asyncio.run(_until_told_to_stop(arguments.scenarios or list(SCENARIOS), arguments))
+        return asyncio.run(_until_stopped(arguments.scenarios or list(SCENARIOS), arguments))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped, and everything removed", file=sys.stderr)
         return 130
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-async def _until_told_to_stop(names: Sequence[str], arguments: argparse.Namespace) -> int:
+async def _until_stopped(names: Sequence[str], arguments: argparse.Namespace) -> int:
     """SIGTERM ends it like Ctrl-C: everything that was started is removed."""
     working = asyncio.create_task(_bench(names, arguments))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
@@ -62,14 +62,14 @@ async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
     async with servers() as running:
         common = {"versions": await versions(running)}
         highest = await ceiling(running, pace.ceiling_orders)
-        _tell(results, highest | common)
+        _record(results, highest | common)
         bench = Bench(running, pace)
         missing = 0
         for name in names:
             lines = await _figures(name, bench)
             missing += not lines
             for line in lines:
-                _tell(results, line | _compared(line, highest, bench) | common)
+                _record(results, line | _compared(line, highest, bench) | common)
     results.draw()
     return 1 if missing else 0
 
@@ -97,7 +97,7 @@ def _compared(line: dict[str, Any], highest: dict[str, Any], bench: Bench) -> di
     return compared
 
 
-def _tell(results: Results, line: dict[str, Any]) -> None:
+def _record(results: Results, line: dict[str, Any]) -> None:
     line = line | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
     print(json.dumps(line), flush=True)
     results.keep(line)

@@ -78,7 +78,7 @@ async def _deliver_one(system: System) -> UUID:
     await system.fill(plan.workload, plenty)
     expect_all_placed(await order(plan))
     order_id = UUID(str(await _value(system.urls["order_saga"], "SELECT order_id FROM published.orders")))
-    await _say_delivered(system.broker_url, order_id)
+    await _publish_delivered(system.broker_url, order_id)
     async with asyncio.timeout(FULFILLED_SECONDS):
         for worker in ("store_worker", "delivery_worker"):
             while await _value(system.urls[worker], "SELECT state FROM published.holdings") != "fulfilled":  # noqa: ASYNC110
@@ -86,11 +86,11 @@ async def _deliver_one(system: System) -> UUID:
     return order_id
 
 
-async def _say_delivered(broker_url: str, order_id: UUID) -> None:
-    said = {"type": DeliveryCompleted.wire_type(), "message_id": str(uuid.uuid4()), "order_id": str(order_id)}
+async def _publish_delivered(broker_url: str, order_id: UUID) -> None:
+    document = {"type": DeliveryCompleted.wire_type(), "message_id": str(uuid.uuid4()), "order_id": str(order_id)}
     async with await aio_pika.connect(broker_url) as connection:
         exchange = await (await connection.channel()).get_exchange(REQUESTS, ensure=False)
-        message = aio_pika.Message(json.dumps(said).encode(), content_type="application/json")
+        message = aio_pika.Message(json.dumps(document).encode(), content_type="application/json")
         await exchange.publish(message, DeliveryCompleted.routing_key())
 
 

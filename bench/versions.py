@@ -37,14 +37,14 @@ async def versions(servers: Servers) -> dict[str, str]:
 
 def _commit() -> str:
     """With `+` where the tree is not as committed."""
-    said = subprocess.run(
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"],  # noqa: S607  whichever git there is
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    return said.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def _cpu_model() -> str:

@@ -83,8 +83,8 @@ def for_development(services: Sequence[Service]) -> str:
 
 def written(services: Sequence[Service], explanation: str, hashes: Mapping[str, str] | None = None) -> str:
     """The definitions file, with the hash of each user's password; None: without users."""
-    told = {"explanation": f"Written by python -m deploy.definitions{explanation}"}
-    return json.dumps(told | definitions(services, hashes), indent=2)
+    header = {"explanation": f"Written by python -m deploy.definitions{explanation}"}
+    return json.dumps(header | definitions(services, hashes), indent=2)
 
 
 def all_services() -> list[Service]:
@@ -107,8 +107,8 @@ def users(services: Sequence[Service]) -> list[User]:
 
 
 def _service_user(name: str, own: Topology) -> User:
-    said_to = (COMMANDS, OUTCOMES) if _hears_answers(own) else (ANSWERS,)
-    return User(name, write=_only(said_to), read=_only(queue.name for queue in own.queues))
+    exchanges = (COMMANDS, OUTCOMES) if _consumes_answers(own) else (ANSWERS,)
+    return User(name, write=_only(exchanges), read=_only(queue.name for queue in own.queues))
 
 
 def _client(name: str, kinds: Iterable[type[Message]]) -> User:
@@ -126,7 +126,7 @@ def _client(name: str, kinds: Iterable[type[Message]]) -> User:
     )
 
 
-def _hears_answers(own: Topology) -> bool:
+def _consumes_answers(own: Topology) -> bool:
     return any(binding.exchange == ANSWERS for binding in own.bindings)
 
 

@@ -101,6 +101,6 @@ def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[t
 def _record(before: Saga, decision: Decision, handled: Handled) -> None:
     handled.outgoing.extend(Outgoing(message, to, traceparent=before.traceparent) for message, to in decision.outgoing)
     trace = before.traceparent
-    handled.alarms.extend(Alarm(name, before.order_id, told, traceparent=trace) for name, told in decision.alarms)
+    handled.alarms.extend(Alarm(name, before.order_id, detail, traceparent=trace) for name, detail in decision.alarms)
     if decision.outgoing:
         handled.timeline.extend(timeline.entries(before.order_id, "Due", decision))

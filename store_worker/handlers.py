@@ -79,8 +79,8 @@ async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Hand
 
 
 def _withdrawn_elsewhere(stray: tuple[str, str, str], causes: Mapping[str, Incoming]) -> Alarm:
-    packet_id, store_id, said = stray
-    detail = f"{packet_id} was not withdrawn: it belongs to {store_id}, not to {said}"
+    packet_id, store_id, named_store_id = stray
+    detail = f"{packet_id} was not withdrawn: it belongs to {store_id}, not to {named_store_id}"
     return Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id])
 
 

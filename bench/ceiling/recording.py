@@ -95,17 +95,17 @@ async def _take_through(stages: Mapping[str, Stage], asks: Sequence[Ask]) -> Non
     waiting = deque([("order_saga", [_incoming(_request(ask)) for ask in asks])])
     while waiting:
         service, batch = waiting.popleft()
-        said = await stages[service].handle(batch)
-        waiting.extend(_addressed(said))
+        outgoing = await stages[service].handle(batch)
+        waiting.extend(_addressed(outgoing))
 
 
-def _addressed(said: Iterable[Outgoing]) -> Iterator[tuple[str, list[Incoming]]]:
+def _addressed(outgoing: Iterable[Outgoing]) -> Iterator[tuple[str, list[Incoming]]]:
     """What each service receives next, in batches."""
-    heard: dict[str, list[Incoming]] = {}
-    for each in said:
+    received: dict[str, list[Incoming]] = {}
+    for each in outgoing:
         if each.to.exchange != OUTCOMES:
-            heard.setdefault(each.to.key.partition(".")[0], []).append(_incoming(each.message))
-    for service, documents in heard.items():
+            received.setdefault(each.to.key.partition(".")[0], []).append(_incoming(each.message))
+    for service, documents in received.items():
         for batch in _batches(documents):
             yield service, list(batch)
 

@@ -13,13 +13,13 @@ def main() -> None:
     load = Load(Plan(**json.loads(sys.stdin.readline())))
     gc.freeze()
     gc.disable()  # a pause would be counted as the system's
-    _say("ready")
+    _print("ready")
     sys.stdin.readline()
-    report = load.run(lambda: _say("sent"))
-    _say(json.dumps(dataclasses.asdict(report)))
+    report = load.run(lambda: _print("sent"))
+    _print(json.dumps(dataclasses.asdict(report)))
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

@@ -37,12 +37,12 @@ class Connection:
         self._expect(commands.Connection.Start)
         start = commands.Connection.StartOk({"capabilities": {"basic.nack": True}}, "PLAIN", f"\0{user}\0{password}")
         tune = self.call(start, commands.Connection.Tune, channel=0)
-        self._say(commands.Connection.TuneOk(tune.channel_max, tune.frame_max, 0), channel=0)
+        self._send(commands.Connection.TuneOk(tune.channel_max, tune.frame_max, 0), channel=0)
         self.call(commands.Connection.Open(vhost), commands.Connection.OpenOk, channel=0)
         self.call(commands.Channel.Open(), commands.Channel.OpenOk)
 
     def call(self, request: Frame, answer: type[Frame], channel: int = CHANNEL) -> Any:
-        self._say(request, channel)
+        self._send(request, channel)
         return self._expect(answer)
 
     def unblock(self) -> None:
@@ -82,7 +82,7 @@ class Connection:
         del self._unread[:at]
         return frames
 
-    def _say(self, request: Frame, channel: int) -> None:
+    def _send(self, request: Frame, channel: int) -> None:
         self.socket.sendall(frame.marshal(request, channel))
 
     def _expect(self, answer: type[Frame]) -> Any:
@@ -169,12 +169,12 @@ class Listener(Connection):
         self.call(commands.Basic.Qos(prefetch_count=5_000), commands.Basic.QosOk)
         self.call(commands.Basic.Consume(queue=queue), commands.Basic.ConsumeOk)
         self.unblock()
-        self._heard = 0
+        self._received = 0
 
     def hear(self) -> list[bytes]:
         """The documents that have arrived since."""
         bodies = [payload for kind, payload in self.read() if kind == BODY]
         if bodies:
-            self._heard += len(bodies)
-            self.send(frame.marshal(commands.Basic.Ack(self._heard, multiple=True), CHANNEL))
+            self._received += len(bodies)
+            self.send(frame.marshal(commands.Basic.Ack(self._received, multiple=True), CHANNEL))
         return bodies

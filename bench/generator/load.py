@@ -49,13 +49,13 @@ class Load:
     def run(self, on_all_sent: Callable[[], None]) -> Report:
         began = self.report.began = time.monotonic()
         cpu_before = _cpu_seconds()
-        told = False
+        reported = False
         while not self._is_over(now := time.monotonic() - began):
             self._publish_due(now)
             self._sample(now)
             self._listen(self._wait_seconds(now), began)
-            if self.all_sent and not told:
-                told = True
+            if self.all_sent and not reported:
+                reported = True
                 on_all_sent()
         self.report.cpu_seconds = _cpu_seconds() - cpu_before
         return self._finished()

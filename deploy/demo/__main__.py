@@ -71,7 +71,7 @@ async def _introduce(postgres: EmbeddedPostgres, seconds: float) -> None:
 
 async def _open_shop(system: System, catalogue: Catalogue) -> None:
     """Fill stores and fleet as any client would: with messages."""
-    await _say(system, catalogue.requests())
+    await _publish(system, catalogue.requests())
     await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
     await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.agents_online)
     click.echo("Order saga, store worker and delivery worker in this process, with a database each.")
@@ -89,18 +89,18 @@ def _help(answers: Sequence[Answer], catalogue: Catalogue) -> None:
 
 async def _deliver(system: System, conversation: Conversation) -> None:
     """Bring every placed order to its customer: the packets are used up, the agents are idle again."""
-    placed = [order_id for order_id, told in conversation.outcomes.items() if _is_placed(told)]
-    await _say(system, (new_request(DeliveryCompleted, order_id=order_id) for order_id in placed))
+    placed = [order_id for order_id, outcomes in conversation.outcomes.items() if _is_placed(outcomes)]
+    await _publish(system, (new_request(DeliveryCompleted, order_id=order_id) for order_id in placed))
     for worker in ("store_worker", "delivery_worker"):
         await look_until(system.urls[worker], queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
     click.echo(f"Orders delivered: {len(placed)}.")
 
 
-def _is_placed(told: set[Message]) -> bool:
-    return any(isinstance(outcome, OrderPlaced) for outcome in told)
+def _is_placed(outcomes: set[Message]) -> bool:
+    return any(isinstance(outcome, OrderPlaced) for outcome in outcomes)
 
 
-async def _say(system: System, requests: Iterable[Request]) -> None:
+async def _publish(system: System, requests: Iterable[Request]) -> None:
     await system.broker.publish([request.envelope for request in requests])
 
 

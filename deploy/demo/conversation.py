@@ -69,7 +69,7 @@ class Conversation:
     @property
     def contradictions(self) -> list[UUID]:
         """Orders with different outcomes."""
-        return [order_id for order_id, told in self.outcomes.items() if len(told) > 1]
+        return [order_id for order_id, outcomes in self.outcomes.items() if len(outcomes) > 1]
 
     def _answered_by(self, message: Message) -> Iterator[Line]:
         for line in self._open:

@@ -18,12 +18,12 @@ PATIENCE_SECONDS = 30.0
 
 
 class Customer:
-    """Sends lines and receives answers; `tell` is called with each answer, `remark` with what happens besides."""
+    """Sends lines and receives answers; `report` is called with each answer, `remark` with what happens besides."""
 
-    def __init__(self, system: System, tell: Callable[[Answer], None], remark: Callable[[str], None]) -> None:
+    def __init__(self, system: System, report: Callable[[Answer], None], remark: Callable[[str], None]) -> None:
         self.conversation = Conversation()
         self._system = system
-        self._tell = tell
+        self._report = report
         self._remark = remark
 
     async def play(self, steps: Sequence[Step]) -> None:
@@ -31,40 +31,40 @@ class Customer:
         for step in steps:
             match step:
                 case Line():
-                    await self._say(step)
+                    await self._send(step)
                 case Deed.WAIT:
-                    await self._hear_until(lambda: not self.conversation.open)
+                    await self._receive_until(lambda: not self.conversation.open)
                 case Deed.STALL:
                     await self._stall()
                 case Deed.RESUME:
                     await self._resume()
-        await self._hear_until(lambda: not self.conversation.open)
+        await self._receive_until(lambda: not self.conversation.open)
 
-    async def _say(self, line: Line) -> None:
-        await self._hear_until(lambda: self.conversation.open < AT_A_TIME)
+    async def _send(self, line: Line) -> None:
+        await self._receive_until(lambda: self.conversation.open < AT_A_TIME)
         self.conversation.say(line, time.monotonic())
         await self._system.broker.publish([line.envelope])
         until = time.monotonic() + PAUSE_SECONDS
-        await self._hear_until(lambda: time.monotonic() >= until, PAUSE_SECONDS)
+        await self._receive_until(lambda: time.monotonic() >= until, PAUSE_SECONDS)
 
-    async def _hear_until(self, enough: Callable[[], bool], look_seconds: float = 1.0) -> None:
+    async def _receive_until(self, enough: Callable[[], bool], look_seconds: float = 1.0) -> None:
         something = self._system.listener.something
         while True:
             something.clear()
-            await self._hear()
+            await self._receive()
             if enough():
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(something.wait(), look_seconds)
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         outcomes = await self._system.listener.take()
         now = time.monotonic()
         for outcome in outcomes:
             for answer in self.conversation.hear(outcome.message, now):
-                self._tell(answer)
+                self._report(answer)
         for answer in self.conversation.give_up(now, PATIENCE_SECONDS):
-            self._tell(answer)
+            self._report(answer)
 
     async def _stall(self) -> None:
         self._system.store.stall()
@@ -72,7 +72,7 @@ class Customer:
 
     async def _resume(self) -> None:
         """Let the store worker come back when its leases have run out, long after its customers got their outcomes."""
-        await self._hear_until(lambda: not self.conversation.open)
+        await self._receive_until(lambda: not self.conversation.open)
         await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
         self._system.store.let_go()
         self._remark("The leases have run out, the packets are back on the shelf, and the store worker works again.")

@@ -88,7 +88,7 @@ class EmbeddedPostgres:
         flags = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync")
         process = await self._run("initdb", "-D", self._data, *flags)
         if await process.wait():
-            raise NoPostgresError(self._complaint("initdb failed"))
+            raise NoPostgresError(self._with_log_tail("initdb failed"))
 
     async def _use_readable_binaries(self) -> None:
         # The user nobody cannot run them below a folder that is closed to others, such as root's home: use a copy.
@@ -116,9 +116,9 @@ class EmbeddedPostgres:
             else:
                 await connection.close()
                 return
-        raise NoPostgresError(self._complaint("PostgreSQL did not start"))
+        raise NoPostgresError(self._with_log_tail("PostgreSQL did not start"))
 
-    def _complaint(self, what: str) -> str:
+    def _with_log_tail(self, what: str) -> str:
         lines = self._log.read_text(errors="replace").split("\n")
         return f"{what}: {' / '.join(line for line in lines[-6:] if line)}"
 
@@ -172,7 +172,7 @@ def _major(folder: Path) -> int:
     if not all((folder / program).exists() for program in ("postgres", "initdb")):
         return 0
     try:
-        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+        version = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return 0
-    return int(told.stdout.split()[2].split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz"))
+    return int(version.stdout.split()[2].split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz"))

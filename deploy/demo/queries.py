@@ -13,8 +13,8 @@ async def create_database(connection: Connection, name: str) -> None:
 
 async def version(connection: Connection) -> str:
     """`18.6`."""
-    told: str = await connection.fetchval("SHOW server_version")
-    return told.split(maxsplit=1)[0]
+    text: str = await connection.fetchval("SHOW server_version")
+    return text.split(maxsplit=1)[0]
 
 
 async def units(connection: Connection) -> int:

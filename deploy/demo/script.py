@@ -96,5 +96,5 @@ def _body(fields: dict[str, Any], line: bytes, *, was_annotated: bool) -> bytes:
 
 
 def _read(body: bytes) -> tuple[Message | None, UUID]:
-    heard = READER.read(body)
-    return (heard.message if isinstance(heard, Incoming) else None), heard.message_id
+    document = READER.read(body)
+    return (document.message if isinstance(document, Incoming) else None), document.message_id

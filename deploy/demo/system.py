@@ -95,9 +95,9 @@ async def _listen(broker: InProcessBroker) -> Listener:
     topology = listener("demo")
     broker.declare(topology)
     await broker.start()
-    heard = Listener(broker, topology.queues[0].name)
-    await heard.start()
-    return heard
+    outcomes = Listener(broker, topology.queues[0].name)
+    await outcomes.start()
+    return outcomes
 
 
 def _of_database(url: str, name: str) -> str:

@@ -12,7 +12,7 @@ from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, O
 
 COLOURS = {"placed": "green", "not placed": "yellow", "rejected": "magenta", "unanswered": "red"}
 GAP = "  "
-NUMBER, OUTCOME, TOLD, SECONDS, ASKED = 4, 10, 24, 8, 34
+NUMBER, OUTCOME, DETAILS, SECONDS, ASKED = 4, 10, 24, 8, 34
 TABLE = "{:<10}  {:<18}  {:>6}  {:>8}  {:>8}"
 
 
@@ -26,7 +26,7 @@ def tell(answer: Answer) -> None:
     row = (
         f"{answer.line.number:>{NUMBER}}",
         click.style(f"{_kind(answer):<{OUTCOME}}", fg=COLOURS[_kind(answer)]),
-        _cell(_told(answer), TOLD),
+        _cell(_details(answer), DETAILS),
         f"{_milliseconds(answer.seconds):>{SECONDS}}",
         _cell(_asked(answer), ASKED),
         click.style(answer.line.about[: _room_at_the_end()], dim=True),
@@ -72,7 +72,7 @@ def _reason(answer: Answer) -> str:
     return "" if answer.word == _kind(answer) else answer.word
 
 
-def _told(answer: Answer) -> str:
+def _details(answer: Answer) -> str:
     match answer.outcome:
         case OrderPlaced(agent_id=agent_id):
             return f"agent {agent_id}"
@@ -97,7 +97,7 @@ def _cell(text: str, width: int) -> str:
 
 def _room_at_the_end() -> int:
     columns = shutil.get_terminal_size((140, 24)).columns
-    return max(0, columns - sum((NUMBER, OUTCOME, TOLD, SECONDS, ASKED)) - 5 * len(GAP))
+    return max(0, columns - sum((NUMBER, OUTCOME, DETAILS, SECONDS, ASKED)) - 5 * len(GAP))
 
 
 def _quantiles(seconds: Sequence[float]) -> tuple[float, float]:

@@ -120,8 +120,8 @@ class OutboxPublisher:
         grave, addresses = tries >= TRIES_BEFORE_AN_ERROR, _addresses(waiting)
         suppressed = self._flood.suppressed(grave, *addresses)
         if suppressed is not None:
-            told = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "suppressed": suppressed}
-            (log.error if grave else log.warning)("not confirmed, publishing again", **told)
+            about = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "suppressed": suppressed}
+            (log.error if grave else log.warning)("not confirmed, publishing again", **about)
 
     def _give_up(self, waiting: Sequence[tuple[int, Envelope]]) -> None:
         if waiting:

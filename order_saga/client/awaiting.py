@@ -86,9 +86,9 @@ class Awaiting:
         """When a request is to be repeated, or given up; None: none is open."""
         return min((min(each.publish_at, self._ends_at(each)) for each in self._open.values()), default=None)
 
-    def receive(self, heard: Outcome, now: float) -> list[Answer]:
+    def receive(self, outcome: Outcome, now: float) -> list[Answer]:
         """What this outcome answers; nothing, if it is about another client's requests."""
-        return [self._end(turn, heard.message, now) for turn in self._about(heard) if self._answers(heard, turn)]
+        return [self._end(turn, outcome.message, now) for turn in self._about(outcome) if self._answers(outcome, turn)]
 
     def give_up(self, now: float) -> list[Answer]:
         """Close the requests without an outcome in time."""
@@ -114,8 +114,8 @@ class Awaiting:
     def _ends_at(self, each: _Open) -> float:
         return each.since + self.timeout_seconds
 
-    def _about(self, heard: Outcome) -> list[Turn]:
-        match heard.message:
+    def _about(self, outcome: Outcome) -> list[Turn]:
+        match outcome.message:
             case RequestRejected(request_message_id=message_id):
                 return [turn for turn, each in self._open.items() if each.asked.request.message_id == message_id]
             case OrderPlaced(order_id=order_id):
@@ -124,13 +124,13 @@ class Awaiting:
                 return [(order_id, OrderRequested), (order_id, CancelOrder)]
         return []
 
-    def _answers(self, heard: Outcome, turn: Turn) -> bool:
+    def _answers(self, outcome: Outcome, turn: Turn) -> bool:
         each = self._open.get(turn)
         if each is None:
             return False
-        if isinstance(heard.message, RequestRejected) or not each.another_went_before:
+        if isinstance(outcome.message, RequestRejected) or not each.another_went_before:
             return True
-        return heard.causation_id == each.asked.request.message_id
+        return outcome.causation_id == each.asked.request.message_id
 
 
 def _turn(asked: Asked) -> Turn:

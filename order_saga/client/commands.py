@@ -25,7 +25,7 @@ DEFAULT = Limits()
 NOT_ALL_PLACED = 1
 UNANSWERED = 3
 TERMINATED = 143
-NAMES_TOLD = 5
+NAMES_SHOWN = 5
 
 
 @click.command("place")
@@ -58,27 +58,27 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     CLIENT_BROKER_URL for a user of one's own.
     """
     total = _proofread(file) if file.seekable() else None
-    told = Telling(Progress(total, sys.stderr), as_json=as_json)
+    telling = Telling(Progress(total, sys.stderr), as_json=as_json)
     lines = Lines(file)
     try:
-        asyncio.run(_place(lines, Limits(window, timeout_seconds), told))
+        asyncio.run(_place(lines, Limits(window, timeout_seconds), telling))
     except (KeyboardInterrupt, asyncio.CancelledError) as stop:
-        told.sum_up()
+        telling.sum_up()
         sys.exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED)
-    told.sum_up()
+    telling.sum_up()
     if lines.mistake is not None:
         raise lines.mistake
-    sys.exit(told.exit_code)
+    sys.exit(telling.exit_code)
 
 
-async def _place(lines: Lines, limits: Limits, told: "Telling") -> None:
+async def _place(lines: Lines, limits: Limits, telling: "Telling") -> None:
     configure_logs("order_saga", "error")
     with suppress(NotImplementedError):  # on Windows
         placing = asyncio.current_task()
         assert placing is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, placing.cancel)
     async with listening("place") as (broker, listener):
-        await place(broker, listener, lines, limits, told.tell)
+        await place(broker, listener, lines, limits, telling.tell)
 
 
 def _proofread(file: BinaryIO) -> int:
@@ -131,7 +131,9 @@ def line(answer: Answer) -> str:
 
 def fields(answer: Answer) -> dict[str, Any]:
     """An answer for machines: which line it is about, the outcome, and all its fields."""
-    told = answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
+    details = (
+        answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
+    )
     return {
         "line": answer.asked.line,
         "request": type(answer.asked.request.message).__name__,
@@ -139,14 +141,14 @@ def fields(answer: Answer) -> dict[str, Any]:
         "order_id": str(answer.asked.order_id),
         "outcome": outcome_of(answer),
         "seconds": round(answer.seconds, 3),
-        **told,
+        **details,
     }
 
 
 def _explained(answer: Answer) -> str:
     match answer.outcome:
         case OrderPlaced(packet_ids=packet_ids, agent_id=agent_id):
-            names = " ".join(packet_ids[:NAMES_TOLD]) + (" ..." if len(packet_ids) > NAMES_TOLD else "")
+            names = " ".join(packet_ids[:NAMES_SHOWN]) + (" ..." if len(packet_ids) > NAMES_SHOWN else "")
             return f"{len(packet_ids)} packets {names}, agent {agent_id}"
         case OrderNotPlaced(participant=participant, reason=reason):
             return f"{reason} ({participant})" if participant else reason

@@ -16,7 +16,7 @@ class Progress:
 
     def show(self, counts: Mapping[str, int]) -> None:
         if self._visible:
-            self._write(f"{bar(sum(counts.values()), self._total)}  {_told(counts)}")
+            self._write(f"{bar(sum(counts.values()), self._total)}  {_counted(counts)}")
 
     def clear(self) -> None:
         if self._visible:
@@ -35,5 +35,5 @@ def bar(done: int, total: int | None) -> str:
     return f"[{'#' * filled}{'-' * (WIDTH - filled)}] {done}/{total}"
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in sorted(counts.items()))

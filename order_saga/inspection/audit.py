@@ -50,8 +50,8 @@ async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: boo
     await sleep(grace_seconds)
     suspects = {finding.order_id for finding in first.findings if finding.order_id is not None}
     second = await _look(urls, Patience(grace_seconds), only=sorted(suspects))
-    accused = {_about(finding) for finding in first.findings}
-    confirmed = [finding for finding in second.findings if _about(finding) in accused]
+    suspected = {_about(finding) for finding in first.findings}
+    confirmed = [finding for finding in second.findings if _about(finding) in suspected]
     return replace(first, findings=confirmed)
 
 

@@ -54,12 +54,12 @@ async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
 async def _entries(
     looked: Snapshots, order_id: UUID, since: datetime, until: datetime
 ) -> list[tuple[str, TimelineRow]]:
-    told = [
+    entries = [
         (service, entry)
         for service, reader in looked.by_service.items()
         for entry in await queries.timeline(reader, order_id, since, until)
     ]
-    return sorted(told, key=lambda each: each[1].at)
+    return sorted(entries, key=lambda each: each[1].at)
 
 
 def _times(
@@ -76,12 +76,12 @@ def _times(
 
 def lines(story: Story) -> list[str]:
     """As lines for people: what became of the order, what is held for it, what happened when."""
-    return [*_heading(story), *_held(story), *_told(story)]
+    return [*_heading(story), *_held(story), *_timeline(story)]
 
 
 def fields(story: Story) -> dict[str, Any]:
     """As JSON for machines."""
-    told: dict[str, Any] = to_jsonable_python(
+    as_json: dict[str, Any] = to_jsonable_python(
         {
             "order_id": story.order_id,
             "order": story.order._asdict() if story.order else None,
@@ -90,7 +90,7 @@ def fields(story: Story) -> dict[str, Any]:
             "parked": [{"service": service} | document._asdict() for service, document in story.parked],
         }
     )
-    return told
+    return as_json
 
 
 def _heading(story: Story) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _held(story: Story) -> Iterator[str]:
         yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
 
 
-def _told(story: Story) -> Iterator[str]:
+def _timeline(story: Story) -> Iterator[str]:
     if story.entries:
         beginning = story.entries[0][1].at
         yield f"  {_time(beginning)}"

@@ -151,5 +151,5 @@ class Transactor:
     def _log_parked(self, document: Malformed) -> None:
         suppressed = self._flood.suppressed(document.queue, document.reason, document.from_outside)
         if suppressed is not None:
-            told = {"type": document.wire_type, "reason": document.reason, "detail": document.detail}
-            log.warning("parked", **document.log_fields, **told, queue=document.queue, suppressed=suppressed)
+            problem = {"type": document.wire_type, "reason": document.reason, "detail": document.detail}
+            log.warning("parked", **document.log_fields, **problem, queue=document.queue, suppressed=suppressed)

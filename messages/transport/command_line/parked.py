@@ -62,7 +62,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
     if bool(parked_ids) == everything:
         raise click.UsageError("give ids or --all")
     number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
-    _tell(number, "to be replayed by the running service", parked_ids)
+    _report(number, "to be replayed by the running service", parked_ids)
 
 
 @parked_group.command("discard")
@@ -77,7 +77,7 @@ def discard_parked(
     if bool(parked_ids) == (reason is not None) or (before and reason is None):
         raise click.UsageError("give ids, or --reason and optionally --before")
     number = _ask(read_settings, lambda tx: _discard(tx, parked_ids, reason, before))
-    _tell(number, "discarded", parked_ids)
+    _report(number, "discarded", parked_ids)
 
 
 async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:
@@ -108,7 +108,7 @@ async def _ask_database(settings: Settings, question: Callable[[Transaction], Aw
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
 
 
-def _tell(number: int, done: str, parked_ids: Sequence[int]) -> None:
+def _report(number: int, done: str, parked_ids: Sequence[int]) -> None:
     """Report it. Raises what makes the command exit with 1, if some of the named ids are not parked."""
     if parked_ids and not number:
         raise _unknown(parked_ids)

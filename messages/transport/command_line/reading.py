@@ -48,16 +48,16 @@ class PublishedViews:
         self._setting = setting
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        with _blaming(self._setting):
+        with _errors_naming(self._setting):
             return await self._connection.fetch(query, *arguments)
 
     async def value(self, query: str, *arguments: Any) -> Any:
-        with _blaming(self._setting):
+        with _errors_naming(self._setting):
             return await self._connection.fetchval(query, *arguments)
 
     async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
         """Row by row, however many there are."""
-        with _blaming(self._setting):
+        with _errors_naming(self._setting):
             cursor = await self._connection.cursor(query, *arguments)
             while rows := await cursor.fetch(ROWS_AHEAD):
                 for row in rows:
@@ -69,7 +69,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
     """Open a snapshot, as of the first statement. An error names `setting`, and no more of the URL than the place."""
     connection = await _connect(url, setting)
     try:
-        with _blaming(setting):
+        with _errors_naming(setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield PublishedViews(connection, setting)
     finally:
@@ -78,7 +78,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
 
 async def _connect(url: str, setting: str) -> Transaction:
     try:
-        with _blaming(setting, url):
+        with _errors_naming(setting, url):
             connection: Transaction = await asyncpg.connect(
                 url,
                 timeout=CONNECT_SECONDS,
@@ -91,7 +91,7 @@ async def _connect(url: str, setting: str) -> Transaction:
 
 
 @contextlib.contextmanager
-def _blaming(setting: str, url: str = "") -> Iterator[None]:
+def _errors_naming(setting: str, url: str = "") -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:

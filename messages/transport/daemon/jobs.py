@@ -125,14 +125,14 @@ class Jobs:
                 more = (await self._transactor.run(job.run)).more
                 self._succeeded(job)
                 if more and job.low_priority:
-                    await self._rest(time.monotonic() - began)
+                    await self._pause_after(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001  whatever it was, the next run is due in its time
             self._failed(job, error)
         finally:
             self._plan([job])
             self._woken.set()
 
-    async def _rest(self, seconds_worked: float) -> None:
+    async def _pause_after(self, seconds_worked: float) -> None:
         """Pause as long as `REST` says, and then until no answer waits: a backlog is worked off in the gaps."""
         seconds_worked = min(seconds_worked, LONGEST_WORKED_SECONDS)
         await asyncio.sleep(REST * seconds_worked)

@@ -89,8 +89,8 @@ class Process:
         try:
             self._health.start(settings.http_host, settings.http_port)
         except (OSError, UnicodeError) as error:  # the latter if it is no valid host name
-            to_blame = "PORT" if getattr(error, "errno", None) in PORT_ERRNOS else "HOST"
-            raise WrongSetting(f"{settings.prefix()}HTTP_{to_blame}: {error}") from None
+            name = "PORT" if getattr(error, "errno", None) in PORT_ERRNOS else "HOST"
+            raise WrongSetting(f"{settings.prefix()}HTTP_{name}: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
         """Wait for database and migrations, then start the broker and subscribe; False if stopped meanwhile."""

@@ -84,13 +84,13 @@ def _package(folder: Path) -> str:
 
 
 async def migrate(
-    connection: Transaction, folders: Sequence[Path], tell: Callable[[str], object] = lambda _: None
+    connection: Transaction, folders: Sequence[Path], report: Callable[[str], object] = lambda _: None
 ) -> list[str]:
     """Apply what is missing, and return its names. Safe to run in many processes at once, and beside daemons at work.
 
-    `tell` gets a line about what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
+    `report` gets a line about what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
     """
-    await _take_turn(connection, tell)
+    await _take_turn(connection, report)
     try:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
@@ -98,22 +98,22 @@ async def migrate(
         )
         missing = await pending(connection, folders)
         for migration in missing:
-            await _apply(connection, migration, tell)
+            await _apply(connection, migration, report)
         return [migration.name for migration in missing]
     finally:
         if not connection.is_closed():
             await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
 
 
-async def _take_turn(connection: Transaction, tell: Callable[[str], object]) -> None:
+async def _take_turn(connection: Transaction, report: Callable[[str], object]) -> None:
     """Return once no other process migrates. Raises FailedMigration if one does for minutes."""
 
-    async def complain() -> None:
+    async def report_holders() -> None:
         others = [row["other"] for row in await connection.fetch(OTHERS, ADVISORY_LOCK)]
-        tell(f"another process is migrating: {', '.join(others) or 'it has just finished'}")
+        report(f"another process is migrating: {', '.join(others) or 'it has just finished'}")
 
     try:
-        await _patiently(partial(_lock, connection), complain)
+        await _patiently(partial(_lock, connection), report_holders)
     except asyncpg.LockNotAvailableError as error:
         raise FailedMigration("another process is still migrating; gave up waiting") from error
 
@@ -124,13 +124,13 @@ async def _lock(connection: Transaction) -> None:
         await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)  # for longer than the transaction
 
 
-async def _patiently(attempt: Callable[[], Awaitable[None]], complain: Callable[[], Awaitable[None]]) -> None:
+async def _patiently(attempt: Callable[[], Awaitable[None]], report_holders: Callable[[], Awaitable[None]]) -> None:
     """Until it gets its lock, or the last of its tries has failed."""
     for _ in range(TRIES - 1):
         try:
             return await attempt()
         except asyncpg.LockNotAvailableError:
-            await complain()
+            await report_holders()
             await asyncio.sleep(PAUSE_SECONDS)
     return await attempt()
 
@@ -163,13 +163,13 @@ def _refuse_a_foreign_one(applied: Iterable[str], known: Sequence[Migration]) ->
             raise ForeignDatabase(f"this is another service's database: {name} was applied to it")
 
 
-async def _apply(connection: Transaction, migration: Migration, tell: Callable[[str], object]) -> None:
-    async def complain() -> None:
+async def _apply(connection: Transaction, migration: Migration, report: Callable[[str], object]) -> None:
+    async def report_holders() -> None:
         holders = [row["holder"] for row in await connection.fetch(HOLDERS, LOCK_SECONDS)]
-        tell(f"{migration.name} is waiting for a table lock; locked now: {', '.join(holders) or 'none'}")
+        report(f"{migration.name} is waiting for a table lock; locked now: {', '.join(holders) or 'none'}")
 
     try:
-        await _patiently(partial(_try, connection, migration), complain)
+        await _patiently(partial(_try, connection, migration), report_holders)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise FailedMigration(f"migration {migration.name}: {str(error) or type(error).__name__}") from error
 

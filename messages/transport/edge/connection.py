@@ -57,10 +57,10 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     async with _first_connection(url) as connection:
         await broker.start()
         try:
-            heard = Listener(broker, queue)
-            await heard.start()
+            outcomes = Listener(broker, queue)
+            await outcomes.start()
             await _until_served(broker)
-            yield broker, heard
+            yield broker, outcomes
         finally:
             await broker.close()
             with suppress(*BROKER_FAILURES), cancellation_as_connection_error():

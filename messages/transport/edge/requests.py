@@ -54,10 +54,10 @@ class RequestReader:
 
     def read(self, line: bytes) -> Request:
         """A whole document, or the bare content of a `usual` one. Raises Unreadable."""
-        heard = self._reader.read(_with(self._missing(line), line.strip()))
-        if isinstance(heard, Malformed):
-            raise Unreadable(heard.reason, heard.detail)
-        return Request(heard.message, heard.message_id, heard.body)
+        parsed = self._reader.read(_with(self._missing(line), line.strip()))
+        if isinstance(parsed, Malformed):
+            raise Unreadable(parsed.reason, parsed.detail)
+        return Request(parsed.message, parsed.message_id, parsed.body)
 
     def _missing(self, line: bytes) -> dict[str, str]:
         try:
@@ -141,7 +141,7 @@ class Listener:
         self._queue = queue
         self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
         self._subscription: Subscription | None = None
-        self._complained = False
+        self._forgery_logged = False
         self.something = asyncio.Event()
         """Set with each arrival; the waiting task clears it."""
 
@@ -159,15 +159,15 @@ class Listener:
 
     def _read(self, arrival: Arrival) -> Iterator[Outcome]:
         if arrival.from_outside:
-            self._complain()
+            self._log_forgery()
             return
-        heard = self._reader.read(arrival.body)
-        if isinstance(heard, Incoming):
+        received = self._reader.read(arrival.body)
+        if isinstance(received, Incoming):
             causation_id = json.loads(arrival.body).get("causation_id")
-            yield Outcome(heard.message, UUID(causation_id) if causation_id else None)
+            yield Outcome(received.message, UUID(causation_id) if causation_id else None)
 
-    def _complain(self) -> None:
+    def _log_forgery(self) -> None:
         """Once: who floods the queue does not flood the log."""
-        if not self._complained:
+        if not self._forgery_logged:
             log.error("forged outcome ignored: it did not come through the exchange `outcomes`", queue=self._queue)
-            self._complained = True
+            self._forgery_logged = True
