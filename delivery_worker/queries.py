@@ -129,7 +129,7 @@ async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
             said_at = excluded.said_at
         WHERE {IS_NEWS}
         """,  # noqa: S608  our own SQL
-        *_words(shifts),
+        *_columns(shifts),
         [shift.zone for shift in shifts],
     )
 
@@ -162,13 +162,13 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
         FROM gone LEFT JOIN known USING (agent_id) LEFT JOIN reservation USING (order_id)
         WHERE order_id IS NOT NULL AND known.online IS NOT FALSE
         """,  # noqa: S608  our own SQL
-        *_words(shifts),
+        *_columns(shifts),
         UNKNOWN_ZONE,
     )
     return [Left(*row) for row in rows]
 
 
-def _words(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], list[str]]:
+def _columns(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], list[str]]:
     """The ids of agents, the times of their messages, and the ids of those whose message has no time."""
     untimed = [shift.agent_id for shift in shifts if shift.at is None]
     return [shift.agent_id for shift in shifts], [shift.at for shift in shifts], untimed

@@ -23,13 +23,13 @@ class Shift:
 def fold(messages: Iterable[AgentCameOnline | AgentWentOffline]) -> list[Shift]:
     """What is true after all messages, one shift an agent, in the order of agent ids."""
     shifts: dict[str, Shift] = {}
-    for message in sorted(messages, key=_said_at):  # those of the same time stay in order of arrival
+    for message in sorted(messages, key=_effective_at):  # those of the same time stay in order of arrival
         before = shifts.get(message.agent_id, Shift(message.agent_id, None, online=False))
         shifts[message.agent_id] = _after(before, message)
     return [shifts[agent_id] for agent_id in sorted(shifts)]
 
 
-def _said_at(message: AgentCameOnline | AgentWentOffline) -> datetime:
+def _effective_at(message: AgentCameOnline | AgentWentOffline) -> datetime:
     return message.at or NOW
 
 

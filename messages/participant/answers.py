@@ -133,15 +133,15 @@ def _refuse_late(ended: Reservation, _context: Context) -> Decision:
     return refusal(ended)
 
 
-def _say_reserved(held: Reservation, _context: Context) -> Decision:
+def _reply_reserved(held: Reservation, _context: Context) -> Decision:
     return Decision(held, Reply.RESERVED)
 
 
-def _say_assigned(held: Reservation, _context: Context) -> Decision:
+def _reply_assigned(held: Reservation, _context: Context) -> Decision:
     return Decision(held, Reply.ASSIGNED)
 
 
-def _say_released(ended: Reservation, _context: Context) -> Decision:
+def _reply_released(ended: Reservation, _context: Context) -> Decision:
     return Decision(ended, Reply.RELEASED)
 
 
@@ -160,16 +160,16 @@ def _not_delivered_by_us(reservation: Reservation, _context: Context) -> Decisio
 Rule: TypeAlias = Callable[[Reservation, Context], Decision]
 
 # fmt: off
-HEADINGS =              (Reserve,       Assign,          Release,          OrderPlaced, DeliveryCompleted)
+HEADINGS =              (Reserve,         Assign,          Release,          OrderPlaced, DeliveryCompleted)
 TABLE: Mapping[State, tuple[Rule, Rule, Rule, Rule, Rule]] = {
-    State.ABSENT:       (_reserve,      _refuse_unknown, _leave_tombstone, _not_ours,   _not_delivered_by_us),
-    State.RESERVED:     (_say_reserved, _assign,         _free,            _not_ours,   _remember),
-    State.ASSIGNED:     (_say_reserved, _say_assigned,   _free,            _confirm,    _remember),
-    State.CONFIRMED:    (_say_reserved, _say_assigned,   _keep,            _nothing,    _fulfil),
-    State.FULFILLED:    (_say_reserved, _say_assigned,   _keep,            _nothing,    _nothing),
-    State.REFUSED:      (_refuse_again, _refuse_late,    _say_released,    _not_ours,   _not_delivered_by_us),
-    State.EXPIRED:      (_refuse_again, _refuse_late,    _say_released,    _not_ours,   _not_delivered_by_us),
-    State.RELEASED:     (_refuse_late,  _refuse_late,    _say_released,    _not_ours,   _not_delivered_by_us),
+    State.ABSENT:       (_reserve,        _refuse_unknown, _leave_tombstone, _not_ours,   _not_delivered_by_us),
+    State.RESERVED:     (_reply_reserved, _assign,         _free,            _not_ours,   _remember),
+    State.ASSIGNED:     (_reply_reserved, _reply_assigned, _free,            _confirm,    _remember),
+    State.CONFIRMED:    (_reply_reserved, _reply_assigned, _keep,            _nothing,    _fulfil),
+    State.FULFILLED:    (_reply_reserved, _reply_assigned, _keep,            _nothing,    _nothing),
+    State.REFUSED:      (_refuse_again,   _refuse_late,    _reply_released,  _not_ours,   _not_delivered_by_us),
+    State.EXPIRED:      (_refuse_again,   _refuse_late,    _reply_released,  _not_ours,   _not_delivered_by_us),
+    State.RELEASED:     (_refuse_late,    _refuse_late,    _reply_released,  _not_ours,   _not_delivered_by_us),
 }
 # fmt: on
 

@@ -204,7 +204,7 @@ async def test_what_arrives_after_the_stop_goes_nowhere() -> None:
 
 async def test_aiormq_hears_a_heartbeat_a_second_while_it_sees_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line()
-    clock = line.lane._aiormq_heard_at
+    clock = line.lane._aiormq_received_at
     monkeypatch.setattr(line.lane, "_now", lambda: clock)
     for _ in range(20):
         line.receive(b"".join(delivery(b"x")))

@@ -87,7 +87,7 @@ class Database:
                     give_up(connection)
                 await pool.release(connection)
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    await self._start_anew(pool)
+                    await self._replace_connections(pool)
                 raise
             finally:
                 watchdog.end()
@@ -124,7 +124,7 @@ class Database:
         else:
             self._at_hand.append(connection)
 
-    async def _start_anew(self, pool: "asyncpg.Pool[Any]") -> None:
+    async def _replace_connections(self, pool: "asyncpg.Pool[Any]") -> None:
         """Replace every open connection: after a failover they may lead to a standby or a dead host."""
         await pool.expire_connections()
         for connection in self._at_hand:
@@ -133,7 +133,7 @@ class Database:
     async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
         """Replace all connections, and close the silent one; the batch waiting on it is retried."""
         log.warning("connection dropped", error="the server answers new connections, but not this one")
-        await self._start_anew(pool)
+        await self._replace_connections(pool)
         give_up(silent)
 
     async def _close(self, pool: "asyncpg.Pool[Any]") -> None:

@@ -40,10 +40,10 @@ class RabbitBroker:
         self._publishing = SupervisedConnection(url, f"{connection_name}: publishing")
         self._consuming = SupervisedConnection(url, f"{connection_name}: consuming")
         # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection.
-        self._telling = SupervisedConnection(url, f"{connection_name}: outcomes")
+        self._outcomes = SupervisedConnection(url, f"{connection_name}: outcomes")
         self._needed, self._public = (
             RabbitPublisher(link, partial(self._channel, link, confirms=True), publish_timeout_seconds)
-            for link in (self._publishing, self._telling)
+            for link in (self._publishing, self._outcomes)
         )
         self._subscriptions: list[RabbitSubscription] = []
 
@@ -53,7 +53,7 @@ class RabbitBroker:
         return usable and all(subscription.settled for subscription in self._subscriptions)
 
     async def start(self) -> None:
-        for link in (self._publishing, self._consuming, self._telling):
+        for link in (self._publishing, self._consuming, self._outcomes):
             link.start()
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> RabbitSubscription:
@@ -80,7 +80,7 @@ class RabbitBroker:
     async def close(self) -> None:
         await asyncio.gather(*(subscription.close() for subscription in self._subscriptions))
         await asyncio.gather(self._needed.close(), self._public.close())
-        await asyncio.gather(*(link.close() for link in (self._publishing, self._consuming, self._telling)))
+        await asyncio.gather(*(link.close() for link in (self._publishing, self._consuming, self._outcomes)))
 
     async def _channel(self, link: SupervisedConnection, *, confirms: bool) -> FastChannel:
         connection = await link.connection()

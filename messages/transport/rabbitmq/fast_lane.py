@@ -18,7 +18,7 @@ from yarl import URL
 
 from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
 
-AIORMQ_HEARS_EVERY_SECONDS = 1.0
+AIORMQ_HEARTBEAT_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
 READER_BYTES = 65_536
 CONNECT_SECONDS = 10.0
@@ -47,7 +47,7 @@ class FastLane(asyncio.StreamReaderProtocol):
         self._cut = b""
         self._framed = True
         self._now = asyncio.get_running_loop().time
-        self._aiormq_heard_at = self._now()
+        self._aiormq_received_at = self._now()
         self._socket: asyncio.Transport | None = None
 
     @property
@@ -84,10 +84,10 @@ class FastLane(asyncio.StreamReaderProtocol):
         left, at = self._hand_out(frames)
         self._cut = frames[at:]
         if left:
-            self._aiormq_heard_at = self._now()
+            self._aiormq_received_at = self._now()
             super().data_received(b"".join(left))
         elif at:
-            self._tell_aiormq_that_it_lives()
+            self._pass_on_a_heartbeat()
         for handler in self._handlers.values():
             handler.end_of_read()
 
@@ -114,10 +114,10 @@ class FastLane(asyncio.StreamReaderProtocol):
             at = end + 1
         return left, at
 
-    def _tell_aiormq_that_it_lives(self) -> None:
+    def _pass_on_a_heartbeat(self) -> None:
         now = self._now()
-        if now - self._aiormq_heard_at >= AIORMQ_HEARS_EVERY_SECONDS:
-            self._aiormq_heard_at = now
+        if now - self._aiormq_received_at >= AIORMQ_HEARTBEAT_SECONDS:
+            self._aiormq_received_at = now
             super().data_received(HEARTBEAT)
 
 

@@ -77,7 +77,7 @@ class RabbitSubscription:
     async def resume(self) -> None:
         self._paused = False
         if self._epoch is not None:
-            await self._consume_anew(self._epoch, self._lose)
+            await self._resubscribe(self._epoch, self._lose)
 
     async def stop(self) -> None:
         self._stopped = True
@@ -105,7 +105,7 @@ class RabbitSubscription:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
 
-    async def _consume_anew(self, arrivals: Arrivals, lose: Callable[[str], None]) -> None:
+    async def _resubscribe(self, arrivals: Arrivals, lose: Callable[[str], None]) -> None:
         """Replace the consumer: a new prefetch, say, applies to new consumers only."""
         underlay = arrivals.channel.underlay
         try:
@@ -180,7 +180,7 @@ class RabbitSubscription:
         """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
         self._one_at_a_time = False
         if self._epoch is not None:
-            self._widening = asyncio.create_task(self._consume_anew(self._epoch, self._lose))
+            self._widening = asyncio.create_task(self._resubscribe(self._epoch, self._lose))
             self._widening.add_done_callback(self._widened)
 
     def _widened(self, task: "asyncio.Task[None]") -> None:
