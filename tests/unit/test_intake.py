@@ -105,6 +105,7 @@ def bodies(batch: list[Taken]) -> list[str]:
 async def place() -> AsyncIterator[Place]:
     place = Place()
     yield place
+    await place.intake.stop()
     await place.intake.acknowledge_all()
     await place.broker.close()
 
