@@ -14,7 +14,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from tests.servers.remains import LABEL, remains
-from tests.servers.server import Unavailable, free_port, postgres_answers, rabbitmq_answers, until
+from tests.servers.server import OFTEN_TOLD, Unavailable, free_port, postgres_answers, rabbitmq_answers, until
 
 POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
 RABBITMQ_IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
@@ -79,7 +79,11 @@ class RabbitMQContainer(Container):
     def __init__(self) -> None:
         self._password = secrets.token_hex(8)
         super().__init__(
-            RABBITMQ_IMAGE, 5672, 15672, RABBITMQ_DEFAULT_USER="test", RABBITMQ_DEFAULT_PASS=self._password
+            RABBITMQ_IMAGE,
+            *(5672, 15672),
+            RABBITMQ_DEFAULT_USER="test",
+            RABBITMQ_DEFAULT_PASS=self._password,
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=OFTEN_TOLD,
         )
 
     async def start(self) -> None:

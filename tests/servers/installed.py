@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy.demo import child
 from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError, find_binaries, installed_binaries
 from tests.servers.remains import remains
-from tests.servers.server import Server, Unavailable, free_port, rabbitmq_answers, until
+from tests.servers.server import OFTEN_TOLD, Server, Unavailable, free_port, rabbitmq_answers, until
 
 STOP_TIMEOUT_SECONDS = 30.0
 
@@ -107,7 +107,7 @@ disk_free_limit.absolute = 50MB
             "RABBITMQ_PID_FILE": str(self._folder / "pid"),
             "RABBITMQ_NODENAME": f"test{self._port}@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{127,0,0,1}} {OFTEN_TOLD}",
             # Makes the script become the server instead of watching over it: our signals reach the right process.
             "RUNNING_UNDER_SYSTEMD": "true",
         }

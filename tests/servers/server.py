@@ -13,6 +13,8 @@ import asyncpg
 from tests.servers.management import Management
 
 ANSWER_TIMEOUT_SECONDS = 90.0
+OFTEN_TOLD = "-rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
+"""A broker's arguments: its management plugin hears of queues and connections once a second, and not every 5 s only."""
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 
