@@ -85,7 +85,7 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
 @click.argument("order_id", metavar="ORDER", type=click.UUID)
 @click.pass_obj
 def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, order_id: UUID) -> None:
-    """Report for AGENT that the customer has ORDER, or never will: the agent is free, the packets are gone for good.
+    """Report that AGENT has delivered ORDER, or never will: the agent becomes free, the packets are used up.
 
     Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, publishing nothing, if the order is not
     `confirmed` for the agent, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the delivery

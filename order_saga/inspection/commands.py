@@ -51,7 +51,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     help="List at most this many.",
 )
 def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) -> None:
-    """List the orders that are not finished, the oldest first, and who is silent about each. Times are in UTC.
+    """List the unfinished orders, the oldest first, and which participants have not answered. Times are in UTC.
 
     Reads ORDER_SAGA_DATABASE_URL, or ORDER_SAGA_READER_URL instead. Exits with 3 if it cannot be reached.
     """
@@ -75,7 +75,7 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
     show_default=True,
     help="Grace period in seconds: what seems wrong is checked again after it, and only then reported.",
 )
-@click.option("--at-rest", is_flag=True, help="Nothing is running: what is merely unfinished is wrong too.")
+@click.option("--at-rest", is_flag=True, help="No daemon is running: report unfinished work as wrong, too.")
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """Check the invariants over the databases of all services, and report what is wrong.
 

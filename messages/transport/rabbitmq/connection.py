@@ -92,7 +92,7 @@ class SupervisedConnection:
                     backoff.reset()
                     await self._watch(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, a connection is still wanted
-                log.warning("broker connection failed", link=self.name, at=self._place, error=self.describe(error))
+                log.warning("broker connection failed", link=self.name, server=self._place, error=self.describe(error))
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
@@ -105,7 +105,7 @@ class SupervisedConnection:
             connection.lane.register(CONNECTION_CHANNEL, self._blocked)
             self._connection = connection
             self._opened.set()
-            log.info("broker connection opened", link=self.name, at=self._place)
+            log.info("broker connection opened", link=self.name, server=self._place)
             yield connection
         finally:
             self._connection = None
@@ -119,7 +119,7 @@ class SupervisedConnection:
             return
         closing = transport.connection.closing
         await asyncio.wait([closing])
-        log.warning("broker connection lost", link=self.name, at=self._place, error=self.describe(why(closing)))
+        log.warning("broker connection lost", link=self.name, server=self._place, error=self.describe(why(closing)))
 
     @property
     def _place(self) -> str:
