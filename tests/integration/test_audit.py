@@ -502,6 +502,7 @@ async def test_an_envelope_that_relays_publish_in_vain_is_stuck(world: World, mo
         database_url=world.urls["delivery_worker"],
         publish_timeout_seconds=0.1,
         relay_after_seconds=0.5,
+        drain_seconds=0.1,
         relay_interval_seconds=0.1,
     )
     service = delivery_worker.service.service(settings)
