@@ -122,7 +122,7 @@ async def test_a_database_that_does_not_say_what_is_due_is_told_of_once_and_agai
             for runs, seconds in ((10, TOO_SHORT_SECONDS), (20, jobs.QUESTION_SECONDS), (30, TOO_SHORT_SECONDS)):
                 monkeypatch.setattr(jobs, "QUESTION_SECONDS", seconds)
                 await workshop.until_run(station, "asked", runs)
-    assert [line["error"] for line in logs if line["event"].startswith("cannot ask")] == ["TimeoutError"] * 2
+    assert [line["error"] for line in logs if line["event"].startswith("cannot query")] == ["TimeoutError"] * 2
 
 
 async def test_a_run_that_failed_leaves_nothing(station: Station, workshop: Workshop) -> None:
