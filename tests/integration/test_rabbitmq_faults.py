@@ -70,8 +70,8 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for(new_vhost: NewVh
     assert not broker.connected
     await network.plug_in()
     await until(lambda: broker.connected)
-    assert await broker.publish([envelope("at last")]) == [True]
-    assert bodies(await reader.take(1)) == ["at last"]
+    await _until_published(broker)
+    assert bodies(await reader.take(1)) == ["probe"]
     await broker.close()
     await network.unplug()
 
