@@ -14,9 +14,9 @@ from tests.end_to_end.waiting import until
 
 # Faults take their time, the more so on a slow machine: no order is to be given up for that.
 PATIENT = {"ORDER_SAGA_BUDGET_SECONDS": "40", "ORDER_SAGA_LEASE_SECONDS": "60"}
-PRIORITIZED, ROUND_ROBIN, LOCKING = (
-    {f"{service}_{name}": value for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")}
-    for name, value in (("CONSUMERS", "prioritized"), ("CONSUMERS", "round_robin"), ("LOCKING", "pessimistic"))
+PRIORITIZED, ROUND_ROBIN = (
+    {f"{service}_CONSUMERS": consumers for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")}
+    for consumers in ("prioritized", "round_robin")
 )
 ORDERS_PER_SECOND = 25.0
 PATIENCE_SECONDS = 120.0

@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
-from tests.end_to_end.load import LOCKING, PATIENT, PRIORITIZED, ROUND_ROBIN, load
+from tests.end_to_end.load import PATIENT, PRIORITIZED, ROUND_ROBIN, load
 from tests.end_to_end.waiting import until
 
 A_SECOND_OR_SO = (0.2, 1.5)
@@ -34,9 +34,9 @@ async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
     orders.assert_useful(share=0.5, number=50)
 
 
-@pytest.mark.parametrize("way", [PRIORITIZED, ROUND_ROBIN, LOCKING], ids=["prioritized", "round robin", "locking"])
-async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, way):
-    cell = await new_cell(of_each=2, **PATIENT, **way)
+@pytest.mark.parametrize("consumers", [PRIORITIZED, ROUND_ROBIN], ids=["prioritized", "round robin"])
+async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, consumers):
+    cell = await new_cell(of_each=2, **PATIENT, **consumers)
     async with load(cell) as orders:
         for daemon in random.sample(cell.daemons, k=len(cell.daemons)):
             await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
