@@ -7,6 +7,7 @@ import structlog
 
 from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
+from messages.transport.cancelling import cancel
 from messages.transport.events import clear_and_wait
 from messages.transport.flood import Flood
 from messages.transport.outbox import Row, envelopes
@@ -87,10 +88,7 @@ class OutboxPublisher:
 
     async def abandon(self) -> None:
         """Stop publishing; a relay publishes what is unconfirmed."""
-        tasks = set(self._unconfirmed.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*set(self._unconfirmed.values()))
 
     async def _publish(self, rows: Sequence[Row]) -> None:
         try:

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 import aio_pika
@@ -17,6 +17,7 @@ from pamqp.commands import Basic
 from pamqp.common import FieldValue
 from structlog.testing import capture_logs
 
+from messages.transport import cancelling
 from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
 from messages.transport.backoff import Backoff
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
@@ -252,6 +253,34 @@ async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(
     async with asyncio.timeout(3 * CLOSE_SECONDS):
         await link.close()
     assert connection.is_closed
+
+
+async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio.wait_for, in aiormq's connect, drops a cancellation that comes together with its result."""
+    monkeypatch.setattr(cancelling, "CANCEL_AGAIN_SECONDS", 0.2)
+    connect = fast_lane.FastConnection.connect
+    connecting = asyncio.Event()
+
+    async def connect_all_the_same(
+        connection: fast_lane.FastConnection,
+        timeout: float | None = None,  # noqa: ASYNC109 - the name under which aio-pika takes it
+    ) -> None:
+        opening = asyncio.create_task(connect(connection, timeout))
+        connecting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(opening)
+        await opening
+
+    monkeypatch.setattr(fast_lane.FastConnection, "connect", connect_all_the_same)
+    link = SupervisedConnection(network.url, "test")
+    link.start()
+    await connecting.wait()
+    async with asyncio.timeout(CLOSE_SECONDS):
+        await link.close()
+    with pytest.raises(ConnectionError):
+        await link.connection()
 
 
 async def test_channels_that_come_and_go_leave_nothing_on_their_connection(network: Network) -> None:

@@ -12,6 +12,7 @@ from messages.transport.batches.intake import Intake
 from messages.transport.batches.pacing import Pace
 from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Broker
+from messages.transport.cancelling import cancel
 from messages.transport.daemon.health import Health
 from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
@@ -99,8 +100,7 @@ class Process:
         await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not opening.done():
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
+            await cancel(opening)
             return False
         opening.result()
         return True
@@ -165,9 +165,7 @@ class Process:
                 await self._publisher.drain()
         except TimeoutError:
             log.warning("drain timed out; unfinished work will be repeated")
-        for task in working:
-            task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+        await cancel(*working)
         await self._publisher.abandon()
         await delete_the_last(self._publisher, self._database)
 

@@ -14,6 +14,7 @@ from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAu
 from yarl import URL
 
 from messages.transport.backoff import Backoff
+from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
 from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_CHANNEL, METHOD, UNBLOCKED_ID
 
@@ -80,8 +81,7 @@ class SupervisedConnection:
     async def close(self) -> None:
         self._closed = True
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await cancel(self._keeper)
         self._opened.set()  # so that tasks waiting for it learn that it never will be
 
     async def _keep_open(self) -> None:

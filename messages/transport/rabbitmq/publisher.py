@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from messages.transport.broker import Envelope
+from messages.transport.cancelling import cancel
 from messages.transport.flood import Flood
 from messages.transport.rabbitmq.confirms import ConfirmingChannel
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
@@ -53,9 +54,7 @@ class RabbitPublisher:
 
     async def close(self) -> None:
         """Stop waiting for channels that were dropped; the connection is closed next."""
-        for task in self._dropping:
-            task.cancel()
-        await asyncio.gather(*self._dropping, return_exceptions=True)
+        await cancel(*self._dropping)
 
     async def _usable_channel(self) -> ConfirmingChannel:
         async with self._opening:

@@ -11,6 +11,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.common import FieldValue
 
 from messages.transport.broker import Arrival
+from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
@@ -94,8 +95,7 @@ class RabbitSubscription:
             with suppress(*BROKER_FAILURES):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._epoch.channel.underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
-        self._keeper.cancel()
-        await asyncio.wait([self._keeper])
+        await cancel(self._keeper)
 
     async def _cancel(self) -> None:
         """Cancel the consumer, without waiting for the reply: what still arrives stays unacknowledged."""
