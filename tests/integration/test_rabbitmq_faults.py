@@ -231,6 +231,29 @@ async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     await broker.close()
 
 
+async def test_outcomes_have_a_connection_of_their_own_from_the_first_of_them_on(
+    broker: RabbitBroker, network: Network
+) -> None:
+    assert await broker.publish([envelope()]) == [True]
+    assert network.connections == 2
+    for _ in range(2):
+        assert (
+            await broker.publish([envelope(), envelope("late", Address(OUTCOMES, "unread"), mandatory=False)])
+            == [True] * 2
+        )
+        assert network.connections == 3
+
+
+async def test_a_closed_broker_opens_no_connection_for_an_outcome(network: Network) -> None:
+    broker = RabbitBroker(network.url, topology=TOPOLOGY, publish_timeout_seconds=TIMEOUT_SECONDS)
+    await broker.start()
+    await until(lambda: broker.connected)
+    await broker.close()
+    assert await broker.publish([envelope("late", Address(OUTCOMES, "unread"), mandatory=False)]) == [False]
+    await asyncio.sleep(0.1)
+    assert network.connections == 0
+
+
 async def test_a_connection_whose_closing_nobody_answers_is_closed(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -619,7 +642,7 @@ async def _close_all_connections(management: Management, vhost: str) -> None:
 
     async def seen() -> bool:
         names[:] = [connection["name"] for connection in await management.call("GET", path)]
-        return len(names) == 3
+        return len(names) == 2
 
     await eventually(seen)
     for name in names:

@@ -6,7 +6,8 @@ import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 
 from messages.transport.rabbitmq import connection
-from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection, why_not_connected
+from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection
+from messages.transport.rabbitmq.diagnosis import why_not_connected
 
 
 @pytest.mark.parametrize(

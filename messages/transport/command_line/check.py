@@ -12,7 +12,7 @@ from yarl import URL
 
 from messages.transport.command_line.failures import told, told_at
 from messages.transport.database.migrating import UnfitDatabase, pending
-from messages.transport.rabbitmq.connection import why_not_connected
+from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare

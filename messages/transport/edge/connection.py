@@ -15,7 +15,8 @@ from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.edge.requests import Listener, Request
 from messages.transport.rabbitmq.broker import RabbitBroker
-from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error, why_not_connected
+from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
+from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, FastConnection
 from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener

@@ -39,7 +39,8 @@ class RabbitBroker:
         # During an alarm the broker does not read a connection that publishes: acks must not be stuck in it.
         self._publishing = SupervisedConnection(url, f"{connection_name}: publishing")
         self._consuming = SupervisedConnection(url, f"{connection_name}: consuming")
-        # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection.
+        # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection. It is
+        # opened for the first outcome: workers have none.
         self._outcomes = SupervisedConnection(url, f"{connection_name}: outcomes")
         self._needed, self._public = (
             RabbitPublisher(link, partial(self._channel, link, confirms=True), publish_timeout_seconds)
@@ -53,8 +54,8 @@ class RabbitBroker:
         return usable and all(subscription.settled for subscription in self._subscriptions)
 
     async def start(self) -> None:
-        for link in (self._publishing, self._consuming, self._outcomes):
-            link.start()
+        self._publishing.start()
+        self._consuming.start()
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> RabbitSubscription:
         subscription = RabbitSubscription(
@@ -71,8 +72,11 @@ class RabbitBroker:
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         needed = [each for each in envelopes if each.mandatory]
         public = [each for each in envelopes if not each.mandatory]
-        if not public or not needed:
-            return await (self._needed if needed else self._public).publish(envelopes)
+        if not public:
+            return await self._needed.publish(needed)
+        self._outcomes.start()
+        if not needed:
+            return await self._public.publish(public)
         confirmed = await asyncio.gather(self._needed.publish(needed), self._public.publish(public))
         results = {True: iter(confirmed[0]), False: iter(confirmed[1])}
         return [next(results[each.mandatory]) for each in envelopes]

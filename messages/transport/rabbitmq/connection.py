@@ -1,8 +1,6 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -10,7 +8,6 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
 from yarl import URL
 
 from messages.transport.backoff import Backoff
@@ -22,7 +19,6 @@ log = structlog.get_logger(__name__)
 
 CALL_SECONDS = 10.0
 HEARTBEAT_SECONDS = 10
-PORT, TLS_PORT = 5672, 5671
 
 BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """What a call to a broker that is going away can raise."""
@@ -63,7 +59,9 @@ class SupervisedConnection:
         return self._connection is not None and not self._blocked.blocks
 
     def start(self) -> None:
-        self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
+        """Open it, and keep it open; nothing if that has begun, or is over."""
+        if self._keeper is None and not self._closed:
+            self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
 
     async def connection(self) -> FastConnection:
         """The open connection, as soon as there is one. Raises ConnectionError once there will be none."""
@@ -133,32 +131,6 @@ class SupervisedConnection:
         for secret in (self._url.user, self._url.password):
             text = text.replace(f"'{secret}'", "'***'") if secret else text
         return text
-
-
-def why_not_connected(error: Exception, url: str) -> str:
-    """For callers that try only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
-    for each in (error, error.__cause__):
-        if isinstance(each, ssl.SSLError):
-            return f"TLS: {each}"
-    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
-        return f"cannot read a file in the URL: {error}"
-    if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
-        return "the virtual host does not exist, or this user may not access it"
-    if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
-        return "the broker refuses this user or password"
-    return f"the broker cannot be reached at {_address(URL(url))}: {_obstacle(error)}"
-
-
-def _address(url: URL) -> str:
-    return f"{url.host_subcomponent}:{url.port or (TLS_PORT if url.scheme == 'amqps' else PORT)}"
-
-
-def _obstacle(error: Exception) -> str:
-    """The operating system's text; those of asyncio and aiormq differ, and repeat the address."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        return type(error).__name__
-    return os.strerror(number) if number > 0 else str(error.args[-1])  # negative ones are getaddrinfo's
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool) -> AbstractChannel:

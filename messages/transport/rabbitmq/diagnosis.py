@@ -1,0 +1,35 @@
+"""Tells people in one line why a broker could not be reached."""
+
+import os
+import ssl
+
+from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
+from yarl import URL
+
+PORT, TLS_PORT = 5672, 5671
+
+
+def why_not_connected(error: Exception, url: str) -> str:
+    """For callers that try only once. RabbitMQ's refusals repeat the user's name, and are not quoted."""
+    for each in (error, error.__cause__):
+        if isinstance(each, ssl.SSLError):
+            return f"TLS: {each}"
+    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
+        return f"cannot read a file in the URL: {error}"
+    if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
+        return "the virtual host does not exist, or this user may not access it"
+    if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
+        return "the broker refuses this user or password"
+    return f"the broker cannot be reached at {_address(URL(url))}: {_obstacle(error)}"
+
+
+def _address(url: URL) -> str:
+    return f"{url.host_subcomponent}:{url.port or (TLS_PORT if url.scheme == 'amqps' else PORT)}"
+
+
+def _obstacle(error: Exception) -> str:
+    """The operating system's text; those of asyncio and aiormq differ, and repeat the address."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        return type(error).__name__
+    return os.strerror(number) if number > 0 else str(error.args[-1])  # negative ones are getaddrinfo's
