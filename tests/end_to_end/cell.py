@@ -153,11 +153,11 @@ class Cell:
         """As an operator does: the broker ends it, whatever its other end is doing."""
         await self.management.call("DELETE", f"connections/{quote(name, safe='')}")
 
-    async def command(self, *arguments: str) -> tuple[int, str]:
-        """`order_saga audit`, say: the exit code, and everything printed."""
+    async def command(self, *arguments: str, **settings: str) -> tuple[int, str]:
+        """`order_saga audit`, say, with these settings beside its own: the exit code, and everything printed."""
         done = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-m", *arguments],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=self._environment | settings, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 

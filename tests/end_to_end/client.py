@@ -14,6 +14,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from yarl import URL
 
+from messages.transport.cancelling import cancel
+
 Document: TypeAlias = dict[str, Any]
 
 TROUBLE = (*CONNECTION_EXCEPTIONS, TimeoutError)
@@ -45,7 +47,7 @@ class Client:
         self.outcomes: dict[str, list[Document]] = defaultdict(list)
         """order id -> OrderPlaced or OrderNotPlaced, as often as they were heard."""
         self.rejections: list[Document] = []
-        self._url = f"{broker_url}?heartbeat=10"
+        self._url = URL(broker_url).update_query(heartbeat=10)
         self._queue = f"outcomes.{URL(broker_url).user}.{uuid.uuid4().hex}"
         self._connected = asyncio.Event()
         self._channel: AbstractChannel | None = None
@@ -56,8 +58,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._staying.cancel()
-        await asyncio.wait({self._staying})
+        await cancel(self._staying)
 
     async def place(self, order: Document, timeout_seconds: float = 60.0) -> Document:
         """Publish the order until its outcome is heard, which is returned. Raises Unanswered."""
@@ -139,7 +140,7 @@ class Client:
         while True:
             try:
                 # Closed on every path: one that never opened warns when it is collected, wherever that happens.
-                async with aio_pika.Connection(URL(self._url)) as connection:
+                async with aio_pika.Connection(self._url) as connection:
                     await connection.connect(timeout=CALL_SECONDS)
                     await self._listen(connection)
             except TROUBLE:

@@ -1,0 +1,118 @@
+"""Over TLS, and with certificates verified, all is as it is without."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from messages.transport.rabbitmq.broker import RabbitBroker
+from messages.transport.rabbitmq.connection import SupervisedConnection
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.frames import HEARTBEAT
+from tests.end_to_end.cell import Cell, Servers
+from tests.end_to_end.daemons import SERVICES
+from tests.integration.carriers import TOPOLOGY, Reader, bodies, envelope, eventually, until
+from tests.integration.network import Network
+from tests.servers.server import Unavailable
+from tests.servers.tls import TlsPostgres, TlsRabbitMQ, certify
+
+pytestmark = pytest.mark.docker
+BIG = "x" * 300_000
+"""More than one record of TLS, and more than one read."""
+
+
+@pytest.fixture(scope="module")
+def certificates(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    folder = tmp_path_factory.mktemp("tls")
+    try:
+        certify(folder)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def servers(certificates: Path) -> AsyncIterator[Servers]:
+    """At 127.0.0.1, wherever Docker is: the certificate names nothing else."""
+    rabbitmq, postgres = TlsRabbitMQ(certificates), TlsPostgres(certificates)
+    try:
+        await asyncio.gather(rabbitmq.start(), postgres.start())
+        async with Network(rabbitmq.url) as broker, Network(postgres.url) as database:
+            yield Servers(database.url, broker.url, rabbitmq.management_url)
+    finally:
+        await asyncio.gather(rabbitmq.remove(), postgres.remove())
+
+
+@pytest.fixture
+async def network(servers: Servers) -> AsyncIterator[Network]:
+    async with Network(servers.broker_url) as network:
+        yield network
+
+
+async def test_orders_are_placed_over_tls_to_both_servers(servers, new_cell):
+    cell = await new_cell(servers)
+    market = await cell.market(agents=2, milk=2)
+    await cell.client.place(market.order(milk=1))
+    for service in SERVICES:
+        assert await _encrypted(cell, service) == {True}
+    await eventually(partial(_listed_as_encrypted, cell))
+
+
+async def test_a_certificate_of_a_stranger_is_refused_and_the_setting_named(servers, new_cell):
+    cell = await new_cell(servers, start=False)
+    for name, url in (("BROKER_URL", cell.broker_url), ("ORDER_SAGA_DATABASE_URL", cell.databases["order_saga"])):
+        code, output = await cell.command("order_saga", "check", **{name: url.replace("authority", "stranger")})
+        assert code == 1
+        (line,) = [line for line in output.splitlines() if "CERTIFICATE_VERIFY_FAILED" in line]
+        assert name in line
+
+
+async def test_a_broker_over_tls_comes_back_from_a_network_that_breaks_and_loses_nothing(network):
+    broker = RabbitBroker(network.url, topology=TOPOLOGY)
+    await broker.start()
+    reader = await Reader.of(broker, "work")
+    await until(lambda: broker.connected)
+    for number in range(3):
+        said = [f"{number} small", f"{number} {BIG}"]
+        assert await broker.publish([envelope(body) for body in said]) == [True, True]
+        assert bodies(await reader.take(2)) == said
+        network.flicker()
+        await until(lambda: not broker.connected)
+        await until(lambda: broker.connected)
+        again = await reader.take(2)
+        assert sorted(bodies(again)) == said
+        for arrival in again:
+            await reader.acknowledge(arrival)
+    await broker.close()
+
+
+@pytest.mark.parametrize("unsent", [0, 20_000_000], ids=["idle", "with a full socket"])
+async def test_a_connection_over_tls_is_closed_in_time_though_nobody_answers(network, unsent):
+    link = SupervisedConnection(network.url, "test")
+    link.start()
+    connection = await link.connection()
+    network.freeze()
+    connection.lane.write(HEARTBEAT * (unsent // len(HEARTBEAT)))
+    began = time.monotonic()
+    async with asyncio.timeout(10):
+        await link.close()
+    assert time.monotonic() - began < 3 * CLOSE_SECONDS
+    assert connection.is_closed
+
+
+async def _listed_as_encrypted(cell: Cell) -> bool:
+    """All connections of daemons and client; the management plugin hears of them a little later."""
+    connections = await cell.management.call("GET", f"vhosts/{cell.name}/connections")
+    return [connection["ssl"] for connection in connections] == [True] * 8
+
+
+async def _encrypted(cell: Cell, service: str) -> set[bool]:
+    rows = await cell.rows(
+        service,
+        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+        " WHERE datname = current_database() AND backend_type = 'client backend'",
+    )
+    return {row["ssl"] for row in rows}
