@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from messages.transport import cancelling
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import SupervisedConnection
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
@@ -90,7 +91,8 @@ async def test_a_broker_over_tls_comes_back_from_a_network_that_breaks_and_loses
 
 
 @pytest.mark.parametrize("unsent", [0, 20_000_000], ids=["idle", "with a full socket"])
-async def test_a_connection_over_tls_is_closed_in_time_though_nobody_answers(network, unsent):
+async def test_a_connection_over_tls_is_closed_in_time_though_nobody_answers(network, unsent, monkeypatch):
+    monkeypatch.setattr(cancelling, "CANCEL_AGAIN_SECONDS", 60.0)
     link = SupervisedConnection(network.url, "test")
     link.start()
     connection = await link.connection()

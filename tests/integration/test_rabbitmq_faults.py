@@ -267,7 +267,10 @@ async def test_a_connection_whose_closing_nobody_answers_is_closed(
     assert connection.is_closed
 
 
-async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(network: Network) -> None:
+async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancelling, "CANCEL_AGAIN_SECONDS", 60.0)
     link = SupervisedConnection(network.url, "test")
     link.start()
     connection = await link.connection()
