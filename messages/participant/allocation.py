@@ -36,7 +36,7 @@ class Pool:
 
 
 class Allocation(NamedTuple):
-    """Units for an order, or the reason for none, or neither: if not `certain`, search again, waiting."""
+    """Units for an order, or the reason for none, or neither: if not `conclusive`, search again, waiting."""
 
     unit_ids: tuple[str, ...] = ()
     reason: str | None = None

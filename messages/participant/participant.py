@@ -70,7 +70,7 @@ class Participant:
     released: Callable[..., Message]
 
     def message_for(self, order_id: UUID, decision: Decision) -> Message:
-        """The message to the orchestrator for a decision whose `say` is not None."""
+        """The message to the orchestrator for a decision whose `reply` is not None."""
         if decision.reply is Reply.RESERVED:
             return self.reserved(order_id=order_id)
         if decision.reply is Reply.ASSIGNED:

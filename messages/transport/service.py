@@ -68,7 +68,7 @@ class Service:
     new_work_queue: str
     """The queue of new work: `orders`, `reserve`."""
     priority_queue: str
-    """The queue that is always drained before `intake`: `answers`, `settle`."""
+    """The queue that is always drained before `new_work_queue`: `answers`, `settle`."""
     migrations: Sequence[Path]
     """Folders of numbered .sql files, applied in this order after the transport's own."""
     locks: str | None = None
@@ -82,6 +82,6 @@ class Service:
     jobs: Sequence[Job] = ()
     measures: Sequence[Measure] = ()
     capacity: Callable[[Transaction], Awaitable[int]] | None = None
-    """How many more orders may begin beside those in progress; at 0 or less `intake` pauses. None: no limit."""
+    """How many more orders may begin beside those in progress; at 0 or less `new_work_queue` pauses. None: no limit."""
     answer_malformed: Callable[[Malformed], list[Outgoing]] = lambda _: []
     """What to answer to an unreadable document, if it is recognisable as a request."""

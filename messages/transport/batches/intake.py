@@ -19,7 +19,7 @@ MAX_UNACKNOWLEDGED = 50
 class Intake:
     """The two queues of a service. Answers are drained first: they complete orders, and so end an overload.
 
-    `documents` and `size_bytes` limit a batch; `room` returns how much new work may begin, and is asked again when
+    `documents` and `size_bytes` limit a batch; `capacity` returns how much new work may begin, and is asked again when
     that much has been taken; `pace` spaces out new work.
     """
 
@@ -45,7 +45,7 @@ class Intake:
         self._acknowledging: asyncio.Task[None] | None = None
 
     async def subscribe(self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int]) -> None:
-        """Consume both (queue, prefetch); `first` is always drained before `intake`."""
+        """Consume both (queue, prefetch); `priority` is always drained before `new_work`."""
         for queue, prefetch in (priority, new_work):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
             # Far fewer than the prefetch: at that many unacknowledged messages the broker delivers no more.

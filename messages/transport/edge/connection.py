@@ -70,7 +70,7 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
 
 
 async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -> None:
-    """Publish until all is confirmed. Raises Unreachable after `SAY_SECONDS` without another confirm."""
+    """Publish until all is confirmed. Raises Unreachable after `CONFIRM_SECONDS` without another confirm."""
     unconfirmed = list(requests)
     try:
         async with asyncio.timeout(CONFIRM_SECONDS) as patience:
