@@ -1,4 +1,4 @@
-"""`say FILE` publishes all of a file or nothing, and only what a client may publish to that service."""
+"""`publish FILE` publishes all of a file or nothing, and only what a client may publish to that service."""
 
 import asyncio
 import json
