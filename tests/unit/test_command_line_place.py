@@ -59,7 +59,7 @@ def test_bare_content_is_made_a_document() -> None:
     (only,) = asked(CONTENT)
 
     document = json.loads(only.request.body)
-    assert document["type"] == "OrderRequested/1.0"
+    assert document["type"] == OrderRequested.wire_type()
     assert UUID(document["message_id"]) == only.request.message_id
     assert UUID(document["order_id"]) == only.order_id
     assert {name: document[name] for name in CONTENT} == CONTENT
