@@ -9,7 +9,10 @@ from messages.contracts.order import OrderRequested
 
 
 def canonical(order: OrderRequested) -> str:
-    """The business content as compact JSON; neither the order of the lines nor the deadline makes another order."""
+    """The business content as compact JSON; neither the order of the lines nor the deadline makes another order.
+
+    An optional field that is missing is left out: an order of an earlier release must keep its fingerprint.
+    """
     return to_json(
         {
             "customer_id": order.customer_id,

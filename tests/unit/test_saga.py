@@ -1,9 +1,11 @@
 """Each path of the saga, for any participants. Nothing here needs a server, a clock or a mock."""
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -43,7 +45,7 @@ from messages.contracts.store import (
 from messages.transport.addresses import Address
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.settings import WrongSetting
-from order_saga.content import canonical, from_canonical
+from order_saga.content import canonical, fingerprint, from_canonical
 from order_saga.handlers import HANDLERS
 from order_saga.participants import PARTICIPANTS, Granted, Participant
 from order_saga.participants import placed as placed_by_two
@@ -366,6 +368,20 @@ def test_neither_the_order_of_the_lines_nor_the_deadline_makes_another_order() -
 def test_what_an_order_is_about_is_remembered_exactly() -> None:
     order = requested(lines=(Line(sku="a", quantity=100, price_cents=0), Line(sku="b", quantity=1, price_cents=7)))
     assert from_canonical(ORDER, canonical(order)) == order
+
+
+def test_every_field_of_an_order_and_of_its_lines_is_part_of_its_content() -> None:
+    """But for the id and the deadline: what is missing is neither repeated to participants nor compared."""
+    example = (Path(__file__).parent / "examples" / "OrderRequested.json").read_text()
+    content = json.loads(canonical(OrderRequested.model_validate_json(example)))
+    assert content.keys() == OrderRequested.model_fields.keys() - {"order_id", "deadline"}
+    assert {frozenset(line) for line in content["lines"]} == {frozenset(Line.model_fields)}
+
+
+def test_an_order_without_later_fields_keeps_its_fingerprint() -> None:
+    """It is kept for ever: with another one, a repeated request of an earlier release would be a conflict."""
+    first_release = "d7bcb44b2fefad2986e161c614db30b05c2fceb43dc226f08905e43e2a2a06e1"
+    assert fingerprint(canonical(requested())).hex() == first_release
 
 
 def test_a_participant_that_asks_about_a_placed_order_is_confirmed() -> None:
