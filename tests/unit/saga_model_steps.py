@@ -29,6 +29,7 @@ from messages.participant.reservation import Reservation, State
 from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.incoming import Incoming
 from order_saga import saga as sagas
+from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
 EARLY = datetime(2030, 1, 1, tzinfo=UTC)
@@ -37,7 +38,15 @@ LATE = EARLY + timedelta(seconds=20)
 MUCH_LATER = EARLY + timedelta(days=1)
 
 # A lease shorter than the budget is refused as a setting; here it lets leases run out while the order is undecided.
-TERMS = Policy(timedelta(seconds=15), 5, timedelta(seconds=1), timedelta(seconds=8), timedelta(seconds=60), 1_000)
+TERMS = Policy(
+    budget=timedelta(seconds=15),
+    lease_seconds=5,
+    repeat_base=timedelta(seconds=1),
+    repeat_cap=timedelta(seconds=8),
+    release_cap=timedelta(seconds=60),
+    alarm_after_repeats=1_000,
+    participants={name: PARTICIPANTS[name] for name in (STORE, DELIVERY)},
+)
 WORKERS_TERMS = reservation.Timing(timedelta(seconds=60), timedelta(days=1))
 
 ROLES = ("saga", STORE, DELIVERY)

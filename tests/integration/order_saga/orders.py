@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from messages.transport.handled import Handled
 from messages.transport.incoming import Incoming
 from order_saga import deadlines
 from order_saga.handlers import handle
+from order_saga.participants import PARTICIPANTS
 from order_saga.queries import Due
 from order_saga.rows import TABLE
 from order_saga.service import service
@@ -34,7 +36,7 @@ from order_saga.settings import Settings
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
 SERVICE = service(SETTINGS)
-TERMS = SETTINGS.policy
+TERMS = replace(SETTINGS.policy, participants={name: PARTICIPANTS[name] for name in ("store", "delivery")})
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 A_PACKET = ("P-1",)
 
