@@ -34,7 +34,10 @@ class Standing(StrEnum):
 
 
 class Saga(NamedTuple):
-    """One order. A tuple, because it is replaced with every step and a tuple is replaced fastest."""
+    """One order. A tuple, because it is replaced with every step and a tuple is replaced fastest.
+
+    The fields are the columns of its row, in the order of `COLUMNS`.
+    """
 
     order_id: UUID
     phase: Phase

@@ -43,7 +43,7 @@ class Reply(StrEnum):
 
 
 class Reservation(NamedTuple):
-    """What one participant has done for one order. The fields are the columns of its row."""
+    """What one participant has done for one order. The fields are the columns of its row, in the order of `COLUMNS`."""
 
     order_id: UUID
     state: State = State.ABSENT

@@ -3,7 +3,11 @@
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from messages.participant import queries
+from messages.participant.reservation import Reservation
 from messages.transport.database.versioned import Column, Table
+from order_saga import rows
+from order_saga.state import Saga
 
 
 class Parcel(NamedTuple):
@@ -89,3 +93,9 @@ def test_what_is_not_written_can_be_held_against_its_version_or_its_absence() ->
     (absent,) = TABLE.absent({rows[0].order_id})
     assert (absent.arguments, absent.rows) == (([rows[0].order_id],), 0)
     assert TABLE.unchanged([]) == TABLE.absent([]) == []
+
+
+def test_the_fields_of_a_row_follow_its_columns_because_it_is_read_by_position() -> None:
+    """One out of place would take another's value: the version's, say, and each write would collide for ever."""
+    assert Saga._fields == (*rows.COLUMNS, "version")
+    assert Reservation._fields == (*queries.COLUMNS, "version", "unfit")
