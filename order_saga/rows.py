@@ -16,9 +16,9 @@ PHASES = {phase.value: phase for phase in Phase}
 
 
 def saga_of(row: Record, request: str | None = None) -> Saga:
-    """From a row that has the columns of `READ`."""
-    _, order_id, phase, standing, granted, *others = row[: len(READ_FIELDS)]
-    fields = (order_id, PHASES[phase], _standing(standing), _granted(granted), *others, request, row["version"])
+    """From a row of the clock and the columns of `READ`, of which the last is the version."""
+    _, order_id, phase, standing, granted, *others, version = row[: 1 + len(READ_FIELDS)]
+    fields = (order_id, PHASES[phase], _standing(standing), _granted(granted), *others, request, version)
     return Saga(*fields)
 
 
