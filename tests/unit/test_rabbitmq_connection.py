@@ -1,11 +1,13 @@
 """The error about a broker that cannot be reached has its address and the cause, and nothing of the user."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
+from structlog.testing import capture_logs
 
-from messages.transport.rabbitmq import connection
+from messages.transport.rabbitmq import connection, fast_lane
 from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 
@@ -71,3 +73,34 @@ async def test_a_server_that_accepts_connections_and_says_nothing_is_given_up_an
         link.start()
         await asyncio.wait_for(tried_again.wait(), 10)
         await link.close()
+
+
+async def test_the_log_says_of_a_server_that_accepts_connections_and_closes_them_that_it_closes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As does a proxy whose broker is down."""
+    open_at_once = fast_lane._Transports._open
+    closed = asyncio.Event()
+
+    async def be_closed(self: Any, *arguments: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await open_at_once(self, *arguments)
+        while not reader.at_eof():  # noqa: ASYNC110  a reader has no event
+            await asyncio.sleep(0)
+        closed.set()
+        return reader, writer
+
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    monkeypatch.setattr(fast_lane._Transports, "_open", be_closed)
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        link = SupervisedConnection(f"amqp://{host}:{port}", "test")
+        with capture_logs() as logs:
+            link.start()
+            await asyncio.wait_for(closed.wait(), 10)
+            while not logs:  # noqa: ASYNC110  a log has no event
+                await asyncio.sleep(0.01)
+        await link.close()
+    assert logs[0]["event"] == "broker connection failed"
+    assert logs[0]["error"] == "AMQPConnectionError: Server connection unexpectedly closed"

@@ -11,6 +11,7 @@ from random import shuffle
 from typing import Any, Protocol, TypeAlias, cast
 
 import aio_pika
+from aio_pika.abc import TimeoutType
 from aiormq.abc import ExceptionType
 from aiormq.connection import TransportFactory
 from aiormq.exceptions import AMQPConnectionError, ConnectionClosed
@@ -134,6 +135,13 @@ class FastConnection(aio_pika.Connection):
         """Available once connected."""
         assert self._transports.lane is not None
         return self._transports.lane
+
+    async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109  aio-pika's
+        """Raises AMQPConnectionError also if the broker, or what stands before it, accepts and closes at once."""
+        try:
+            await super().connect(timeout)
+        except StopAsyncIteration:  # aiormq's; a generator that it passed through would make it a RuntimeError
+            raise AMQPConnectionError("Server connection unexpectedly closed") from None
 
     async def close(self, exc: ExceptionType | None = ConnectionClosed) -> None:
         """Close for good, even if the broker is not there to answer, or does not even read."""
