@@ -13,9 +13,11 @@ from urllib.parse import quote, urlsplit
 import aio_pika
 import aiormq
 import pytest
+from aio_pika.abc import UnderlayConnection
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
 from structlog.testing import capture_logs
+from yarl import URL
 
 from messages.transport import cancelling
 from messages.transport.addresses import ANSWERS, OUTCOMES, REQUESTS, Address
@@ -307,6 +309,15 @@ async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
         await link.close()
     with pytest.raises(ConnectionError):
         await link.connection()
+
+
+async def test_a_connection_that_aiormq_opened_and_aio_pika_does_not_know_of_is_closed(network: Network) -> None:
+    """So it is where connecting is cancelled between both."""
+    connection = fast_lane.FastConnection(URL(network.url))
+    await UnderlayConnection.make_connection(connection.url, **connection.kwargs)
+    assert network.connections == 1
+    await connection.close()
+    await until(lambda: not network.connections)
 
 
 async def test_channels_that_come_and_go_leave_nothing_on_their_connection(network: Network) -> None:

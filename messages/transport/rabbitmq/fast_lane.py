@@ -151,6 +151,8 @@ class FastConnection(aio_pika.Connection):
             await super().close(exc)
         finally:  # or aio-pika takes it for open, and closes it once more when it is garbage-collected
             giving_up.cancel()
+            if self.transport is None:  # connecting was cancelled, perhaps just when aiormq had opened it
+                self._transports.abort()
             await super().close(exc)
 
 
