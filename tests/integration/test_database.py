@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -228,6 +229,30 @@ async def test_a_commit_that_was_sent_is_not_cut_off_by_a_cancellation(
     async with database.transaction() as tx:
         await tx.execute("SELECT 1")
     await database.close()
+    assert caplog.text == ""
+
+
+async def test_a_commit_that_fails_after_its_last_word_is_not_logged(
+    station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 0.1)
+    committing = asyncio.Event()
+
+    async def commit_in_silence(database: Database) -> None:
+        async with database.transaction():
+            network.freeze()
+            committing.set()
+
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        task = asyncio.create_task(commit_in_silence(database))
+        await committing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await database.close()
+    gc.collect()
     assert caplog.text == ""
 
 

@@ -53,7 +53,8 @@ async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=LAST_WORD_SECONDS)
+        # Gathered, for asyncio logs an error that nobody asks for, as of a commit that fails after its last word.
+        await asyncio.wait([asyncio.gather(task, return_exceptions=True)], timeout=LAST_WORD_SECONDS)
         raise
 
 
