@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from asyncpg.pool import PoolConnectionHolder
 from structlog.testing import capture_logs
 
 from messages.transport.database import transactions, watchdog
@@ -485,6 +486,28 @@ async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_tr
     await until(lambda: has_lost_what_is_at_hand(database))
     assert await _backend(database) != lost
     await asyncio.gather(*(write(database) for _ in range(20)))
+
+
+@pytest.fixture
+def lost_on_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection that asyncpg takes back is lost between its first look at it and its second."""
+    take_back = PoolConnectionHolder.release
+
+    async def lose_first(holder: PoolConnectionHolder, timeout: float | None) -> None:  # noqa: ASYNC109  asyncpg's own
+        holder.terminate()
+        await take_back(holder, timeout)
+
+    monkeypatch.setattr(PoolConnectionHolder, "release", lose_first)
+
+
+@pytest.mark.usefixtures("lost_on_release")
+async def test_a_connection_that_is_lost_just_as_it_is_given_back_fails_nothing(station: Station) -> None:
+    database = Database(station.url, size=1)
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(3)))
+    assert await station.count("purchase") == 3
+    assert database._at_hand
+    await database.close()
 
 
 async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as_it_is(database: Database) -> None:

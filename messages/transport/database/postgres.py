@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from messages.transport.backoff import Backoff
-from messages.transport.database.transactions import BEGIN, Transaction, commit, give_up, roll_back
+from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
 from messages.transport.faults import is_infrastructure, is_unreachable
 
@@ -85,7 +85,7 @@ class Database:
                 # once: a silent server would not answer that.
                 if isinstance(error, asyncio.CancelledError):
                     give_up(connection)
-                await pool.release(connection)
+                await give_back(pool, connection)
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     await self._replace_connections(pool)
                 raise
@@ -105,7 +105,7 @@ class Database:
             connection = self._at_hand.pop()
             if not _is_lost(connection):
                 return connection
-            await pool.release(connection)
+            await give_back(pool, connection)
         return None
 
     async def _acquire(self, pool: "asyncpg.Pool[Any]") -> Any:
@@ -120,7 +120,7 @@ class Database:
 
     async def _put_back(self, pool: "asyncpg.Pool[Any]", connection: Any) -> None:
         if self._wanted:
-            await pool.release(connection)
+            await give_back(pool, connection)
         else:
             self._at_hand.append(connection)
 
@@ -142,7 +142,7 @@ class Database:
 
     async def _release_at_hand(self, pool: "asyncpg.Pool[Any]") -> None:
         while self._at_hand:
-            await pool.release(self._at_hand.pop())
+            await give_back(pool, self._at_hand.pop())
 
     async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
         self.connections_opened += 1

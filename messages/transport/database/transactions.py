@@ -77,3 +77,9 @@ def give_up(connection: Any) -> None:
     """Close the connection at once, without a goodbye; the server rolls back."""
     with contextlib.suppress(asyncpg.InterfaceError):  # raised if it is already gone
         connection.terminate()
+
+
+async def give_back(pool: "asyncpg.Pool[Any]", connection: Any) -> None:
+    """Return the connection to the pool, unless it is lost in this very moment."""
+    with contextlib.suppress(asyncpg.InternalClientError):  # raised if losing it has freed its place already
+        await pool.release(connection)
