@@ -28,7 +28,7 @@ from messages.transport.rabbitmq import fast_lane
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
@@ -309,6 +309,37 @@ async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
         await link.close()
     with pytest.raises(ConnectionError):
         await link.connection()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_connecting_is_cancelled_also_in_the_moment_in_which_it_succeeds(
+    network: Network, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """So many turns of the event loop later."""
+    connect = aiormq.Connection.connect
+
+    async def connect_and_cancel(underlay: aiormq.Connection) -> bool:
+        connected: bool = await connect(underlay)
+        cancel_after(turns)
+        return connected
+
+    def cancel_after(turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(cancel_after, turns - 1)
+        else:
+            connecting.cancel()
+
+    async def connect_and_stay() -> None:
+        await connection.connect(timeout=CONNECT_SECONDS)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiormq.Connection, "connect", connect_and_cancel)
+    connection = fast_lane.FastConnection(URL(network.url))
+    connecting = asyncio.create_task(connect_and_stay())
+    done, _ = await asyncio.wait({connecting}, timeout=2)
+    assert done
+    await connection.close()
+    await until(lambda: not network.connections)
 
 
 async def test_a_connection_that_aiormq_opened_and_aio_pika_does_not_know_of_is_closed(network: Network) -> None:

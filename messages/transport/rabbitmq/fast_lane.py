@@ -139,7 +139,9 @@ class FastConnection(aio_pika.Connection):
     async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109  aio-pika's
         """Raises AMQPConnectionError also if the broker, or what stands before it, accepts and closes at once."""
         try:
-            await super().connect(timeout)
+            # aio-pika's own limit is wait_for, which up to Python 3.11 drops a cancellation that comes with the result.
+            async with asyncio.timeout(timeout):
+                await super().connect()
         except StopAsyncIteration:  # aiormq's; a generator that it passed through would make it a RuntimeError
             raise AMQPConnectionError("Server connection unexpectedly closed") from None
 
