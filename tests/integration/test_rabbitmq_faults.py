@@ -15,6 +15,7 @@ import aiormq
 import pytest
 from aio_pika.abc import UnderlayConnection
 from pamqp.commands import Basic
+from pamqp.commands import Queue as QueueCommands
 from pamqp.common import FieldValue
 from structlog.testing import capture_logs
 from yarl import URL
@@ -31,6 +32,7 @@ from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
 from messages.transport.rabbitmq.subscription import RabbitSubscription
+from messages.transport.rabbitmq.topology import declare
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
 from tests.integration.carriers import ASKED, TOPOLOGY, Rabbit, Reader, bodies, envelope, eventually, until
@@ -320,14 +322,8 @@ async def test_connecting_is_cancelled_also_in_the_moment_in_which_it_succeeds(
 
     async def connect_and_cancel(underlay: aiormq.Connection) -> bool:
         connected: bool = await connect(underlay)
-        cancel_after(turns)
+        cancel_after(turns, connecting)
         return connected
-
-    def cancel_after(turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(cancel_after, turns - 1)
-        else:
-            connecting.cancel()
 
     async def connect_and_stay() -> None:
         await connection.connect(timeout=CONNECT_SECONDS)
@@ -340,6 +336,40 @@ async def test_connecting_is_cancelled_also_in_the_moment_in_which_it_succeeds(
     assert done
     await connection.close()
     await until(lambda: not network.connections)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_declaring_is_cancelled_also_in_the_moment_of_an_answer(
+    network: Network, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """So many turns of the event loop later."""
+    get = asyncio.Queue.get
+
+    async def get_and_cancel(queue: "asyncio.Queue[object]") -> object:
+        frame = await get(queue)
+        if isinstance(frame, QueueCommands.BindOk):
+            cancel_after(turns, declaring)
+        return frame
+
+    async def declare_and_stay() -> None:
+        await declare(connection, TOPOLOGY)
+        await asyncio.Event().wait()
+
+    async with fast_lane.FastConnection(URL(network.url)) as connection:
+        await connection.connect()
+        monkeypatch.setattr(asyncio.Queue, "get", get_and_cancel)
+        declaring = asyncio.create_task(declare_and_stay())
+        done, _ = await asyncio.wait({declaring}, timeout=2)
+        monkeypatch.undo()
+        declaring.cancel()
+    assert done
+
+
+def cancel_after(turns: int, task: "asyncio.Task[None]") -> None:
+    if turns:
+        asyncio.get_running_loop().call_soon(cancel_after, turns - 1, task)
+    else:
+        task.cancel()
 
 
 async def test_a_connection_that_aiormq_opened_and_aio_pika_does_not_know_of_is_closed(network: Network) -> None:

@@ -1,7 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
@@ -140,6 +140,15 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Abs
     with cancellation_as_connection_error():
         async with asyncio.timeout(CALL_SECONDS):
             return await connection.transport.connection.channel(publisher_confirms=confirms)
+
+
+async def await_answer(calling: Awaitable[object]) -> None:
+    """Wait for the broker, not too long.
+
+    aiormq's own limit is wait_for, which up to Python 3.11 drops a cancellation that comes with the answer.
+    """
+    async with asyncio.timeout(CALL_SECONDS):
+        await calling
 
 
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:

@@ -15,8 +15,8 @@ from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
-    CALL_SECONDS,
     SupervisedConnection,
+    await_answer,
     cancellation_as_connection_error,
     close_quietly,
     reconnect_backoff,
@@ -170,10 +170,10 @@ class RabbitSubscription:
                 await self._ask_for_arrivals(underlay)
 
     async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:
-        await channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch, timeout=CALL_SECONDS)
+        await await_answer(channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch))
         if not self._paused and not self._stopped:
-            await channel.basic_consume(
-                self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER, timeout=CALL_SECONDS
+            await await_answer(
+                channel.basic_consume(self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER)
             )
 
     def _widen(self) -> None:
