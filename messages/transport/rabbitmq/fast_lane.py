@@ -77,6 +77,10 @@ class FastLane(asyncio.StreamReaderProtocol):
         self._socket = cast("asyncio.Transport", transport)
         super().connection_made(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._socket = None  # early releases of Python 3.11 fail to abort TLS that is over
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         if not self._framed:
             super().data_received(data)
@@ -151,11 +155,10 @@ class FastConnection(aio_pika.Connection):
         giving_up = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transports.abort)
         try:
             await super().close(exc)
-        finally:  # or aio-pika takes it for open, and closes it once more when it is garbage-collected
+        finally:
             giving_up.cancel()
-            if self.transport is None:  # connecting was cancelled, perhaps just when aiormq had opened it
-                self._transports.abort()
-            await super().close(exc)
+            self._transports.abort()  # if connecting was cancelled, aio-pika may not know what aiormq has opened
+            await super().close(exc)  # or it takes it for open, and closes it once more when it is garbage-collected
 
 
 class _Transports(TransportFactory):
