@@ -52,8 +52,9 @@ async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_har
     async with load(cell) as orders:
         for service in SERVICES:
             sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)
+            connections = await connections_of_both(cell, service)
             with sleeper.paused():
-                await asyncio.gather(*map(cell.close_connection, await connections_of_both(cell, service)))
+                await asyncio.gather(*map(cell.close_connection, connections))
                 await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
             await sleeper.until_told("broker connection lost", times=CONNECTIONS[service])
             await sleeper.ready()
