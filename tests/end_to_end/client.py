@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from yarl import URL
 
-from messages.transport.cancelling import cancel
+from messages.transport import cancelling
 
 Document: TypeAlias = dict[str, Any]
 
@@ -58,7 +58,7 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await cancel(self._staying)
+        await cancelling.cancel(self._staying)
 
     async def place(self, order: Document, timeout_seconds: float = 60.0) -> Document:
         """Publish the order until its outcome is heard, which is returned. Raises Unanswered."""

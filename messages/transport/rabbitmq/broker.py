@@ -39,8 +39,8 @@ class RabbitBroker:
         # During an alarm the broker does not read a connection that publishes: acks must not be stuck in it.
         self._publishing = SupervisedConnection(url, f"{connection_name}: publishing")
         self._consuming = SupervisedConnection(url, f"{connection_name}: consuming")
-        # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection. It is
-        # opened for the first outcome: workers have none.
+        # A client's queue that takes nothing stops RabbitMQ from reading all that comes by the same connection: that of
+        # outcomes carries nothing else. It is opened for the first of them, since workers and clients have none.
         self._outcomes = SupervisedConnection(url, f"{connection_name}: outcomes")
         self._needed, self._public = (
             RabbitPublisher(link, partial(self._channel, link, confirms=True), publish_timeout_seconds)

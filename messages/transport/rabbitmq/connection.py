@@ -142,13 +142,13 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool) -> Abs
             return await connection.transport.connection.channel(publisher_confirms=confirms)
 
 
-async def await_answer(calling: Awaitable[object]) -> None:
-    """Wait for the broker, not too long.
+async def in_time(call: Awaitable[object]) -> None:
+    """Wait for the broker's answer. Raises TimeoutError after `CALL_SECONDS`.
 
     aiormq's own limit is wait_for, which up to Python 3.11 drops a cancellation that comes with the answer.
     """
     async with asyncio.timeout(CALL_SECONDS):
-        await calling
+        await call
 
 
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:

@@ -16,9 +16,9 @@ from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     SupervisedConnection,
-    await_answer,
     cancellation_as_connection_error,
     close_quietly,
+    in_time,
     reconnect_backoff,
     why,
 )
@@ -170,9 +170,9 @@ class RabbitSubscription:
                 await self._ask_for_arrivals(underlay)
 
     async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:
-        await await_answer(channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch))
+        await in_time(channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch))
         if not self._paused and not self._stopped:
-            await await_answer(
+            await in_time(
                 channel.basic_consume(self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER)
             )
 

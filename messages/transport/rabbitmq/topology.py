@@ -2,7 +2,7 @@
 
 from aio_pika.abc import AbstractConnection
 
-from messages.transport.rabbitmq.connection import await_answer, close_quietly, open_channel
+from messages.transport.rabbitmq.connection import close_quietly, in_time, open_channel
 from messages.transport.topology import Topology
 
 
@@ -11,10 +11,10 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
     channel = await open_channel(connection, confirms=False)
     try:
         for exchange in topology.exchanges:
-            await await_answer(channel.exchange_declare(exchange.name, exchange_type=exchange.kind, durable=True))
+            await in_time(channel.exchange_declare(exchange.name, exchange_type=exchange.kind, durable=True))
         for queue in topology.queues:
-            await await_answer(channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments)))
+            await in_time(channel.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments)))
         for binding in topology.bindings:
-            await await_answer(channel.queue_bind(binding.queue, binding.exchange, binding.key))
+            await in_time(channel.queue_bind(binding.queue, binding.exchange, binding.key))
     finally:
         await close_quietly(channel)
