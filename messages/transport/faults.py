@@ -11,6 +11,10 @@ UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 ABORTED = "25P02"
 
 
+class UnfitDatabase(Exception):
+    """A database that must not be migrated, or not be used by a daemon, until somebody has changed it or its URL."""
+
+
 class Aborted(Exception):
     """COMMIT rolled back, because an earlier statement's error had been swallowed."""
 

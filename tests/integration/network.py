@@ -114,6 +114,10 @@ class Network:
             return await asyncio.open_unix_connection(f"{folder}/{POSTGRES_SOCKET}")
         return await asyncio.open_connection(self._server.hostname, self._server.port)
 
+    def _passed_on(self, data: bytes) -> bytes:
+        """What becomes of data on its way."""
+        return data
+
     async def _forward(
         self,
         source: asyncio.StreamReader,
@@ -126,7 +130,7 @@ class Network:
                 if sink is pair[1]:
                     self._introductions[pair] = (self._introductions[pair] + data)[:INTRODUCTION_BYTES]
                 await flows.wait()
-                sink.write(data)
+                sink.write(self._passed_on(data))
                 await sink.drain()
         except OSError:
             pass

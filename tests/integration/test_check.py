@@ -14,6 +14,7 @@ import pytest
 from messages.transport.addresses import DEAD_LETTERS
 from messages.transport.command_line import check as checking
 from messages.transport.command_line.check import check
+from messages.transport.database import session
 from messages.transport.database.migrating import migrations_in
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.management import ActualQueue, _policy_arguments
@@ -22,6 +23,7 @@ from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import DELIVERY_LIMIT, topology_of
 from tests.conftest import NewVhost
 from tests.integration.network import Network
+from tests.integration.pooler import Pooler
 from tests.integration.toy.service import Toy, ToySettings
 from tests.integration.toy.station import Station, until
 from tests.servers.management import Management
@@ -159,6 +161,13 @@ async def test_a_database_that_says_nothing_is_named_with_what_happened(
         network.freeze()
         place = network.url.rpartition("@")[2]
         assert await checked.problems(database_url=network.url) == [f"TOY_DATABASE_URL: TimeoutError ({place})"]
+
+
+async def test_a_pooler_that_drops_what_a_session_is_set_to_is_named(checked: Checked) -> None:
+    async with Pooler(checked.station.url) as pooler:
+        (problem,) = await checked.problems(database_url=pooler.url)
+    dropped = ", ".join(sorted(session.SETTINGS))
+    assert problem == f"TOY_DATABASE_URL: must lead to PostgreSQL itself: a pooler in between drops {dropped}"
 
 
 async def test_each_missing_migration_is_named(own_database: Checked) -> None:

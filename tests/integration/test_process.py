@@ -19,9 +19,11 @@ from messages.transport.batches import pacing, stall_guard
 from messages.transport.daemon import housekeeping, measuring
 from messages.transport.database.migrating import ChangedMigration, migrate
 from messages.transport.database.transactions import Transaction
+from messages.transport.faults import UnfitDatabase
 from messages.transport.release import release
 from messages.transport.settings import WrongSetting
 from tests.integration.network import Network
+from tests.integration.pooler import Pooler
 from tests.integration.toy.service import FAIL, MIGRATIONS, TELL_ELSEWHERE, bought, paid
 from tests.integration.toy.station import Station, until
 from tests.servers.server import Server, free_port
@@ -124,6 +126,14 @@ async def test_a_database_url_that_no_server_is_asked_about_ends_the_process_wit
     with pytest.raises(WrongSetting, match="TOY_DATABASE_URL: `sslmode` parameter"):
         async with station.running(database_url=url) as running:
             await running.task
+
+
+async def test_a_pooler_that_drops_what_a_session_is_set_to_ends_the_process(station: Station) -> None:
+    async with Pooler(station.url) as pooler:
+        running = station.running(database_url=pooler.url)
+        with pytest.raises(UnfitDatabase, match=r"a pooler in between drops enable_hashjoin, .*statement_timeout"):
+            async with running as process:
+                await process.task
 
 
 async def test_a_batch_that_does_not_come_to_an_end_makes_it_unready(

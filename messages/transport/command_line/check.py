@@ -11,7 +11,9 @@ import asyncpg
 from yarl import URL
 
 from messages.transport.command_line.failures import told, told_at
-from messages.transport.database.migrating import UnfitDatabase, pending
+from messages.transport.database import session
+from messages.transport.database.migrating import pending
+from messages.transport.faults import UnfitDatabase
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -47,8 +49,9 @@ async def check(service: Service, settings: Settings) -> list[str]:
 async def _database_problems(service: Service, settings: Settings) -> list[str]:
     url = settings.database_url.get_secret_value()
     try:
-        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS, server_settings=session.SETTINGS)
         try:
+            await session.refuse_dropped_settings(connection)
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
             problems += await _standby_problems(settings, connection)

@@ -20,7 +20,8 @@ from messages.transport.command_line.failures import CommandLine, Unreachable, W
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
-from messages.transport.database.migrating import FailedMigration, UnfitDatabase, migrate
+from messages.transport.database.migrating import FailedMigration, migrate
+from messages.transport.faults import UnfitDatabase
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting

@@ -19,6 +19,7 @@ from messages.transport.daemon.jobs import Jobs
 from messages.transport.daemon.measuring import measures_of
 from messages.transport.database.migrating import pending
 from messages.transport.database.postgres import Database
+from messages.transport.database.session import refuse_dropped_settings
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure
@@ -125,8 +126,9 @@ class Process:
 
     async def _migrations_are_current(self) -> bool:
         try:
-            async with self._database.transaction() as tx:
-                missing = await pending(tx, self._service.migrations)
+            async with self._database.session() as session:
+                await refuse_dropped_settings(session)
+                missing = await pending(session, self._service.migrations)
         except Exception as error:
             if not is_infrastructure(error):
                 raise

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from messages.transport.database.transactions import Transaction
+from messages.transport.faults import UnfitDatabase
 
 OWN_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 ADVISORY_LOCK = 7_305_812_026
@@ -34,10 +35,6 @@ OTHERS = """
     WHERE granted AND locktype = 'advisory' AND datname = current_database() AND database = datid
       AND (classid::bigint << 32 | objid::bigint) = $1"""
 """Sessions that hold an advisory lock."""
-
-
-class UnfitDatabase(Exception):
-    """A database that must not be migrated, nor used by a daemon."""
 
 
 class ChangedMigration(UnfitDatabase):

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from messages.transport.backoff import Backoff
+from messages.transport.database.session import SETTINGS
 from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
 from messages.transport.faults import is_infrastructure, is_unreachable
@@ -157,19 +158,7 @@ class Database:
             init=self._opened,
             reset=_nothing_to_reset,
             max_inactive_connection_lifetime=0,
-            server_settings={
-                "application_name": self._application_name,
-                "jit": "off",
-                # Every statement here finds its rows by key or index, however many there are. So one plan is kept for
-                # good; it must not be one made while a table was small, which would scan the whole table for ever.
-                "enable_seqscan": "off",
-                "enable_hashjoin": "off",
-                "enable_mergejoin": "off",
-                "plan_cache_mode": "force_generic_plan",
-                "lock_timeout": "50ms",
-                "idle_in_transaction_session_timeout": "60s",
-                "statement_timeout": "60s",
-            },
+            server_settings={"application_name": self._application_name, **SETTINGS},
         )
 
 
