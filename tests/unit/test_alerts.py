@@ -4,6 +4,8 @@ Text, not YAML: the project has no parser for that.
 """
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from tests.unit.headings import anchors_of
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = (DEPLOY / "alerts.yaml").read_text()
 RUNBOOK = (DEPLOY / "runbook.md").read_text()
+TESTS = Path(__file__).parent / "alerts.test.yaml"
 EACH_RULE = RULES.split("- alert: ")[1:]
 ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
 SERVED = {
@@ -40,6 +43,20 @@ def test_every_rule_says_how_bad_it_is_and_leads_to_a_section_of_the_runbook(rul
     assert re.search(r'^ +summary: ".+"$', rule, re.MULTILINE)
     ((page, section),) = re.findall(r"^ +runbook: deploy/(runbook|README)\.md#(\S+)$", rule, re.MULTILINE)
     assert section in anchors_of(DEPLOY / f"{page}.md")
+
+
+def test_each_rule_fires_when_it_should_and_not_before():
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool, which comes with Prometheus, is not installed")
+    tested = subprocess.run(["promtool", "test", "rules", TESTS], check=False, capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stderr
+
+
+def test_for_each_rule_there_is_a_case_in_which_it_fires_and_one_in_which_it_does_not():
+    names = {rule.split()[0] for rule in EACH_RULE}
+    cases = TESTS.read_text()
+    assert set(re.findall(r"- alertname: (\w+)\n +eval_time: \d+[mh]\n +exp_alerts:\n", cases)) == names
+    assert set(re.findall(r"- \{alertname: (\w+), eval_time: \d+[mh]\}\n", cases)) == names
 
 
 def test_alarms_and_reasons_that_are_looked_for_are_in_the_runbook():
