@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, BinaryIO
 
-from messages.transport.command_line.failures import WrongUsage, told
+from messages.transport.command_line.failures import WrongUsage
+from messages.transport.faults import told
 
 DEVELOPMENT_PASSWORD = "development"  # noqa: S105  public
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")

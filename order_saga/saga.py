@@ -31,6 +31,11 @@ from order_saga import outgoing, steps
 from order_saga.content import canonical, fingerprint
 from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
+PLACED_BUT_NOT_HELD = "placed_but_not_held"
+"""An alarm: a participant has refused or released what an order that is placed had been granted."""
+UNASKED_ANSWER = "unasked_answer"
+"""An alarm: an answer that no reordering explains."""
+
 
 def start(incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     """Decide on the first message about an order, whatever it is."""
@@ -43,7 +48,7 @@ def start(incoming: Incoming, now: datetime, policy: Policy) -> Decision:
         case (OutcomeRequested() | Reserved() | Assigned()) as message:
             # Commit first that the order is not placed, so that nothing can revive it: presumed abort.
             saga = steps.close_unasked(message.order_id, UNKNOWN_ORDER, incoming, now)
-            return steps.release_again(saga, _speaker(message), policy, "closed: an unknown order")
+            return steps.release_again(saga, _sender(message), policy, "closed: an unknown order")
     return Decision(None)
 
 
@@ -78,7 +83,7 @@ def _answered(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Deci
     if saga.phase is not Phase.PLACED:
         return _answered_though_closed(saga, answer, now, policy)
     if isinstance(answer, (Refused, Released)):
-        return Decision(saga, alarms=(("placed_but_not_held", type(answer).__name__),))
+        return Decision(saga, alarms=((PLACED_BUT_NOT_HELD, type(answer).__name__),))
     return Decision(saga)
 
 
@@ -136,11 +141,11 @@ def _asked_about(saga: Saga, question: OutcomeRequested, policy: Policy) -> Deci
     if saga.phase is not Phase.PLACED:
         return steps.release_again(saga, question.participant, policy, "not placed: released again")
     if question.participant not in saga.standing:
-        return Decision(saga, alarms=(("unknown_participant", question.participant),))
+        return Decision(saga, alarms=((steps.UNKNOWN_PARTICIPANT, question.participant),))
     return Decision(saga, outgoing.confirm(saga, (question.participant,), policy), "confirmed again")
 
 
-def _speaker(message: OutcomeRequested | Reserved | Assigned) -> str:
+def _sender(message: OutcomeRequested | Reserved | Assigned) -> str:
     return message.participant if isinstance(message, OutcomeRequested) else message.PARTICIPANT
 
 
@@ -151,4 +156,4 @@ def _was_asked_for(answer: Answer, saga: Saga) -> bool:
 
 def _unasked(saga: Saga, answer: Answer) -> Decision:
     """An answer that no reordering explains: data was lost, or the sender is forged."""
-    return Decision(saga, alarms=(("unasked_answer", f"{type(answer).__name__} while {saga.phase}"),))
+    return Decision(saga, alarms=((UNASKED_ANSWER, f"{type(answer).__name__} while {saga.phase}"),))

@@ -10,6 +10,10 @@ from order_saga import outgoing
 from order_saga.content import canonical, fingerprint
 from order_saga.state import Decision, Phase, Policy, Saga, Standing
 
+UNANSWERED = "unanswered"
+"""An alarm: a participant stays silent."""
+UNKNOWN_PARTICIPANT = "unknown_participant"
+"""An alarm: somebody asks about an order who is no participant of it."""
 MAX_EXPONENT = 30
 """Caps the backoff's exponent: 2.0 ** repeats overflows at 1,024."""
 
@@ -111,7 +115,7 @@ def released(saga: Saga, name: str, now: datetime) -> Decision:
 def release_again(saga: Saga, name: str, policy: Policy, effect: str) -> Decision:
     """Send Release to one participant; an alarm if there is none of that name."""
     if name not in policy.participants:
-        return Decision(saga, effect=effect, alarms=(("unknown_participant", name),))
+        return Decision(saga, effect=effect, alarms=((UNKNOWN_PARTICIPANT, name),))
     return Decision(saga, outgoing.release(saga, (name,), policy), effect)
 
 
@@ -120,7 +124,7 @@ def ask_again(saga: Saga, now: datetime, jitter: float, policy: Policy) -> Decis
     repeats = saga.repeats + 1
     wait = jitter * _longest_wait(saga.phase, repeats, policy)
     names = silent(saga.phase, saga.standing)
-    alarms = (("unanswered", f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
+    alarms = ((UNANSWERED, f"{saga.phase}: {', '.join(names)} silent after {repeats} repeats"),)
     return Decision(
         saga._replace(repeats=repeats, due_at=not_after_deadline(saga, now + wait)),
         outgoing.commands(saga, names, policy),

@@ -39,7 +39,7 @@ class Reply(StrEnum):
     REFUSED = "refused"
     ASSIGNED = "assigned"
     RELEASED = "released"
-    OUTCOME_INQUIRY = "what_became_of_it"
+    OUTCOME_INQUIRY = "outcome_inquiry"
 
 
 class Reservation(NamedTuple):

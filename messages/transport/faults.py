@@ -43,3 +43,8 @@ def is_unreachable(error: Exception) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
     return is_infrastructure(error) and not isinstance(error, Collision)
+
+
+def told(error: BaseException) -> str:
+    """The error's text and hint in one line, or its class if it has no text, as a timeout has none."""
+    return " ".join(str(error).split()) or type(error).__name__

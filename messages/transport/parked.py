@@ -12,6 +12,8 @@ from messages.transport.service import Measure
 
 HANDLER_FAILED = "handler_failed"
 DEAD_LETTERED = "dead_lettered"
+EXPIRED = "expired"
+"""Our own services set no message TTL; a client can."""
 FORBIDDEN = "forbidden"
 """A client published what only our own services may, or anything through an exchange or queue of its own making."""
 
@@ -54,11 +56,11 @@ async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
             from_outside = excluded.from_outside, replay_requested_at = NULL
         """,
         list(once),
-        [document.wire_type and _printable(document.wire_type) for document in once.values()],
+        [document.wire_type for document in once.values()],
         [document.order_id for document in once.values()],
         [document.queue for document in once.values()],
         [document.reason for document in once.values()],
-        [_printable(document.detail) for document in once.values()],
+        [_for_a_text_column(document.detail) for document in once.values()],
         [document.body for document in once.values()],
         [document.from_outside for document in once.values()],
     )
@@ -106,7 +108,7 @@ async def keep_parked(tx: Transaction, parked_id: int, reason: str, detail: str)
         "UPDATE parked SET times = times + 1, reason = $2, detail = $3, replay_requested_at = NULL WHERE id = $1",
         parked_id,
         reason,
-        _printable(detail),
+        _for_a_text_column(detail),
     )
 
 
@@ -139,5 +141,5 @@ COLUMNS = (
 IS_ANY_TO_REPLAY = "EXISTS (SELECT FROM parked WHERE replay_requested_at IS NOT NULL)"
 
 
-def _printable(text: str) -> str:
+def _for_a_text_column(text: str) -> str:
     return text.replace("\x00", "\\u0000").encode("utf-8", "replace").decode()[:2_000]

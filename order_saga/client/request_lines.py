@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from messages.contracts.order import CancelOrder, OrderRequested
-from messages.transport.command_line.failures import WrongUsage, told
+from messages.transport.command_line.failures import WrongUsage
 from messages.transport.edge.requests import RequestReader, read_lines
+from messages.transport.faults import told
 from order_saga.client.awaiting import Asked
 
 AHEAD = 1_000

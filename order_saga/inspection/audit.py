@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from messages.contracts.message import Message
 from messages.transport.command_line.reading import PublishedViews
-from messages.transport.parked import DEAD_LETTERED, HANDLER_FAILED
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 from order_saga.inspection.merge import accounts
@@ -17,13 +15,11 @@ from order_saga.inspection.snapshot import Census, Finding, Moment
 from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000
-"""About so many are kept: one is enough to know, and with a wrong database they would fill the memory."""
+"""About so many are kept: one is enough to know, and a wrong database would fill the memory."""
 MOST_PARKED = 10_000
-"""So many are reported of the documents that a service parked through our own fault: the oldest."""
-SAID_WITHIN_SECONDS = 60.0
+"""At most so many documents parked through our own fault are reported per service, the oldest first."""
+PUBLISHED_WITHIN_SECONDS = 60.0
 """An envelope that waits longer is stuck: within half a minute it is confirmed, or published again by a relay."""
-OUR_FAULT = (HANDLER_FAILED, DEAD_LETTERED)
-"""Reasons to park that are never the sender's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +33,11 @@ class Report:
     """Documents that are parked through the fault of a client."""
 
 
-async def audit(urls: Mapping[str, str], grace_seconds: float = 0.0, *, at_rest: bool = False) -> list[Finding]:
-    """Everything that is wrong in the databases of the services, by service name. Raises Unreachable."""
-    return list((await examine(urls, grace_seconds, at_rest=at_rest)).findings)
-
-
 async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: bool = False) -> Report:
-    """Look, and look again after the grace period at what seems wrong: a message may have been under way."""
+    """Look, and look again after the grace period at what seems wrong: a message may have been under way.
+
+    `urls`: of the databases, by service name. Raises Unreachable.
+    """
     first = await _look(urls, Patience(grace_seconds, at_rest))
     if at_rest or not first.findings:
         return first
@@ -72,7 +66,7 @@ async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID
         parked_by_others = 0
         for service, reader in looked.by_service.items():
             findings += check_service(await _census(service, reader, patience))
-            parked_by_others += await queries.parked_by_others(reader, OUR_FAULT, _inside_names())
+            parked_by_others += await queries.parked_by_others(reader)
         return Report(findings, orders, parked_by_others)
 
 
@@ -90,22 +84,13 @@ async def _look_at_orders(
 
 
 async def _census(service: str, reader: PublishedViews, patience: Patience) -> Census:
-    overdue_seconds = None if patience.at_rest else max(patience.grace_seconds, SAID_WITHIN_SECONDS)
+    overdue_seconds = None if patience.at_rest else max(patience.grace_seconds, PUBLISHED_WITHIN_SECONDS)
     return Census(
         service,
         stock=await queries.stock(reader),
-        parked=await queries.parked_by_us(reader, OUR_FAULT, _inside_names(), MOST_PARKED),
-        unsaid=await queries.unsaid(reader, overdue_seconds),
+        parked=await queries.parked_by_us(reader, MOST_PARKED),
+        unpublished=await queries.unpublished(reader, overdue_seconds),
     )
-
-
-def _inside_names() -> list[str]:
-    """Types that only our own services publish: if one is parked that is not from a client, the fault is ours."""
-    return [kind.__name__ for kind in _all_kinds(Message) if not kind.FROM_OUTSIDE]
-
-
-def _all_kinds(kind: type[Message]) -> list[type[Message]]:
-    return [kind, *(each for child in kind.__subclasses__() for each in _all_kinds(child))]
 
 
 def _about(finding: Finding) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from messages.contracts.views import Holding, Order, Parked, Received, TimelineRow, Unit
 from messages.transport.command_line.reading import PublishedViews
+from messages.transport.parked import OURS
 from order_saga.inspection.snapshot import Share
 from order_saga.participants import Participant
 from order_saga.timeline import OUTCOME_TOLD
@@ -19,10 +20,6 @@ ORDER = """order_id, phase, outcome, participant, reason, store_id, zone, lines:
            accepted_at, deadline, decided_at, cleaned_at"""
 
 PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_outside"
-OUR_FAULT = """(
-    reason = ANY ($1::text[]) OR (split_part(coalesce(type, ''), '/', 1) = ANY ($2::text[]) AND NOT from_outside)
-)"""
-"""$1: reasons that are our fault; $2: types that only our own services publish, which from a client are its fault."""
 
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told
@@ -105,16 +102,15 @@ async def stock(reader: PublishedViews) -> list[tuple[Received, int]]:
     return [(Received(*row[:3]), row[3]) for row in rows]
 
 
-async def parked_by_us(reader: PublishedViews, reasons: Sequence[str], names: Sequence[str], most: int) -> list[Parked]:
-    """What is parked for these reasons, or has one of these types and is not from a client; the oldest first."""
-    query = f"SELECT {PARKED} FROM published.parked WHERE {OUR_FAULT} ORDER BY parked_at LIMIT $3"  # noqa: S608
-    return [Parked(**row) for row in await reader.rows(query, reasons, names, most)]
+async def parked_by_us(reader: PublishedViews, most: int) -> list[Parked]:
+    """What is parked through our own fault; the oldest first."""
+    query = f"SELECT {PARKED} FROM published.parked WHERE {OURS} ORDER BY parked_at LIMIT $1"  # noqa: S608
+    return [Parked(**row) for row in await reader.rows(query, most)]
 
 
-async def parked_by_others(reader: PublishedViews, reasons: Sequence[str], names: Sequence[str]) -> int:
+async def parked_by_others(reader: PublishedViews) -> int:
     """How many documents are parked that `parked_by_us` leaves out."""
-    query = f"SELECT count(*) FROM published.parked WHERE NOT {OUR_FAULT}"  # noqa: S608
-    number: int = await reader.value(query, reasons, names)
+    number: int = await reader.value(f"SELECT count(*) FROM published.parked WHERE NOT ({OURS})")  # noqa: S608
     return number
 
 
@@ -126,7 +122,7 @@ async def parked_about(reader: PublishedViews, order_id: UUID) -> list[Parked]:
     return [Parked(**row) for row in rows]
 
 
-async def unsaid(reader: PublishedViews, overdue_seconds: float | None) -> int:
+async def unpublished(reader: PublishedViews, overdue_seconds: float | None) -> int:
     """Envelopes that have been in the outbox for so long; None: all of them."""
     number: int = await reader.value(
         """

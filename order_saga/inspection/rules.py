@@ -13,7 +13,7 @@ from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Sha
 
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""
-HEARD_WITHIN = timedelta(seconds=120)
+CONFIRMED_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later."""
 
 SHOWN = 5
@@ -39,8 +39,8 @@ def check_service(census: Census) -> Iterator[Finding]:
         if received != present:
             sentence = f"{place} should have {received} of {kind}, sold or not, but has {present}"
             yield Finding("I3", sentence, service=census.service)
-    if census.unsaid:
-        sentence = f"{census.unsaid} envelopes are stuck in the outbox"
+    if census.unpublished:
+        sentence = f"{census.unpublished} envelopes are stuck in the outbox"
         yield Finding("I6", sentence, service=census.service)
     for parked in census.parked:
         sentence = f"parked: {parked.type or 'a document'} from {parked.queue}: {parked.reason}, {parked.detail}"
@@ -61,7 +61,7 @@ def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
 def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wrong:
     yield from _rows_and_units_disagree(share)
     if order is None:
-        yield from _unheard_of(share, moment)
+        yield from _unknown_order(share, moment)
     elif order.outcome == PLACED:
         yield from _placed(order, share, moment)
     else:
@@ -76,7 +76,7 @@ def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
         yield from _not_as_wanted(order, share)
     elif share.holding is not None or (_took_part(order, share) and not _may_be_pruned(order, moment)):
         yield "I1", f"the order is placed, but its reservation here is {share.state}"
-    if share.state == ASSIGNED and moment.is_overdue(order.decided_at, HEARD_WITHIN):
+    if share.state == ASSIGNED and moment.is_overdue(order.decided_at, CONFIRMED_WITHIN):
         yield "I3", f"still assigned, though the order was placed at {order.decided_at}"
 
 
@@ -89,7 +89,7 @@ def _not_placed(order: Order, share: Share) -> Wrong:
         yield from _more_than_wanted(order, share)
 
 
-def _unheard_of(share: Share, moment: Moment) -> Wrong:
+def _unknown_order(share: Share, moment: Moment) -> Wrong:
     if share.holding and share.state in (*HELD, FULFILLED) and moment.is_overdue(share.holding.changed_at):
         yield "I3", f"{_names(share.holding.unit_ids)} {share.state} for an order that the order saga does not know"
 

@@ -72,8 +72,8 @@ class Census:
     stock: Sequence[tuple[Received, int]] = ()
     """What was received of each kind in each place, and how many units are there."""
     parked: Sequence[Parked] = ()
-    """What could not be handled at the system's own fault."""
-    unsaid: int = 0
+    """What could not be handled through the system's own fault."""
+    unpublished: int = 0
     """Envelopes that are still in the outbox and should not be."""
 
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 import asyncpg
 
-from order_saga.inspection.audit import audit
+from order_saga.inspection.audit import examine
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document
 from tests.end_to_end.daemons import SERVICES
@@ -74,7 +74,7 @@ def reasons(outcomes: "list[Document]") -> Counter[str]:
 
 
 async def _the_audit_is_clean(cell: Cell) -> None:
-    assert not await audit(cell.databases, at_rest=True)
+    assert not (await examine(cell.databases, 0.0, at_rest=True)).findings
 
 
 async def _every_order_has_one_outcome(cell: Cell) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -25,7 +25,8 @@ from messages.transport.edge.requests import new_request
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import listener, topology_of
 from order_saga.inspection import audit as auditing
-from order_saga.inspection.audit import audit, examine
+from order_saga.inspection.audit import examine
+from order_saga.inspection.snapshot import Finding
 from tests.integration.small_system import Urls, all_services, databases, place_all, running, until
 
 LATER = datetime.now(UTC) + timedelta(days=3)
@@ -73,6 +74,10 @@ class World:
             await connection.execute(statements.format_map({name: str(value) for name, value in vars(self).items()}))
         finally:
             await connection.close()
+
+
+async def audit(urls: Mapping[str, str], grace_seconds: float = 0.0, *, at_rest: bool = False) -> list[Finding]:
+    return list((await examine(urls, grace_seconds, at_rest=at_rest)).findings)
 
 
 def park(*documents: str) -> str:
@@ -341,9 +346,7 @@ async def test_that_somebody_is_gone_who_never_came_is_nobody_s_concern(world: W
 async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> None:
     await world.corrupt(
         "order_saga",
-        """INSERT INTO parked (message_id, type, queue, reason, detail, body) VALUES
-            (gen_random_uuid(), 'OrderRequested/1.0', 'order_saga.orders', 'invalid', 'x', ''),
-            (gen_random_uuid(), NULL, 'order_saga.orders', 'not_json', 'x', '')""",
+        park("('OrderRequested/1.0', 'invalid', true, now())", "(NULL, 'not_json', true, now())"),
     )
 
     report = await examine(world.urls, 0.0, at_rest=True)
@@ -363,10 +366,10 @@ async def test_what_its_sender_got_wrong_accuses_nobody_here(world: World) -> No
         ("ReservePackets", "unknown_version", False, True),
         ("PacketsAssigned/1.0", "forbidden", True, False),
         ("OrderRequested/1.0", "invalid", True, False),
-        ("OrderRequested/1.0", "invalid", False, False),
-        ("/1.0", "unknown_type", False, False),
+        ("OrderRequested/1.0", "invalid", False, True),
+        ("/1.0", "unknown_type", False, True),
         (None, "not_json", True, False),
-        (None, "not_json", False, False),
+        (None, "not_json", False, True),
     ],
 )
 async def test_what_a_client_says_wrong_is_not_our_fault(

@@ -299,7 +299,7 @@ def an_outcome_told_too_early(world: World) -> None:
 
 @found_as("I6", "3 envelopes are stuck in the outbox")
 def an_outbox_that_does_not_drain(world: World) -> None:
-    world.change_store(unsaid=3)
+    world.change_store(unpublished=3)
 
 
 @found_as("I6", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, boom")

@@ -14,8 +14,9 @@ import messages.transport.command_line.commands
 import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
-from messages.transport.command_line.failures import CommandLine, told, told_at
+from messages.transport.command_line.failures import CommandLine, told_at
 from messages.transport.edge import publishing
+from messages.transport.faults import told
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 PROGRAMS = {

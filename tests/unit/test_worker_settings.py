@@ -12,7 +12,7 @@ from messages.participant.settings import ParticipantSettings
 from messages.transport.daemon.jobs import TOLERANCE
 from messages.transport.settings import Settings, WrongSetting
 from order_saga.inspection.commands import GRACE_SECONDS
-from order_saga.inspection.rules import HEARD_WITHIN, PRUNED_AFTER
+from order_saga.inspection.rules import CONFIRMED_WITHIN, PRUNED_AFTER
 
 ANSWERED_WITHIN = timedelta(seconds=15)
 """How long an inquiry and its answer may take, even under load."""
@@ -42,7 +42,7 @@ def test_what_an_audit_looks_for_is_not_forgotten(worker: type[ParticipantSettin
 def test_what_became_of_an_order_is_asked_before_an_audit_misses_it(worker: type[ParticipantSettings]) -> None:
     swept_after = most(worker, "sweep_interval_seconds") * (1 + TOLERANCE)
 
-    assert most(worker, "inquiry_after_seconds") + swept_after + ANSWERED_WITHIN < HEARD_WITHIN
+    assert most(worker, "inquiry_after_seconds") + swept_after + ANSWERED_WITHIN < CONFIRMED_WITHIN
 
 
 @WORKERS

@@ -13,7 +13,7 @@ from messages.transport.batches.taken import Taken, is_isolated
 from messages.transport.batches.transactor import Transactor
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.document import Reader, documents_in
-from messages.transport.faults import Collision, is_infrastructure
+from messages.transport.faults import Collision, is_infrastructure, told
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.service import Gathering
@@ -166,7 +166,7 @@ class Consumer:
         seconds = backoff.next_seconds()
         if isinstance(error, Collision) and backoff.tries <= QUIET_COLLISIONS:
             return
-        log.warning("batch failed, retrying", error=str(error) or type(error).__name__, tries=backoff.tries)
+        log.warning("batch failed, retrying", error=told(error), tries=backoff.tries)
         try:
             await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
         except TimeoutError:

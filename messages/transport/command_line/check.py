@@ -10,10 +10,10 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
-from messages.transport.command_line.failures import told, told_at
+from messages.transport.command_line.failures import told_at
 from messages.transport.database import session
 from messages.transport.database.migrating import pending
-from messages.transport.faults import UnfitDatabase
+from messages.transport.faults import UnfitDatabase, told
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management

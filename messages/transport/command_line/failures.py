@@ -8,17 +8,14 @@ from urllib.parse import urlsplit
 
 import click
 
+from messages.transport.faults import told
+
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it."""
 
 
-def told(error: BaseException) -> str:
-    """The error's text and hint in one line, or its class if it has no text, as a timeout has none."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def told_at(error: BaseException, url: str) -> str:
-    """The same, and for network errors also the server's host, port and database."""
+    """What it says, in one line; for network errors also the server's host, port and database."""
     place = _place(url) if isinstance(error, OSError) else None
     return f"{told(error)} ({place})" if place else told(error)
 

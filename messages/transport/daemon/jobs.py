@@ -11,7 +11,7 @@ import structlog
 from messages.transport.batches.transactor import Transactor
 from messages.transport.daemon.log_throttle import LogThrottle
 from messages.transport.events import clear_and_wait
-from messages.transport.faults import is_infrastructure
+from messages.transport.faults import is_infrastructure, told
 from messages.transport.service import Job
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class Jobs:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
             if self._log_throttle.should_log(WHAT_IS_DUE, error):
-                log.warning("cannot query which jobs are due", error=str(error) or type(error).__name__)
+                log.warning("cannot query which jobs are due", error=told(error))
             due = needed
         for job in ripe:
             if job not in due:
@@ -149,7 +149,7 @@ class Jobs:
         self._transactor.metrics.jobs.labels(job.name, "failed").inc()
         if self._log_throttle.should_log(job.name, error):
             level = log.warning if is_infrastructure(error) else log.exception
-            level("job failed", job=job.name, error=str(error) or type(error).__name__)
+            level("job failed", job=job.name, error=told(error))
 
     def _plan(self, jobs: Iterable[Job]) -> None:
         """Schedule the next run of each; those that ran together stay together."""

@@ -15,7 +15,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.database.session import SETTINGS
 from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
-from messages.transport.faults import is_infrastructure, is_unreachable
+from messages.transport.faults import is_infrastructure, is_unreachable, told
 
 log = structlog.get_logger(__name__)
 # A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
@@ -45,7 +45,7 @@ class Database:
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
-                log.warning("waiting for PostgreSQL", error=str(error) or type(error).__name__)
+                log.warning("waiting for PostgreSQL", error=told(error))
                 await asyncio.sleep(backoff.next_seconds())
         self.reachable = True
 

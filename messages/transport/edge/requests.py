@@ -16,8 +16,9 @@ from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejecte
 from messages.transport import document
 from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
-from messages.transport.command_line.failures import WrongUsage, told
+from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import Reader
+from messages.transport.faults import told
 from messages.transport.handled import Outgoing
 from messages.transport.incoming import Incoming, Malformed
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
