@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -13,20 +13,14 @@ from uuid import uuid4
 import aio_pika
 import asyncpg
 
-import delivery_worker.service
-import delivery_worker.settings
-import order_saga.service
-import order_saga.settings
-import store_worker.service
-import store_worker.settings
 from bench.daemons import SERVICES, Daemon, command
 from bench.meter import Meter
 from bench.processes import peak_rss_megabytes
 from bench.servers import Servers
 from bench.stock import Supply, fill
 from bench.workload import Workload
+from deploy.definitions import all_services
 from messages.transport.rabbitmq.topology import declare
-from messages.transport.service import Service
 from messages.transport.topology import topology_of
 from tests.servers.environment import inherited
 from tests.servers.remains import remains
@@ -84,7 +78,7 @@ class System:
             await connection.close()
         await asyncio.gather(*(command(self.environment, service, "migrate") for service in SERVICES))
         async with await aio_pika.connect(self.broker_url) as broker:
-            await declare(broker, topology_of(list(services(self.urls).values())))
+            await declare(broker, topology_of(all_services()))
 
     async def fill(self, workload: Workload, supply: Supply) -> None:
         """Bring what these orders want, as far as it is supplied."""
@@ -141,16 +135,6 @@ class System:
         return {service: max(peak for name, peak in peaks if name == service) for service in SERVICES} | {
             "broker": peak_rss_megabytes(self.servers.broker_pid)
         }
-
-
-def services(urls: dict[str, str]) -> dict[str, Service]:
-    """As the daemons run them, with default settings."""
-    made: Sequence[Service] = (
-        order_saga.service.service(order_saga.settings.Settings(database_url=urls["order_saga"])),
-        store_worker.service.service(store_worker.settings.Settings(database_url=urls["store_worker"])),
-        delivery_worker.service.service(delivery_worker.settings.Settings(database_url=urls["delivery_worker"])),
-    )
-    return {service.name: service for service in made}
 
 
 def _at(url: str, name: str) -> str:

@@ -10,9 +10,11 @@ from uuid import UUID
 import click
 
 from delivery_worker.published import Agent, agent_named, agents
+from delivery_worker.service import NAME
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.views import CONFIRMED
+from messages.transport.command_line.printing import utc
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.publishing import publish
 from messages.transport.edge.requests import Request, RequestReader, new_request, read_lines
@@ -63,7 +65,7 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
         requests = list(_came_online(zone, agent_ids))
     else:
         raise click.UsageError("give ZONE and AGENT, or --file")
-    publish("delivery_worker", "agents add", requests)
+    publish(NAME, "agents add", requests)
     click.echo(f"{len(requests)} published")
 
 
@@ -76,7 +78,7 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
     AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes and settings are those of `add`.
     """
     requests = [new_request(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
-    publish("delivery_worker", "agents offline", requests)
+    publish(NAME, "agents offline", requests)
     click.echo(f"{len(requests)} published")
 
 
@@ -94,7 +96,7 @@ def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, orde
     agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))
     if agent is None or (agent.order_id, agent.state) != (order_id, CONFIRMED):
         raise click.ClickException(f"order {order_id} is not {CONFIRMED} for {agent_id}: see `agents list`")
-    publish("delivery_worker", "agents completed", [new_request(DeliveryCompleted, order_id=order_id)])
+    publish(NAME, "agents completed", [new_request(DeliveryCompleted, order_id=order_id)])
     click.echo("1 published")
 
 
@@ -106,7 +108,7 @@ def _came_online(zone: str, agent_ids: Iterable[str]) -> Iterator[Request]:
 
 def _line(agent: Agent) -> str:
     state = agent.state if agent.online or agent.state == OFFLINE else f"{agent.state}, {OFFLINE}"
-    since = f"{agent.since.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if agent.since else ""
+    since = utc(agent.since) if agent.since else ""
     return f"{agent.agent_id:<20} {agent.zone or NOWHERE:<16} {state:<18} {agent.order_id or ''!s:<36} {since}".rstrip()
 
 

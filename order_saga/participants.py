@@ -31,7 +31,7 @@ from messages.contracts.store import (
     Want,
 )
 from messages.contracts.views import Order
-from messages.transport.addresses import COMMANDS, Address
+from messages.transport.addresses import COMMANDS, Address, queue_name
 
 Granted: TypeAlias = Mapping[str, tuple[str, ...]]
 """Participant -> the units that are the order's."""
@@ -59,12 +59,12 @@ class Participant:
     @cached_property
     def reserve_address(self) -> Address:
         """Where Reserve goes."""
-        return Address(COMMANDS, f"{self.worker}.{RESERVE}")
+        return Address(COMMANDS, queue_name(self.worker, RESERVE))
 
     @cached_property
     def settle_address(self) -> Address:
         """Where Assign, Release and OrderPlaced go: never behind new work."""
-        return Address(COMMANDS, f"{self.worker}.{SETTLE}")
+        return Address(COMMANDS, queue_name(self.worker, SETTLE))
 
 
 def placed(order_id: UUID, granted: Granted) -> OrderPlaced:

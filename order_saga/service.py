@@ -4,11 +4,11 @@ import re
 from functools import partial
 from pathlib import Path
 
+from messages.transport.addresses import queue_name
 from messages.transport.database.row_cache import RowCache
 from messages.transport.handled import Outgoing
 from messages.transport.incoming import Malformed
 from messages.transport.service import Service
-from messages.transport.topology import queue_name
 from order_saga import outgoing
 from order_saga.deadlines import jobs
 from order_saga.gathering import Gathering

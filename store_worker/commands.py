@@ -3,18 +3,20 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import click
 
 from messages.contracts.store import PacketsWithdrawn, StockReceived
+from messages.transport.command_line.arguments import ReadSettings, Time
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.publishing import publish
 from messages.transport.edge.requests import Request, RequestReader, new_request, read_lines
 from messages.transport.settings import Settings
 from store_worker.published import Choice, packets_named, packets_on_hand
+from store_worker.service import NAME
 from store_worker.telling import tell_packets, tell_shelves, tell_withdrawal
 from store_worker.withdrawal import Withdrawal, withdrawal_of
 
@@ -22,16 +24,6 @@ PACKETS_A_DOCUMENT = 900
 """Such a document is within a client's size limit, however long the ids are."""
 FRESH_DAYS = 14
 NOT_DONE = 1
-
-ReadSettings: TypeAlias = Callable[[], Settings]
-
-
-class Time(click.DateTime):
-    """A time in UTC."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        time: datetime = super().convert(value, param, ctx)
-        return time.replace(tzinfo=UTC)
 
 
 def _chosen(command: Callable[..., None]) -> Callable[..., None]:
@@ -96,7 +88,7 @@ def add_stock(
         raise click.UsageError("give STORE, SKU and QUANTITY, or --file")
     if ids:
         click.echo("\n".join(_ids(requests)))
-    publish("store_worker", "stock add", requests)
+    publish(NAME, "stock add", requests)
     click.echo(f"{len(requests)} StockReceived published", err=ids)
 
 
@@ -130,7 +122,7 @@ def withdraw_stock(
     if not yes:
         click.echo("nothing was withdrawn; add --yes to withdraw", err=True)
         sys.exit(NOT_DONE)
-    publish("store_worker", "stock withdraw", requests)
+    publish(NAME, "stock withdraw", requests)
     click.echo(f"{len(requests)} PacketsWithdrawn published")
 
 

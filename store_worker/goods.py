@@ -57,7 +57,7 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tu
 
 
 async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Of packets that are here now: those that were withdrawn before, and only from other stores. As `strays`."""
+    """Packets now here that had been withdrawn before they came, and only from other stores; as in `strays`."""
     rows = await tx.fetch(
         """
         WITH early AS MATERIALIZED (
@@ -85,7 +85,7 @@ async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
 
 
 async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Packets, not gone yet, to be withdrawn from a store that is not theirs: their id, their store, and that one."""
+    """Packets on hand to be withdrawn from a store that is not theirs: (packet id, its store, the store named)."""
     rows = await tx.fetch(
         """
         SELECT DISTINCT packet_id, packet.store_id, given.store_id
@@ -99,7 +99,7 @@ async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
-    """Take packets off the shelf for ever; those that an order holds as soon as it gives them back. Returns these."""
+    """Take packets off the shelf for ever, a held one as soon as it is given back. Returns the held ones."""
     rows = await tx.fetch(
         """
         WITH given AS MATERIALIZED (

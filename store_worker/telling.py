@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import click
 
+from messages.transport.command_line.printing import counted, utc
 from messages.transport.command_line.reading import PublishedViews
 from store_worker.published import Choice, Packet, Shelf, packets, shelves
 from store_worker.withdrawal import Withdrawal
@@ -48,7 +48,7 @@ def _withdrawal_lines(store_id: str, withdrawal: Withdrawal) -> Iterator[str]:
 
 
 def _packets(number: int) -> str:
-    return "1 packet" if number == 1 else f"{number or 'no'} packets"
+    return counted(number, "packet") if number else "no packets"
 
 
 def _shelf_line(shelf: Shelf) -> str:
@@ -63,7 +63,7 @@ def _packet_line(packet: Packet) -> str:
     state = f"{packet.state}, withdrawn" if packet.withdrawn else packet.state
     return (
         f"{packet.packet_id:<36} {packet.store_id:<16} {packet.sku:<20} {state:<20} {packet.order_id or NO_ORDER!s:<36}"
-        f" {_time(packet.best_before)} {_time(packet.received_at)}"
+        f" {utc(packet.best_before)} {utc(packet.received_at)}"
     )
 
 
@@ -73,7 +73,3 @@ def _packet_fields(packet: Packet) -> dict[str, str | bool | None]:
         "best_before": packet.best_before.isoformat(),
         "received_at": packet.received_at.isoformat(),
     }
-
-
-def _time(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

@@ -13,7 +13,8 @@ from bench.daemons import SERVICES
 from bench.generator.plan import Plan
 from bench.servers import Servers
 from bench.stock import plenty
-from bench.system import System, services
+from bench.system import System
+from deploy.definitions import all_services
 
 STARTING_SECONDS = 3.0
 
@@ -24,7 +25,8 @@ async def ceiling(servers: Servers, orders: int) -> dict[str, Any]:
         plan = Plan(it.broker_url, orders, 0.0, 1, 0.0, 0.0)
         await it.fill(plan.workload, plenty)
         copies = await _copy(it)
-        recorded = await record(services(it.urls), it.urls, plan.workload)
+        services = {service.name: service for service in all_services()}
+        recorded = await record(services, it.urls, plan.workload)
         await it.execute("postgres", "CHECKPOINT")
         meter = it.meter()
         await meter.start()

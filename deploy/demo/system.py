@@ -14,6 +14,7 @@ from delivery_worker.settings import Settings as DeliverySettings
 from deploy.demo import queries
 from deploy.demo.stalling import StallingBroker
 from messages.contracts.participation import SETTLE
+from messages.transport.addresses import queue_name
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
@@ -21,7 +22,7 @@ from messages.transport.edge.requests import Listener
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings
-from messages.transport.topology import listener, queue_name, topology_of
+from messages.transport.topology import listener, topology_of
 from order_saga import service as order_saga
 from order_saga.settings import Settings as OrderSettings
 from store_worker import service as store_worker

@@ -9,6 +9,7 @@ DELIVERY = "delivery"
 
 NO_AGENT = "no_agent"
 AGENT_OFFLINE = "agent_offline"
+"""Written by the view `unfit`, in the worker's migrations."""
 
 
 class ReserveAgent(Reserve):
@@ -78,7 +79,7 @@ class AgentCameOnline(Message):
 
 
 class AgentWentOffline(Message):
-    """An agent does not work any more since `at`, which means what it does in AgentCameOnline."""
+    """An agent is no longer working, as of `at`; AgentCameOnline says what `at` means."""
 
     VERSION: ClassVar[str] = "1.1"
     FROM_OUTSIDE: ClassVar[bool] = True

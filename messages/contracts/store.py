@@ -12,6 +12,7 @@ STORE = "store"
 OUT_OF_STOCK = "out_of_stock"
 UNKNOWN_SKU = "unknown_sku"
 PACKET_WITHDRAWN = "packet_withdrawn"
+"""Written by the view `unfit`, in the worker's migrations."""
 
 PacketIds = Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=1_000)]
 """A thousand at most, and fewer if they are long: a client's document may have 64 KiB in all.

@@ -19,3 +19,13 @@ class Address(NamedTuple):
 
     exchange: str
     key: str
+
+
+def queue_name(service_name: str, queue: str) -> str:
+    """`store_worker.reserve`."""
+    return f"{service_name}.{queue}"
+
+
+def dead_queue(service_name: str) -> str:
+    """`store_worker.dead`: what the broker gave up delivering to the service, until it is parked."""
+    return queue_name(service_name, "dead")

@@ -76,9 +76,9 @@ class Broker(Protocol):
 
     @property
     def connected(self) -> bool:
-        """What the work needs is there: connections to publish and to consume, no alarm, and all that is subscribed to.
+        """Whether all that the service needs is there: connections to publish and consume, no alarm, all queues.
 
-        Not asked is how outcomes fare, which a client's queue may hold up.
+        The connection for outcomes does not count, because a client's queue may block it.
         """
 
     async def start(self) -> None:

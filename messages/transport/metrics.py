@@ -42,7 +42,7 @@ class Metrics:
         self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At this many no new work is taken.")
         self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes given up unconfirmed.", registry=self.registry)
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered, but not yet taken.", "queue")
-        self.paused = self._gauge("consumers_paused", "1 while consuming is paused because a batch is stuck.")
+        self.paused = self._gauge("consumers_paused", "1 while a stuck batch or a full outbox pauses consuming.")
         self.connected = self._gauge(
             "connected", "1 while the server is reachable; no series before the first try.", "server"
         )

@@ -56,7 +56,7 @@ async def park(tx: Transaction, documents: Sequence[Malformed]) -> None:
             from_outside = excluded.from_outside, replay_requested_at = NULL
         """,
         list(once),
-        [document.wire_type for document in once.values()],
+        [document.wire_type and _for_a_text_column(document.wire_type) for document in once.values()],
         [document.order_id for document in once.values()],
         [document.queue for document in once.values()],
         [document.reason for document in once.values()],

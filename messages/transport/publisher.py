@@ -9,7 +9,7 @@ from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
 from messages.transport.cancelling import cancel
 from messages.transport.events import clear_and_wait
-from messages.transport.flood import Flood
+from messages.transport.log_throttle import KindThrottle
 from messages.transport.outbox import Row, envelopes
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class OutboxPublisher:
         self._given_up = 0
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
-        self._flood = Flood()
+        self._log_throttle = KindThrottle()
 
     @property
     def unconfirmed(self) -> int:
@@ -116,7 +116,7 @@ class OutboxPublisher:
 
     def _report(self, waiting: Sequence[tuple[int, Envelope]], tries: int) -> None:
         grave, addresses = tries >= TRIES_BEFORE_AN_ERROR, _addresses(waiting)
-        suppressed = self._flood.suppressed(grave, *addresses)
+        suppressed = self._log_throttle.suppressed(grave, *addresses)
         if suppressed is not None:
             about = {"envelopes": len(waiting), "addresses": addresses, "tries": tries + 1, "suppressed": suppressed}
             (log.error if grave else log.warning)("not confirmed, publishing again", **about)

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from messages.contracts.message import Message
 from messages.contracts.participation import Command
-from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS
+from messages.transport.addresses import ANSWERS, COMMANDS, DEAD_LETTERS, OUTCOMES, REQUESTS, dead_queue, queue_name
 from messages.transport.service import Service
 
 DELIVERY_LIMIT = 100
@@ -79,16 +79,6 @@ def listener(name: str, *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> T
     queue = f"{OUTCOMES}.{name}"
     arguments: Arguments = {"x-queue-type": "classic", "x-expires": expires_seconds * 1000}
     return Topology((), (Queue(queue, arguments),), (Binding(OUTCOMES, "#", queue),))
-
-
-def queue_name(service_name: str, queue: str) -> str:
-    """`store_worker.reserve`."""
-    return f"{service_name}.{queue}"
-
-
-def dead_queue(service_name: str) -> str:
-    """`store_worker.dead`: what the broker gave up delivering to the service, until it is parked."""
-    return queue_name(service_name, "dead")
 
 
 def _queues(service: Service) -> Iterator[Queue]:

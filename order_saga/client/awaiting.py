@@ -52,7 +52,7 @@ class _Open:
     publish_at: float
     backoff: Backoff
     another_went_before: bool
-    """Its outcomes may still arrive, so that only what answers this very request counts."""
+    """Outcomes of the earlier request may still arrive, so only one that this request caused counts."""
 
 
 @dataclass(slots=True)

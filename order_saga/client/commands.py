@@ -14,6 +14,7 @@ import click
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.arguments import Span
 from messages.transport.command_line.failures import INTERRUPTED
+from messages.transport.command_line.printing import counted
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
 from order_saga.client.awaiting import Answer
@@ -149,7 +150,7 @@ def _explained(answer: Answer) -> str:
     match answer.outcome:
         case OrderPlaced(packet_ids=packet_ids, agent_id=agent_id):
             names = " ".join(packet_ids[:NAMES_SHOWN]) + (" ..." if len(packet_ids) > NAMES_SHOWN else "")
-            return f"{len(packet_ids)} packets {names}, agent {agent_id}"
+            return f"{counted(len(packet_ids), 'packet')} {names}, agent {agent_id}"
         case OrderNotPlaced(participant=participant, reason=reason):
             return f"{reason} ({participant})" if participant else reason
         case RequestRejected(reason=reason, detail=detail):

@@ -19,9 +19,9 @@ class Offset(NamedTuple):
 
 
 async def clock_problems() -> list[str]:
-    """One sentence for each two of the databases named in the environment that differ, and each that cannot be asked.
+    """One sentence for each pair of databases whose clocks differ, and one for each database that cannot be reached.
 
-    That the orchestrator's own cannot be asked is reported by the check of the service itself.
+    Of those that the environment names. That the orchestrator's own is not reached, the check of its service tells.
     """
     offsets: dict[str, Offset] = {}
     problems = []

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import click
 from pydantic_core import to_jsonable_python
 
 from messages.transport.command_line.arguments import Span
+from messages.transport.command_line.printing import counted, utc
 from order_saga.inspection.audit import Report, examine
 from order_saga.inspection.databases import orchestrator, urls
 from order_saga.inspection.show import fields, lines, story_of
@@ -30,8 +31,8 @@ NOTHING = "-"
 def show_command(order_id: UUID, as_json: bool) -> None:
     """Show an order's timeline across the services, in order of time.
 
-    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
-    Exits with 1 if no service knows the order, 3 if a database cannot be reached.
+    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or their
+    READER_URL where it is set. Exits with 1 if no service knows the order, 3 if a database cannot be reached.
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
@@ -79,8 +80,8 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """Check the invariants over the databases of all services, and report what is wrong.
 
-    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or _READER_URL instead.
-    Exits with 1 if something is wrong, 3 if a database cannot be reached.
+    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or their
+    READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached.
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:
@@ -100,19 +101,15 @@ def _order_line(order: UnfinishedOrder) -> str:
 
 
 def _time(at: datetime | None) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else NOTHING
+    return utc(at) if at else NOTHING
 
 
 def verdict(report: Report) -> str:
     """`clean: 200 orders`."""
-    found = _counted(len(report.findings), "finding") if report.findings else "clean"
+    found = counted(len(report.findings), "finding") if report.findings else "clean"
     parked = report.parked_by_others
-    others = f"; {_counted(parked, 'document')} parked through no fault of ours" if parked else ""
-    return f"{found}: {_counted(report.orders, 'order')}{others}"
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    others = f"; {counted(parked, 'document')} parked through no fault of ours" if parked else ""
+    return f"{found}: {counted(report.orders, 'order')}{others}"
 
 
 def _line(finding: Finding) -> str:

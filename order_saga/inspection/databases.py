@@ -10,8 +10,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.command_line.reading import PublishedViews, reading, source
 from order_saga.participants import PARTICIPANTS
+from order_saga.service import NAME
 
-ORCHESTRATOR = "order_saga"
+ORCHESTRATOR = NAME
 
 
 class Setting(BaseSettings):
@@ -60,7 +61,7 @@ def setting_of(service: str) -> str:
 async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
     """Open a snapshot of each service's database, by service name.
 
-    The orchestrator's is the oldest: what it says a participant has done, the participant's snapshot shows.
+    The orchestrator's is opened first, so what it says a participant has done is already in that participant's.
     """
     async with contextlib.AsyncExitStack() as stack:
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
+from messages.transport.command_line.printing import counted
 from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
@@ -40,7 +41,7 @@ def check_service(census: Census) -> Iterator[Finding]:
             sentence = f"{place} should have {received} of {kind}, sold or not, but has {present}"
             yield Finding("I3", sentence, service=census.service)
     if census.unpublished:
-        sentence = f"{census.unpublished} envelopes are stuck in the outbox"
+        sentence = f"stuck in the outbox: {counted(census.unpublished, 'envelope')}"
         yield Finding("I6", sentence, service=census.service)
     for parked in census.parked:
         sentence = f"parked: {parked.type or 'a document'} from {parked.queue}: {parked.reason}, {parked.detail}"

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_jsonable_python
 
 from messages.contracts.views import HELD, PLACED, Holding, Order, Parked, TimelineRow
+from messages.transport.command_line.printing import utc
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 
@@ -132,4 +133,4 @@ def _timeline(story: Story) -> Iterator[str]:
 
 
 def _time(at: datetime | None) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown time"
+    return f"{utc(at)} UTC" if at else "an unknown time"

@@ -17,6 +17,7 @@ import order_saga.service
 import order_saga.settings
 import store_worker.service
 import store_worker.settings
+from deploy.definitions import all_services
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
@@ -35,10 +36,6 @@ PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
     "delivery_worker": (delivery_worker.settings.Settings, delivery_worker.service.service),
 }
 WAIT_SECONDS = 20.0
-
-
-def all_services() -> list[Service]:
-    return [make(settings(database_url="postgresql://nowhere")) for settings, make in PROGRAMS.values()]
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ import pytest
 
 import delivery_worker.service
 import delivery_worker.settings
+from deploy.definitions import all_services
 from messages.contracts.delivery import AgentCameOnline
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import StockReceived
@@ -27,7 +28,7 @@ from messages.transport.topology import listener, topology_of
 from order_saga.inspection import audit as auditing
 from order_saga.inspection.audit import examine
 from order_saga.inspection.snapshot import Finding
-from tests.integration.small_system import Urls, all_services, databases, place_all, running, until
+from tests.integration.small_system import Urls, databases, place_all, running, until
 
 LATER = datetime.now(UTC) + timedelta(days=3)
 MINE = listener("test")
@@ -290,7 +291,7 @@ CORRUPTIONS = {
         "delivery_worker",
         """INSERT INTO outbox (exchange, key, body, documents, publish_after)
             VALUES ('answers', 'order_saga.answers', '', 1, now())""",
-        ("I6", None, "1 envelopes are stuck in the outbox"),
+        ("I6", None, "stuck in the outbox: 1 envelope"),
     ),
     "a command could not be handled": (
         "store_worker",
@@ -500,7 +501,7 @@ async def test_of_a_live_system_only_what_is_overdue_is_stuck(
 
 
 async def test_an_envelope_that_relays_publish_in_vain_is_stuck(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "SAID_WITHIN_SECONDS", 1.0)
+    monkeypatch.setattr(auditing, "PUBLISHED_WITHIN_SECONDS", 1.0)
     settings = delivery_worker.settings.Settings(
         database_url=world.urls["delivery_worker"],
         publish_timeout_seconds=0.1,
@@ -524,7 +525,7 @@ async def test_an_envelope_that_relays_publish_in_vain_is_stuck(world: World, mo
         stop.set()
         await process
 
-    assert [finding.sentence for finding in report.findings] == ["1 envelopes are stuck in the outbox"]
+    assert [finding.sentence for finding in report.findings] == ["stuck in the outbox: 1 envelope"]
 
 
 async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> None:

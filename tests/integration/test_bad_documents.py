@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import flood, parked, timeline
+from messages.transport import log_throttle, parked, timeline
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.handled import Alarm, Outgoing
 from messages.transport.incoming import Malformed
@@ -190,7 +190,7 @@ async def test_an_alarm_about_an_order_is_a_line_of_its_story(station: Station) 
 async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_leaves_out(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flood, "AGAIN_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(log_throttle, "KIND_AGAIN_AFTER_SECONDS", 0.5)
     with capture_logs() as logs:
         async with station.running(batch_documents=7) as running:
             for number in range(30):

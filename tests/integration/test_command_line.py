@@ -22,6 +22,7 @@ import aio_pika
 import asyncpg
 import pytest
 
+from deploy.definitions import all_services
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import CancelOrder
 from messages.contracts.store import StockReceived
@@ -33,7 +34,7 @@ from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.conftest import NewDatabase
 from tests.integration.network import Network
-from tests.integration.small_system import Urls, all_services, databases, running, until
+from tests.integration.small_system import Urls, databases, running, until
 from tests.servers.management import Management
 
 LATER = datetime.now(UTC) + timedelta(days=3)
@@ -713,6 +714,6 @@ async def test_what_was_lost_is_said_again(shell: Shell) -> None:
         shell.type("delivery_worker", "publish", "-", stdin=agents),
     )
 
-    assert [(each.code, each.out) for each in said] == [(0, f"{number} confirmed\n") for number in (3, 3, 1)], said
+    assert [(each.code, each.out) for each in said] == [(0, f"{number} published\n") for number in (3, 3, 1)], said
     await shell.until("store_worker", free(place, 3))
     await shell.until("delivery_worker", free(place, 1))

@@ -127,7 +127,7 @@ async def test_where_the_settings_say_so_every_batch_is_locked_from_the_first(st
     await station.say(bought("one"))
     async with station.running(locking="pessimistic"):
         await station.until_heard(1)
-    assert station.toy.cares == [LockMode.PESSIMISTIC]
+    assert station.toy.lock_modes == [LockMode.PESSIMISTIC]
 
 
 async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
@@ -162,9 +162,9 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
         for number in range(6):
             await station.say(bought(str(number)))
             await station.until_heard(number + 1)
-    remembering, reading, locking = LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
-    assert station.toy.cares == [
-        *(remembering, reading, locking), locking, locking, *(remembering, reading), reading, reading,
+    cached, optimistic, pessimistic = LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
+    assert station.toy.lock_modes == [
+        *(cached, optimistic, pessimistic), pessimistic, pessimistic, *(cached, optimistic), optimistic, optimistic,
     ]  # fmt: skip
     assert await station.heard() == [str(number) for number in range(6)]
 

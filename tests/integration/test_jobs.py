@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport.daemon import jobs, log_throttle
+from messages.transport import log_throttle
+from messages.transport.daemon import jobs
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Alarm, Handled, Outgoing
 from messages.transport.publisher import OutboxPublisher
@@ -105,7 +106,7 @@ async def test_the_same_failure_is_told_once_and_again_after_a_success_or_anothe
 async def test_the_same_failure_is_told_again_after_a_while(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log_throttle, "AGAIN_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(log_throttle, "FAILURE_AGAIN_AFTER_SECONDS", 0.0)
     station.toy.jobs = [workshop.job("bad", fail)]
     with capture_logs() as logs:
         async with station.running():

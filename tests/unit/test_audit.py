@@ -297,7 +297,7 @@ def an_outcome_told_too_early(world: World) -> None:
     world.change_order(BLOCKING, told=frozenset({"placed"}))
 
 
-@found_as("I6", "3 envelopes are stuck in the outbox")
+@found_as("I6", "stuck in the outbox: 3 envelopes")
 def an_outbox_that_does_not_drain(world: World) -> None:
     world.change_store(unpublished=3)
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from messages.transport.database import row_cache as memory_module
+from messages.transport.database import row_cache as row_cache_module
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.row_cache import Clock, Loaded, RowCache
 from messages.transport.database.versioned import Column, Table
@@ -105,7 +105,7 @@ def test_a_written_row_is_remembered_with_the_version_that_it_has_now(row_cache:
 
 
 def test_the_oldest_are_forgotten_first(row_cache: RowCache[Parcel], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "REMEMBERED", 2)
+    monkeypatch.setattr(row_cache_module, "REMEMBERED", 2)
     parcels = [Parcel(uuid4()) for _ in range(3)]
     row_cache.put((None, parcel) for parcel in parcels)
     assert list(row_cache._rows.values()) == parcels[1:]

@@ -12,9 +12,9 @@ from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction, locking, uncancelled
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from messages.transport.flood import Flood
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.incoming import Incoming, Malformed
+from messages.transport.log_throttle import KindThrottle
 from messages.transport.metrics import Metrics
 from messages.transport.outbox import Row
 from messages.transport.publisher import OutboxPublisher
@@ -37,7 +37,7 @@ class Transactor:
         self._service = service
         self._relay_after_seconds = relay_after_seconds
         self._collisions = CollisionHistory()
-        self._flood = Flood()
+        self._log_throttle = KindThrottle()
         self._connections_opened = 0
         self.database = database
         self.publisher = publisher
@@ -149,7 +149,7 @@ class Transactor:
             self._log_parked(document)
 
     def _log_parked(self, document: Malformed) -> None:
-        suppressed = self._flood.suppressed(document.queue, document.reason, document.from_outside)
+        suppressed = self._log_throttle.suppressed(document.queue, document.reason, document.from_outside)
         if suppressed is not None:
             problem = {"type": document.wire_type, "reason": document.reason, "detail": document.detail}
             log.warning("parked", **document.log_fields, **problem, queue=document.queue, suppressed=suppressed)

@@ -1,9 +1,16 @@
 """Arguments that are refused before anything is asked of a server."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import click
+
+from messages.transport.settings import Settings
+
+ReadSettings: TypeAlias = Callable[[], Settings]
+"""What a command gets instead of arguments: its service's settings, once they are needed."""
 
 DAY_SECONDS = 86_400.0
 PARKED_ID = click.IntRange(1, 2**63 - 1)
@@ -23,3 +30,11 @@ class Span(click.FloatRange):
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return seconds
+
+
+class Time(click.DateTime):
+    """A time in UTC."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        time: datetime = super().convert(value, param, ctx)
+        return time.replace(tzinfo=UTC)

@@ -30,6 +30,11 @@ from messages.transport.topology import topology_of
 HIGHEST_CONSUMER_PRIORITY = 1_000_000
 """So large that two daemons hardly ever draw the same; if they do, they take turns."""
 HELP = {"help_option_names": ["-h", "--help"]}
+GROUP_HELP = """The daemon and the commands of one service.
+
+Commands exit with 1 if something is wrong or was not done, 2 for a wrong setting or argument, 3 if a server cannot be
+reached.
+"""
 GARBAGE_THRESHOLD = 50_000
 """Objects allocated and not yet freed: several times what a batch holds."""
 
@@ -60,7 +65,7 @@ class Program:
 def command_line(program: Program) -> click.Group:
     """The commands that all services have; a service adds its own to the group."""
 
-    @click.group(program.name.replace("_", "-"), cls=CommandLine, context_settings=HELP)
+    @click.group(program.name.replace("_", "-"), cls=CommandLine, context_settings=HELP, help=GROUP_HELP)
     @click.version_option(package_name="order-saga")
     @click.pass_context
     def group(context: click.Context) -> None:
@@ -86,7 +91,10 @@ def command_line(program: Program) -> click.Group:
 
     @group.command("check")
     def check_command() -> None:
-        """Prove that settings, database and broker fit together; one line for each thing that does not."""
+        """Prove that settings, database and broker fit together; one line for each thing that does not.
+
+        Exits with 1 if something does not fit, 2 if a setting is wrong.
+        """
         settings = program.read_settings()
         configure_logs(program.name, "error", "auto")
         problems = _event_loop(_check(program, settings))

@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
 import asyncpg
 import click
 
 from messages.transport import parked
-from messages.transport.command_line.arguments import PARKED_ID
+from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Time
 from messages.transport.command_line.failures import Unreachable, told_at
+from messages.transport.command_line.printing import utc
 from messages.transport.database.transactions import Transaction
 from messages.transport.parked import Parked
 from messages.transport.settings import Settings
@@ -20,8 +21,6 @@ T = TypeVar("T")
 
 MOST_LISTED = 1_000
 MOST_COUNTED = 1_000_000
-
-ReadSettings: TypeAlias = Callable[[], Settings]
 
 
 @click.group("parked")
@@ -68,7 +67,7 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
 @parked_group.command("discard")
 @click.argument("parked_ids", type=PARKED_ID, nargs=-1)
 @click.option("--reason", help="All documents with this reason, as `parked list` prints it.")
-@click.option("--before", type=click.DateTime(), help="With --reason: only those parked before this time, UTC.")
+@click.option("--before", type=Time(), help="With --reason: only those parked before this time, UTC.")
 @click.pass_obj
 def discard_parked(
     read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
@@ -88,7 +87,7 @@ async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:
 async def _discard(tx: Transaction, ids: Sequence[int], reason: str | None, before: datetime | None) -> int:
     if reason is None:
         return await parked.discard(tx, ids)
-    return await parked.discard_all(tx, reason, before and before.replace(tzinfo=UTC))
+    return await parked.discard_all(tx, reason, before)
 
 
 def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -123,7 +122,7 @@ def _unknown(parked_ids: Sequence[int]) -> click.ClickException:
 
 def _line(row: Parked) -> str:
     mark = " (to be replayed)" if row.replay_requested_at else ""
-    return f"{row.id:>6}  {row.parked_at:%Y-%m-%d %H:%M:%S}  {row.type or '?':<24} {row.reason}: {row.detail}{mark}"
+    return f"{row.id:>6}  {utc(row.parked_at)}  {row.type or '?':<24} {row.reason}: {row.detail}{mark}"
 
 
 def _visible(text: str) -> str:

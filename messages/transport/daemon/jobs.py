@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from messages.transport.batches.transactor import Transactor
-from messages.transport.daemon.log_throttle import LogThrottle
 from messages.transport.events import clear_and_wait
 from messages.transport.faults import is_infrastructure, told
+from messages.transport.log_throttle import FailureThrottle
 from messages.transport.service import Job
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class Jobs:
         self._is_quiet = is_quiet
         self._succeeded_at = {job.name: time.monotonic() for job in jobs}
         self._next_at: dict[str, float] = {}
-        self._log_throttle = LogThrottle()
+        self._log_throttle = FailureThrottle()
         self._stopping = False
         self._woken = asyncio.Event()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from messages.transport.addresses import dead_queue, queue_name
 from messages.transport.batches.consumer import Consumer
 from messages.transport.batches.intake import Intake
 from messages.transport.batches.pacing import Pace
@@ -29,7 +30,6 @@ from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
-from messages.transport.topology import dead_queue, queue_name
 
 log = structlog.get_logger(__name__)
 

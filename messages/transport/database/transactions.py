@@ -53,7 +53,7 @@ async def uncancelled(committing: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # Gathered, for asyncio logs an error that nobody asks for, as of a commit that fails after its last word.
+        # Gathered, because asyncio logs an error that nobody asks for, such as that of a commit after the time limit.
         await asyncio.wait([asyncio.gather(task, return_exceptions=True)], timeout=LAST_WORD_SECONDS)
         raise
 

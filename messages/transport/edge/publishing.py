@@ -22,7 +22,7 @@ def publish_command(service: str, handled: Iterable[type[Message]]) -> click.Com
     def command(file: BinaryIO) -> None:
         requests = [request for _, request in read_lines(RequestReader(None, *kinds), file)]
         publish(service, "publish", requests)
-        click.echo(f"{len(requests)} confirmed")
+        click.echo(f"{len(requests)} published")
 
     return command
 

@@ -62,7 +62,7 @@ def published(envelope: Envelope, channel: int, max_body: int) -> bytes:
     flags, properties = _properties(envelope)
     method = _publish(channel, envelope.to.exchange, envelope.to.key, envelope.mandatory)
     content = _CONTENT.pack(HEADER, channel, _CONTENT_BYTES + len(properties), Basic.frame_id, 0, size, flags)
-    if size and (size <= max_body or max_body < 1):  # a broker's frame_max of 0 is none, less what frames it
+    if size and (size <= max_body or max_body < 1):  # below 1: from a frame_max of 0, no limit
         return b"".join((method, content, properties, _END, HEAD.pack(BODY, channel, size), body, _END))
     pieces = (body[start : start + max_body] for start in range(0, size, max_body))
     bodies = (HEAD.pack(BODY, channel, len(piece)) + piece + _END for piece in pieces)

@@ -8,7 +8,7 @@ import structlog
 
 from messages.transport.broker import Envelope
 from messages.transport.cancelling import cancel
-from messages.transport.flood import Flood
+from messages.transport.log_throttle import KindThrottle
 from messages.transport.rabbitmq.confirms import ConfirmingChannel
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
@@ -31,7 +31,7 @@ class RabbitPublisher:
         self._opening = asyncio.Lock()
         self._channel: ConfirmingChannel | None = None
         self._dropping: set[asyncio.Task[None]] = set()
-        self._flood = Flood()
+        self._log_throttle = KindThrottle()
         self._silent_since: float | None = None
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
@@ -82,6 +82,6 @@ class RabbitPublisher:
         dropping.add_done_callback(self._dropping.discard)
 
     def _warn(self, event: str, **about: object) -> None:
-        suppressed = self._flood.suppressed(event)
+        suppressed = self._log_throttle.suppressed(event)
         if suppressed is not None:
             log.warning(event, **about, suppressed=suppressed)

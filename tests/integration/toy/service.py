@@ -96,7 +96,7 @@ class Toy:
         self.entered = asyncio.Event()
         self.calls: list[tuple[int, bool]] = []
         """For each call: how many documents, and whether it may wait."""
-        self.cares: list[LockMode] = []
+        self.lock_modes: list[LockMode] = []
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
@@ -124,7 +124,7 @@ class Toy:
     async def handle(self, tx: Transaction, documents: Sequence[Incoming], lock_mode: LockMode) -> Handled:
         waiting = lock_mode is LockMode.BLOCKING
         self.calls.append((len(documents), waiting))
-        self.cares.append(lock_mode)
+        self.lock_modes.append(lock_mode)
         self.entered.set()
         await self.gate.wait()
         if self.faults:
