@@ -40,16 +40,18 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tu
             ) THEN 'withdrawn' END
             FROM given ORDER BY packet_id, position
             ON CONFLICT DO NOTHING
-            RETURNING packet_id, store_id, sku
+            RETURNING store_id, sku
         ), counted AS (
             INSERT INTO received AS total (store_id, sku, received)
             SELECT store_id, sku, count(*) FROM added GROUP BY store_id, sku ORDER BY store_id, sku
             ON CONFLICT (store_id, sku) DO UPDATE SET received = total.received + excluded.received
-        ), known AS (
-            SELECT packet_id, store_id, sku FROM packet WHERE packet_id = ANY ($1) UNION ALL SELECT * FROM added
+        ), named AS (
+            SELECT *, first_value(store_id) OVER same AS first_store, first_value(sku) OVER same AS first_sku
+            FROM given WINDOW same AS (PARTITION BY packet_id ORDER BY position)
         )
-        SELECT packet_id, position FROM given JOIN known USING (packet_id)
-        WHERE (known.store_id, known.sku) <> (given.store_id, given.sku) ORDER BY position
+        SELECT packet_id, position FROM named LEFT JOIN packet USING (packet_id)  -- as it was before this statement
+        WHERE (coalesce(packet.store_id, first_store), coalesce(packet.sku, first_sku)) <> (named.store_id, named.sku)
+        ORDER BY position
         """,
         *zip(*packets, strict=True),
     )
@@ -64,8 +66,10 @@ async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple
             SELECT packet_id, named_store_id FROM withdrawn_early
             WHERE packet_id = ANY ($1::text[]) AND named_store_id <> ''
         )
-        SELECT packet_id, packet.store_id, named_store_id FROM early JOIN packet USING (packet_id)
-        WHERE packet.packet_id = ANY ($1) AND packet.store_id <> named_store_id AND packet.gone IS NULL
+        SELECT packet_id, packet.store_id, named_store_id FROM early CROSS JOIN LATERAL (
+            SELECT store_id, gone FROM packet WHERE packet.packet_id = early.packet_id OFFSET 0
+        ) AS packet
+        WHERE packet.store_id <> named_store_id AND packet.gone IS NULL
         ORDER BY packet_id
         """,
         packet_ids,

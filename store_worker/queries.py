@@ -32,9 +32,9 @@ async def find_on_shelf(tx: Transaction, wants: Sequence[Want], margin_seconds: 
             ) AS chosen
         )
         SELECT store_id, sku,
-            packet_ids IS NOT NULL OR EXISTS (
-                SELECT FROM received WHERE received.store_id = found.store_id AND received.sku = found.sku
-            ),
+            packet_ids IS NOT NULL OR coalesce((  -- not EXISTS, for which all of the table may be read and hashed
+                SELECT true FROM received WHERE received.store_id = found.store_id AND received.sku = found.sku
+            ), false),
             coalesce(packet_ids, '{{}}'),
             CASE WHEN cardinality(packet_ids) = quantity THEN quantity ELSE (
                 SELECT count(*) FROM (

@@ -1,7 +1,7 @@
 """How PostgreSQL goes about the workers' statements: plans are kept, so they must suit tables that have grown."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -76,10 +76,38 @@ async def test_no_plan_that_is_kept_reads_whole_tables(
 
 def reads_an_index_from_end_to_end(plan: str) -> bool:
     """An index of what is free may be as large as the shelf, also where the statistics expect it to be empty."""
-    nodes = plan.split("->")
     return any(
-        re.search(r"Scan using \w+ on (packet|agent|reservation)", node) and "Index Cond" not in node for node in nodes
+        re.search(r"Scan using \w+ on (packet|agent|reservation)|Bitmap Index Scan", node) and "Index Cond" not in node
+        for node in plan.split("->")
     )
+
+
+async def test_no_packet_of_a_batch_is_compared_with_each_of_the_others(new_database: NewDatabase) -> None:
+    """A document names up to a thousand: with neither hash nor merge joins, a join without an index is quadratic."""
+    worker = await Worker.start(STORE, await new_database(*STORE.migrations))
+    for message in store_life(uuid4()):
+        await worker.hear(message)
+
+    plans = await kept_plans(worker)
+
+    assert [
+        plan for plan in plans if any("Index" not in inner or "CTE Scan" in inner for inner in inner_sides(plan))
+    ] == []
+    await worker.stop()
+
+
+def inner_sides(plan: str) -> Iterator[str]:
+    """Of each nested loop: the node, with all below it, that is run for each row of the other side."""
+    lines = plan.splitlines()
+    depths = [line.find("->") for line in lines]
+    for at, depth in enumerate(depths):
+        if "Nested Loop" not in lines[at]:
+            continue
+        end = next((n for n in range(at + 1, len(lines)) if 0 <= depths[n] <= depth), len(lines))
+        children = [
+            n for n in range(at + 1, end) if depths[n] == min(each for each in depths[at + 1 : end] if each >= 0)
+        ]
+        yield "\n".join(lines[children[-1] : end])
 
 
 async def kept_plans(worker: Worker) -> list[str]:
