@@ -21,6 +21,6 @@ def wants_of(reserve: ReserveAgent) -> list[Want]:
     return [Want((reserve.zone, AGENT), 1)]
 
 
-def pool_of(found: Found, *, waiting: bool) -> Pool:
-    """Agents to give away. A shortage is certain if no idle agent was locked by others, or if we waited."""
-    return Pool(found.agent_ids, reason=NO_AGENT, complete=waiting or len(found.agent_ids) >= found.visible)
+def pool_of(found: Found) -> Pool:
+    """Agents to give away. A shortage is certain if no idle agent was locked by others, nor taken while we waited."""
+    return Pool(found.agent_ids, reason=NO_AGENT, complete=len(found.agent_ids) >= found.visible)

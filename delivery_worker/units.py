@@ -21,7 +21,7 @@ class Agents:
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
         found = await queries.find_idle(tx, needs, waiting=waiting)
-        return {(each.zone, AGENT): pool_of(each, waiting=waiting) for each in found}
+        return {(each.zone, AGENT): pool_of(each) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:
         # All is written in one statement, which sees every agent row as it was before it.

@@ -28,10 +28,10 @@ def wants_of(reserve: ReservePackets) -> list[Want]:
     return [Want((reserve.store_id, sku), quantity) for sku, quantity in quantities.items()]
 
 
-def pool_of(found: Found, *, waiting: bool) -> Pool:
-    """Packets to give away. A shortage is certain if no free packet was locked by others, or if we waited."""
+def pool_of(found: Found) -> Pool:
+    """Packets to give away. A shortage is certain if no free packet was locked by others, nor taken while we waited."""
     return Pool(
         found.packet_ids,
         reason=OUT_OF_STOCK if found.known else UNKNOWN_SKU,
-        complete=waiting or len(found.packet_ids) >= found.visible,
+        complete=len(found.packet_ids) >= found.visible,
     )

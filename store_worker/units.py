@@ -24,7 +24,7 @@ class Packets:
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
         found = await queries.find_on_shelf(tx, needs, self.best_before_margin_seconds, waiting=waiting)
-        return {(each.store_id, each.sku): pool_of(each, waiting=waiting) for each in found}
+        return {(each.store_id, each.sku): pool_of(each) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:
         # Fulfilled packets keep their order: their reservation says that they are gone.

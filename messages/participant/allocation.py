@@ -23,7 +23,7 @@ class Pool:
     reason: str
     """The refusal's reason if they do not suffice."""
     complete: bool
-    """Every visibly free unit is among them, so that a shortage is not due to other transactions' locks."""
+    """Every visibly free unit is among them, so that a shortage is not due to other transactions."""
     given: int = 0
 
     @property

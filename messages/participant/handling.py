@@ -20,6 +20,7 @@ from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.row_cache import RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
+from messages.transport.faults import Collision
 from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming
 from messages.transport.service import Handle
@@ -53,7 +54,11 @@ async def _handle_orders(
     documents: Sequence[Incoming],
     lock_mode: LockMode,
 ) -> Handled:
-    """Handle messages about orders, in order of arrival. From `BLOCKING` on a shortage is final."""
+    """Handle messages about orders, in order of arrival.
+
+    In `BLOCKING` nothing is to be looked at again. Raises Collision if a unit that was waited for was taken meanwhile:
+    another may have been freed by the very transaction that took it, and this statement's snapshot does not show it.
+    """
     # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
     # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]
@@ -98,7 +103,7 @@ class Batch:
             current, Context(message, self.clock, self.participant.timing, self._allocate, document.traceparent)
         )
         if decision.look_again:
-            self.handled.look_again.append(document)
+            self._look_again(document)
             return
         if decision.reservation is not current:
             self.after[order_id] = decision.reservation
@@ -122,6 +127,11 @@ class Batch:
         if after.state is State.FULFILLED:
             return self.participant.units.fulfilled_are_free
         return before.state in HOLDING and not after.unit_ids
+
+    def _look_again(self, document: Incoming) -> None:
+        if not self.may_look_again:
+            raise Collision("units that were waited for were taken")
+        self.handled.look_again.append(document)
 
     def _report(self, document: Incoming, order_id: UUID, decision: Decision) -> None:
         if decision.reply is not None:

@@ -34,19 +34,16 @@ def test_a_sku_in_two_lines_is_wanted_once_with_both_quantities() -> None:
 
 @pytest.mark.parametrize(("known", "reason"), [(True, "out_of_stock"), (False, "unknown_sku")])
 def test_what_never_was_there_is_not_out_of_stock(known: bool, reason: str) -> None:
-    assert pool_of(Found("berlin-1", "milk", known, (), 0), waiting=False).reason == reason
+    assert pool_of(Found("berlin-1", "milk", known, (), 0)).reason == reason
 
 
 @pytest.mark.parametrize(
-    ("visible", "waiting", "complete"),
+    ("visible", "complete"),
     [
-        pytest.param(1, False, True, id="everything that was free was locked by us"),
-        pytest.param(2, False, False, id="something was locked by somebody else"),
-        pytest.param(2, True, True, id="it was waited for, and is taken"),
+        pytest.param(1, True, id="everything that was free was locked by us"),
+        pytest.param(2, False, id="something was locked by somebody else, or taken while we waited for it"),
     ],
 )
-def test_a_miss_is_real_only_if_nothing_was_passed_over(visible: int, waiting: bool, complete: bool) -> None:
-    assert (
-        pool_of(Found("berlin-1", "milk", known=True, packet_ids=("M-1",), visible=visible), waiting=waiting).complete
-        is complete
-    )
+def test_a_miss_is_real_only_if_nothing_was_passed_over(visible: int, complete: bool) -> None:
+    found = Found("berlin-1", "milk", known=True, packet_ids=("M-1",), visible=visible)
+    assert pool_of(found).complete is complete

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentReserved
+from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentReserved, ReleaseAgent
 from messages.contracts.message import Message
 from messages.contracts.store import PacketsRefused, PacketsReserved, ReservePackets
 from messages.transport.database.lock_mode import LockMode
@@ -16,6 +16,7 @@ from tests.integration.races.twins import (
     blocked,
     in_flight,
     refused,
+    release,
     reserve,
     reserve_agent,
     stock,
@@ -58,6 +59,19 @@ async def test_the_last_packet_goes_to_one_and_the_other_is_refused(twins: Twins
 
     assert await reserving == [refused(order, "out_of_stock")]
     assert await here.holdings() == {first: "reserved", order: "refused"}
+
+
+async def test_a_packet_that_became_free_while_another_was_waited_for_is_found(twins: Twins, order: UUID) -> None:
+    here, there = twins
+    busy = uuid4()
+    await here.hear(stock("milk", "M-1"))
+    await here.hear(reserve(busy, milk=1))
+    await here.hear(stock("milk", "M-2"))
+
+    async with in_flight(here, release(busy), reserve(uuid4(), milk=1)):
+        reserving = await blocked(here, there.hear(reserve(order, milk=1)))
+
+    assert await reserving == [PacketsReserved(order_id=order)]
 
 
 async def test_what_others_have_locked_is_passed_over_without_waiting(twins: Twins, order: UUID) -> None:
@@ -147,7 +161,22 @@ async def test_the_last_agent_goes_to_one_and_the_other_is_refused(delivery_twin
         reserving = await blocked(here, there.hear(reserve_agent(order)))
 
     assert await reserving == [AgentRefused(order_id=order, reason="no_agent")]
-    assert (there.looked_again, there.collisions) == (1, 0)
+    assert (there.looked_again, there.collisions) == (1, 1)
+
+
+async def test_an_agent_who_became_free_while_another_was_waited_for_is_found(
+    delivery_twins: Twins, order: UUID
+) -> None:
+    here, there = delivery_twins
+    busy = uuid4()
+    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
+    await here.hear(reserve_agent(busy))
+    await here.hear(AgentCameOnline(agent_id="A-2", zone="mitte"))
+
+    async with in_flight(here, ReleaseAgent(order_id=busy), reserve_agent(uuid4())):
+        reserving = await blocked(here, there.hear(reserve_agent(order)))
+
+    assert await reserving == [AgentReserved(order_id=order)]
 
 
 async def test_many_orders_share_few_agents_and_none_is_sent_twice(delivery_twins: Twins) -> None:
