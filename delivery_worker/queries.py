@@ -114,7 +114,10 @@ def send_to_the_end(agent_ids: Sequence[str]) -> Write:
 
 
 async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
-    """Put agents online, each in their zone, unless newer is known; a busy one changes zones when idle again."""
+    """Put agents online, each in their zone, unless newer is known; a busy one changes zones when idle again.
+
+    Also those who have left since: they are to be put offline afterwards.
+    """
     await tx.execute(
         f"""
         INSERT INTO agent (agent_id, zone, online, idle_since, said_at)
@@ -129,7 +132,7 @@ async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
             said_at = excluded.said_at
         WHERE {IS_NEWS}
         """,  # noqa: S608  our own SQL
-        *_columns(shifts),
+        *_columns([(shift.agent_id, shift.zone_at) for shift in shifts]),
         [shift.zone for shift in shifts],
     )
 
@@ -162,13 +165,12 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
         FROM gone LEFT JOIN known USING (agent_id) LEFT JOIN reservation USING (order_id)
         WHERE order_id IS NOT NULL AND known.online IS NOT FALSE
         """,  # noqa: S608  our own SQL
-        *_columns(shifts),
+        *_columns([(shift.agent_id, shift.at) for shift in shifts]),
         UNKNOWN_ZONE,
     )
     return [Left(*row) for row in rows]
 
 
-def _columns(shifts: Sequence[Shift]) -> tuple[list[str], list[datetime | None], list[str]]:
-    """The ids of agents, the times of their messages, and the ids of those whose message has no time."""
-    untimed = [shift.agent_id for shift in shifts if shift.at is None]
-    return [shift.agent_id for shift in shifts], [shift.at for shift in shifts], untimed
+def _columns(told: Sequence[tuple[str, datetime | None]]) -> tuple[list[str], list[datetime | None], list[str]]:
+    """The ids of agents, the times of the messages about them, and the ids of those whose message has no time."""
+    return [agent_id for agent_id, _ in told], [at for _, at in told], [agent_id for agent_id, at in told if at is None]

@@ -18,6 +18,8 @@ class Shift:
     zone: str | None
     online: bool
     at: datetime | None = None
+    zone_at: datetime | None = None
+    """The same for the zone: if the agent has left since, the message that named it is older."""
 
 
 def fold(messages: Iterable[AgentCameOnline | AgentWentOffline]) -> list[Shift]:
@@ -35,5 +37,5 @@ def _effective_at(message: AgentCameOnline | AgentWentOffline) -> datetime:
 
 def _after(before: Shift, message: AgentCameOnline | AgentWentOffline) -> Shift:
     if isinstance(message, AgentCameOnline):
-        return Shift(message.agent_id, message.zone, online=True, at=message.at)
+        return Shift(message.agent_id, message.zone, online=True, at=message.at, zone_at=message.at)
     return replace(before, online=False, at=message.at)

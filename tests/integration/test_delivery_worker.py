@@ -363,6 +363,14 @@ async def test_a_change_of_zones_is_not_undone_by_what_was_said_before(delivery:
     assert [row["place"] for row in await delivery.query("SELECT place FROM published.stock")] == ["nord"]
 
 
+async def test_who_leaves_does_so_from_the_zone_that_was_said_last(delivery: Worker, together: bool) -> None:
+    await delivery.hear(online("A-1", "nord", NOON))
+
+    await hear(delivery, together, online("A-1", ZONE, MORNING), offline("A-1", EVENING))
+
+    assert [row["place"] for row in await delivery.query("SELECT place FROM published.stock")] == ["nord"]
+
+
 async def test_going_again_keeps_the_later_time(delivery: Worker, together: bool) -> None:
     """Who is offline anyway may have been back in between."""
     await hear(delivery, together, offline("A-1", MORNING), offline("A-1", EVENING), online("A-1", at=NOON))

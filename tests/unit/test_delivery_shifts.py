@@ -36,7 +36,7 @@ def test_agents_come_in_the_order_of_their_ids() -> None:
 def test_what_was_said_last_counts_in_whatever_order_it_arrives() -> None:
     came, went = online("A-1", "mitte", MORNING), offline("A-1", EVENING)
 
-    gone = [Shift("A-1", "mitte", online=False, at=EVENING)]
+    gone = [Shift("A-1", "mitte", online=False, at=EVENING, zone_at=MORNING)]
     assert fold([came, went]) == gone
     assert fold([went, came]) == gone
 
@@ -44,7 +44,7 @@ def test_what_was_said_last_counts_in_whatever_order_it_arrives() -> None:
 def test_who_came_back_is_there_although_his_leaving_arrives_last() -> None:
     back = online("A-1", "nord", EVENING)
 
-    assert fold([back, offline("A-1", MORNING)]) == [Shift("A-1", "nord", online=True, at=EVENING)]
+    assert fold([back, offline("A-1", MORNING)]) == [Shift("A-1", "nord", online=True, at=EVENING, zone_at=EVENING)]
 
 
 def test_of_words_of_the_same_time_the_last_to_arrive_counts() -> None:
@@ -57,7 +57,7 @@ def test_of_words_of_the_same_time_the_last_to_arrive_counts() -> None:
 def test_a_word_without_a_time_is_said_now_after_all_that_arrived_with_it() -> None:
     came, went = online("A-1", "mitte", MORNING), offline("A-1")
 
-    gone = [Shift("A-1", "mitte", online=False, at=None)]
+    gone = [Shift("A-1", "mitte", online=False, at=None, zone_at=MORNING)]
     assert fold([came, went]) == gone
     assert fold([went, came]) == gone
 
