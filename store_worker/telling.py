@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from messages.transport.command_line.printing import counted, utc
+from messages.transport.command_line.printing import aware, counted, utc
 from messages.transport.command_line.reading import PublishedViews
 from store_worker.published import Choice, Packet, Shelf, packets, shelves
 from store_worker.withdrawal import Withdrawal
@@ -70,6 +70,6 @@ def _packet_line(packet: Packet) -> str:
 def _packet_fields(packet: Packet) -> dict[str, str | bool | None]:
     return packet._asdict() | {
         "order_id": str(packet.order_id) if packet.order_id else None,
-        "best_before": packet.best_before.isoformat(),
+        "best_before": aware(packet.best_before).isoformat(),
         "received_at": packet.received_at.isoformat(),
     }

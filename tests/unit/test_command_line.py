@@ -2,8 +2,10 @@
 
 import io
 import json
+import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 
 import click
 import pytest
@@ -15,6 +17,7 @@ import order_saga.__main__
 import order_saga.client.commands
 import store_worker.__main__
 from messages.transport.command_line.failures import CommandLine, told_at
+from messages.transport.command_line.printing import utc
 from messages.transport.edge import publishing
 from messages.transport.faults import told
 from messages.transport.strict_json import DOCUMENT_BYTES
@@ -339,3 +342,23 @@ def test_what_a_terminal_cannot_show_is_escaped() -> None:
 
     said = CliRunner(charset="latin-1").invoke(group, ["show"])
     assert (said.exit_code, said.output) == (0, "caf\u00e9 \\u6f22\n")
+
+
+@pytest.mark.parametrize(
+    ("at", "printed"),
+    [
+        (datetime(2026, 3, 1, 9, 15, tzinfo=timezone(timedelta(hours=1))), "2026-03-01 08:15:00"),
+        (datetime.min, "0001-01-01 00:00:00"),
+        (datetime.max, "9999-12-31 23:59:59"),
+    ],
+    ids=["in a zone", "-infinity", "infinity"],
+)
+def test_a_time_is_printed_in_utc_wherever_that_is_done(
+    at: datetime, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert utc(at) == printed
+    monkeypatch.undo()
+    time.tzset()

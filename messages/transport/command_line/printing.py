@@ -1,11 +1,16 @@
-"""How times and numbers are printed for people."""
+"""How times and numbers are printed."""
 
 from datetime import UTC, datetime
 
 
 def utc(at: datetime) -> str:
-    """`2026-03-01 08:15:00`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    """`2026-03-01 08:15:00`, for people."""
+    return aware(at).astimezone(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+def aware(at: datetime) -> datetime:
+    """With its zone: asyncpg keeps the first and the last of all times as infinity, which it reads without one."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def counted(number: int, thing: str) -> str:
