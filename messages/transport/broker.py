@@ -46,6 +46,11 @@ class Arrival:
     death: Death | None = None
     """Only of a dead letter."""
 
+    @property
+    def is_envelope(self) -> bool:
+        """Whether its lines are documents. A client's message is one document, or its size would not bound its work."""
+        return self.content_type == MANY_DOCUMENTS and not self.from_outside
+
 
 class Subscription(Protocol):
     """A queue being consumed. Reconnects by itself; what had arrived on a lost channel is dropped from the buffer.

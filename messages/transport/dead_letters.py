@@ -52,7 +52,7 @@ class DeadLetters:
     def _documents(self, arrival: Arrival) -> list[Malformed]:
         origin = Origin(self._queue, arrival.from_outside)
         park = _given_up if arrival.death is not None and arrival.death.of_failures else _let_expire
-        read = (self._reader.read(body, origin) for body in documents_in(arrival.body, arrival.content_type))
+        read = (self._reader.read(body, origin) for body in documents_in(arrival))
         return [park(document) if isinstance(document, Incoming) else document for document in read]
 
 

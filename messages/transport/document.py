@@ -12,7 +12,7 @@ from asyncpg.pgproto.pgproto import UUID as QuickUUID  # noqa: N811  a uuid.UUID
 from pydantic import ValidationError
 
 from messages.contracts.message import Message
-from messages.transport.broker import MANY_DOCUMENTS
+from messages.transport.broker import Arrival
 from messages.transport.handled import Outgoing
 from messages.transport.incoming import NOWHERE, Incoming, Malformed, Origin
 from messages.transport.parked import FORBIDDEN
@@ -94,11 +94,11 @@ class Reader:
         raise Unreadable("unknown_type", f"{wire_type} is not handled here")
 
 
-def documents_in(body: bytes, content_type: str | None) -> list[bytes]:
-    """An envelope's documents, one a line; a body of any other content type is one document."""
-    if content_type != MANY_DOCUMENTS:
-        return [body]
-    return [line for line in body.split(b"\n") if line.strip()] or [body]
+def documents_in(arrival: Arrival) -> list[bytes]:
+    """An envelope's documents, one a line; any other body is one document."""
+    if not arrival.is_envelope:
+        return [arrival.body]
+    return [line for line in arrival.body.split(b"\n") if line.strip()] or [arrival.body]
 
 
 def encode(outgoing: Outgoing) -> bytes:

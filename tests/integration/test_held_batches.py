@@ -61,7 +61,6 @@ async def test_a_fault_of_the_database_holds_the_batch_whole_and_parks_nothing(s
 
 OTHER_FAULTS: dict[str, Fault] = {
     "terminated": failing("SELECT pg_terminate_backend(pg_backend_pid())"),
-    "cancelled": failing("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)"),
     "lock timeout": failing("SET LOCAL lock_timeout = 1; LOCK TABLE purchase"),
     "collision": raising(Collision()),
     "socket": raising(ConnectionResetError()),
@@ -91,6 +90,29 @@ async def test_collisions_are_tried_again_at_once(station: Station) -> None:
             await station.until_heard(1)
     assert running.counted("batch_retries", error="Collision") == 3
     assert "batch failed, retrying" not in [line["event"] for line in logs]
+
+
+TOO_SLOW = failing("SET LOCAL statement_timeout = '10ms'; SELECT pg_sleep(5)")
+
+
+async def test_a_batch_that_takes_longer_than_a_statement_may_is_halved_and_kept_in_order(station: Station) -> None:
+    station.toy.faults.extend([TOO_SLOW] * 2)
+    await station.say_together(*(bought(str(number)) for number in range(4)))
+    async with station.running() as running:
+        await station.until_heard(4)
+    assert [documents for documents, _ in station.toy.calls] == [4, 2, 1, 1, 2]
+    assert await station.heard() == ["0", "1", "2", "3"]
+    assert await station.parked() == []
+    assert running.counted("batch_retries", error="QueryCanceledError") == 2
+
+
+async def test_a_document_that_takes_longer_than_a_statement_may_is_kept(station: Station) -> None:
+    station.toy.faults.extend([TOO_SLOW] * 2)
+    await station.say(bought("slow"))
+    async with station.running():
+        await station.until_heard(1)
+    assert [documents for documents, _ in station.toy.calls] == [1, 1, 1]
+    assert await station.parked() == []
 
 
 async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_station: Station) -> None:

@@ -90,9 +90,8 @@ async def test_no_packet_of_a_batch_is_compared_with_each_of_the_others(new_data
 
     plans = await kept_plans(worker)
 
-    assert [
-        plan for plan in plans if any("Index" not in inner or "CTE Scan" in inner for inner in inner_sides(plan))
-    ] == []
+    inner = [each for plan in plans for each in inner_sides(plan)]
+    assert [each for each in inner if "Index" not in each or "CTE Scan" in each] == []
     await worker.stop()
 
 
@@ -104,10 +103,9 @@ def inner_sides(plan: str) -> Iterator[str]:
         if "Nested Loop" not in lines[at]:
             continue
         end = next((n for n in range(at + 1, len(lines)) if 0 <= depths[n] <= depth), len(lines))
-        children = [
-            n for n in range(at + 1, end) if depths[n] == min(each for each in depths[at + 1 : end] if each >= 0)
-        ]
-        yield "\n".join(lines[children[-1] : end])
+        least = min(depth for depth in depths[at + 1 : end] if depth >= 0)
+        *_, inner = (n for n in range(at + 1, end) if depths[n] == least)
+        yield "\n".join(lines[inner:end])
 
 
 async def kept_plans(worker: Worker) -> list[str]:

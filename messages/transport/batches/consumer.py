@@ -2,18 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from messages.transport.backoff import Backoff
 from messages.transport.batches.intake import Intake
+from messages.transport.batches.part import Part
 from messages.transport.batches.taken import Taken, is_isolated
 from messages.transport.batches.transactor import Transactor
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.document import Reader, documents_in
-from messages.transport.faults import Collision, is_infrastructure, told
+from messages.transport.faults import Collision, is_infrastructure, is_too_slow, told
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.service import Gathering
@@ -28,18 +28,6 @@ GATHER_SECONDS = 0.003
 
 class Draining(Exception):
     """The service is stopping; what is unacknowledged will be redelivered."""
-
-
-@dataclass(slots=True)
-class Part:
-    """The documents of a batch: those that can be handled, and those that can only be parked."""
-
-    readable: list[Incoming] = field(default_factory=list)
-    malformed: list[Malformed] = field(default_factory=list)
-
-    @property
-    def documents(self) -> int:
-        return len(self.readable) + len(self.malformed)
 
 
 class Consumer:
@@ -123,15 +111,18 @@ class Consumer:
         bodies: list[bytes] = []
         origins: list[Origin] = []
         for taken in batch:
-            found = documents_in(taken.arrival.body, taken.arrival.content_type)
+            found = documents_in(taken.arrival)
             bodies += found
             origins += [Origin(taken.subscription.queue, taken.arrival.from_outside)] * len(found)
         documents = self._reader.read_all(bodies, origins)
         for start in range(0, len(documents), self._intake.documents):
-            yield _sorted(documents[start : start + self._intake.documents])
+            yield Part.of(documents[start : start + self._intake.documents])
 
     async def _settle(self, part: Part, lock_mode: LockMode = LockMode.CACHED) -> None:
-        """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it."""
+        """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it.
+
+        A batch that takes longer than a statement may is halved too; its documents are not at fault, nor parked.
+        """
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while True:
             try:
@@ -141,6 +132,11 @@ class Consumer:
                 # If only malformed documents are left, the parking itself failed: retry it.
                 if part.readable and not is_infrastructure(error):
                     await self._isolate(part, error, lock_mode)
+                    return
+                if len(part.readable) > 1 and is_too_slow(error):
+                    self._transactor.metrics.retries.labels(type(error).__name__).inc()
+                    log.warning("batch took too long, halving it", documents=part.documents, error=told(error))
+                    await self._halve(part, lock_mode)
                     return
                 await self._wait_out(error, backoff)
                 lock_mode = lock_mode.stricter()
@@ -153,12 +149,13 @@ class Consumer:
             log.error("handler failed", **culprit.log_fields, exc_info=error)
             await self._settle(Part([], [_given_up(culprit, error)]))
             return
+        await self._halve(part, lock_mode)
+
+    async def _halve(self, part: Part, lock_mode: LockMode) -> None:
         if part.malformed:
             await self._settle(Part([], part.malformed))
-        middle = (len(part.readable) + 1) // 2
-        for half in (part.readable[:middle], part.readable[middle:]):
-            if half:
-                await self._settle(Part(half), lock_mode)
+        for half in part.halves():
+            await self._settle(half, lock_mode)
 
     async def _wait_out(self, error: Exception, backoff: Backoff) -> None:
         """No document is at fault: keep the batch and wait before the next try. Raises Draining once stopped."""
@@ -172,16 +169,6 @@ class Consumer:
         except TimeoutError:
             return
         raise Draining
-
-
-def _sorted(documents: Iterable[Incoming | Malformed]) -> Part:
-    part = Part()
-    for document in documents:
-        if isinstance(document, Incoming):
-            part.readable.append(document)
-        else:
-            part.malformed.append(document)
-    return part
 
 
 def _given_up(culprit: Incoming, error: Exception) -> Malformed:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from messages.transport.broker import FAILURES_BEFORE_ISOLATION, MANY_DOCUMENTS, Arrival, Subscription
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Arrival, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Taken:
 
     @property
     def documents(self) -> int:
-        return self.arrival.body.count(b"\n") + 1 if self.arrival.content_type == MANY_DOCUMENTS else 1
+        return self.arrival.body.count(b"\n") + 1 if self.arrival.is_envelope else 1
 
     @property
     def is_suspect(self) -> bool:

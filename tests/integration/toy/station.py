@@ -11,7 +11,7 @@ from uuid import uuid4
 import asyncpg
 
 from messages.contracts.message import Message
-from messages.transport.addresses import OUTCOMES, REQUESTS, Address
+from messages.transport.addresses import COMMANDS, OUTCOMES, REQUESTS, Address, queue_name
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
 from messages.transport.database import postgres
@@ -27,9 +27,11 @@ PREFETCH = 5_000
 
 
 def everything(toy: Toy) -> Topology:
-    """What the toy needs, a client's queue of outcomes, and the queue of another service."""
+    """What the toy needs, also to hear other services; a client's queue of outcomes; and another service's queue."""
+    queues = [queue.name for queue in topology_of([toy.service()]).queues]
+    envelopes = Topology((), (), tuple(Binding(COMMANDS, queue, queue) for queue in queues))
     elsewhere = Topology((), (Queue(ELSEWHERE.key, {}),), (Binding(ELSEWHERE.exchange, ELSEWHERE.key, ELSEWHERE.key),))
-    return topology_of([toy.service()]) + listener("client") + elsewhere
+    return topology_of([toy.service()]) + envelopes + listener("client") + elsewhere
 
 
 @dataclass
@@ -79,12 +81,13 @@ class Station:
             await self.publish(message.routing_key(), document(message))
 
     async def say_together(self, *messages: Message) -> None:
-        """In one envelope, to the queue of the first one's type."""
+        """As another service does: in one envelope, to the queue of the first one's type."""
         lines = b"\n".join(document(message) for message in messages)
         await self.publish(messages[0].routing_key(), lines, MANY_DOCUMENTS)
 
     async def publish(self, key: str, body: bytes, content_type: str = ONE_DOCUMENT) -> None:
-        envelope = Envelope(Address(REQUESTS, key), body, content_type, str(uuid4()))
+        to = Address(COMMANDS, queue_name("toy", key)) if content_type == MANY_DOCUMENTS else Address(REQUESTS, key)
+        envelope = Envelope(to, body, content_type, str(uuid4()))
         assert await self.client.publish([envelope]) == [True]
 
     def outcomes(self) -> list[dict[str, Any]]:
