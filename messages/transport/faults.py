@@ -11,6 +11,10 @@ UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 ABORTED = "25P02"
 
 
+DATABASE_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What connecting to a database, or asking it, can raise; the last one if no host is the primary that the URL wants."""
+
+
 class UnfitDatabase(Exception):
     """A database that must not be migrated, or not be used by a daemon, until somebody has changed it or its URL."""
 

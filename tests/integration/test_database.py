@@ -402,6 +402,7 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
     station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
 ) -> None:
     monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
@@ -414,8 +415,38 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
             await asyncio.wait_for(write(database), 10)
         assert is_infrastructure(left.value)
         monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
         await asyncio.wait_for(write(database), 20)  # the other one that was open is silent as well
         assert await station.count("purchase") == 1
+        await database.close()
+
+
+async def test_a_connection_that_no_server_knows_is_given_up_soon(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        backend = await _backend(database)
+        network.forsake()  # so the client is not told, as by a primary that stands still while another takes its place
+        await station.rows("SELECT pg_terminate_backend($1)", backend)
+        with pytest.raises(asyncpg.PostgresError) as left:
+            await asyncio.wait_for(write(database), 10)
+        assert is_infrastructure(left.value)
+        await write(database)
+        await database.close()
+
+
+async def test_a_silent_host_does_not_hide_the_next(station: Station) -> None:
+    async with Network(station.url) as silent, Network(station.url) as next_one:
+        silent.freeze()
+        hosts = f"{urlsplit(silent.url).netloc},{urlsplit(next_one.url).netloc.rpartition('@')[2]}"
+        database = Database(urlsplit(silent.url)._replace(netloc=hosts).geturl())
+        await asyncio.wait_for(database.open(), 15)
+        began = asyncio.get_running_loop().time()
+        await _two_backends(database)
+        assert asyncio.get_running_loop().time() - began < 2  # it does not begin with the silent one again
         await database.close()
 
 
@@ -423,6 +454,7 @@ async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
     backend, opened = await _backend(database), database.connections_opened
     await asyncio.sleep(0.5)
     assert (await _backend(database), database.connections_opened) == (backend, opened)
@@ -430,6 +462,7 @@ async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
 
 async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.1)
     async with Network(station.url) as network:
         database = Database(network.url)
@@ -441,6 +474,7 @@ async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monk
         assert not writing.done()
         # Otherwise who asks might be answered first.
         monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
         await asyncio.sleep(5 * watchdog.ANSWER_SECONDS)
         network.thaw()
         await writing
@@ -452,6 +486,7 @@ async def test_a_commit_that_waits_for_a_standby_is_waited_for(
     own_postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
     admin = await asyncpg.connect(own_postgres.url)
     await admin.execute("CREATE TABLE purchase (order_id uuid, quantity integer)")
     database = Database(own_postgres.url)

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from messages.transport.backoff import Backoff
+from messages.transport.database.hosts import Hosts
 from messages.transport.database.session import SETTINGS
 from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
@@ -27,6 +28,7 @@ class Database:
 
     def __init__(self, url: str, *, size: int = 5, application_name: str = "order-saga") -> None:
         self._url = url
+        self._hosts = Hosts(url)
         self._size = size
         self._application_name = application_name
         self._pool: asyncpg.Pool[Any] | None = None
@@ -78,7 +80,7 @@ class Database:
         assert pool is not None, "the database is not open"
         try:
             connection = await self._take_at_hand(pool) or await self._acquire(pool)
-            watchdog = ConnectionWatchdog(self._url, connection, partial(self._leave, pool, connection))
+            watchdog = ConnectionWatchdog(self._hosts.connect, connection, partial(self._leave, pool, connection))
             try:
                 yield cast("Transaction", connection)
             except BaseException as error:
@@ -155,6 +157,7 @@ class Database:
             min_size=1,
             max_size=self._size,
             timeout=5.0,
+            connect=self._hosts.connect,
             init=self._opened,
             reset=_nothing_to_reset,
             max_inactive_connection_lifetime=0,

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
-
+SILENT_SECONDS = 10.0
+"""Far longer than a statement takes."""
 HUNG_SECONDS = 180.0
 """Three times the server's statement_timeout."""
 ANSWER_SECONDS = 5.0
+# If nobody works for this connection, it leads to another server than new ones do: to a primary that is none any more.
 # A commit waiting for a synchronous standby is already written; a retry would wait too, on one more connection.
-IS_HUNG = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep')"
+IS_HUNG = """
+    SELECT coalesce(bool_and($2 AND wait_event IS DISTINCT FROM 'SyncRep'), true)
+    FROM pg_stat_activity WHERE pid = $1 AND datname = current_database()
+"""
 
 
 class ConnectionWatchdog:
@@ -20,12 +24,14 @@ class ConnectionWatchdog:
     of a stopped process); server timeouts need a live server.
     """
 
-    def __init__(self, url: str, connection: Any, give_up: Callable[[], Awaitable[None]]) -> None:
-        self._url = url
+    def __init__(
+        self, connect: Callable[..., Awaitable[Any]], connection: Any, give_up: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._connect = connect
         self._connection = connection
         self._give_up = give_up
         self._asking: asyncio.Task[None] | None = None
-        self._alarm = asyncio.get_running_loop().call_later(HUNG_SECONDS, self._begin)
+        self._alarm = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._begin)
 
     def end(self) -> None:
         """Stop watching."""
@@ -37,16 +43,19 @@ class ConnectionWatchdog:
         self._asking = asyncio.create_task(self._ask(), name="ask why a connection is silent")
 
     async def _ask(self) -> None:
-        while not await self._is_hung():  # noqa: ASYNC110  there is no event for it
-            await asyncio.sleep(HUNG_SECONDS)
+        clock = asyncio.get_running_loop().time
+        hung_at = clock() + HUNG_SECONDS - SILENT_SECONDS
+        while not await self._is_hung(clock() >= hung_at):  # noqa: ASYNC110  there is no event for it
+            await asyncio.sleep(ANSWER_SECONDS)
         await self._give_up()
 
-    async def _is_hung(self) -> bool:
+    async def _is_hung(self, overdue: bool) -> bool:
         """False also if the server does not answer on the new connection: then reconnecting would be of no use."""
         try:
-            other = await asyncpg.connect(self._url, timeout=ANSWER_SECONDS)
+            other = await self._connect(timeout=ANSWER_SECONDS)
             try:
-                return bool(await other.fetchval(IS_HUNG, self._connection.get_server_pid(), timeout=ANSWER_SECONDS))
+                pid = self._connection.get_server_pid()
+                return bool(await other.fetchval(IS_HUNG, pid, overdue, timeout=ANSWER_SECONDS))
             finally:
                 other.terminate()
         except Exception:  # noqa: BLE001  whatever it is, it is no answer

@@ -1,0 +1,31 @@
+"""The hosts of a database's URL: one that is silent must not hide those behind it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+
+class Hosts:
+    """Connects to the first host that answers. asyncpg tries them in turn, but within one time limit for all."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def connect(self, *_: object, **arguments: Any) -> Any:
+        """Connect. After a failure, the next attempt begins with the next host."""
+        url = self._url
+        try:
+            return await asyncpg.connect(url, **arguments)
+        except BaseException:  # also when cancelled: the caller's time limit may be over first
+            if self._url == url:  # otherwise another attempt has failed meanwhile, and has moved on already
+                self._url = next_host_first(url)
+            raise
+
+
+def next_host_first(url: str) -> str:
+    """The same URL, with the first of its hosts as the last."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    first, comma, others = hosts.partition(",")
+    return parts._replace(netloc=f"{user}{at}{others}{comma}{first}").geturl()
