@@ -218,6 +218,26 @@ async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
     assert problem.startswith("TOY_DATABASE_URL: leads to a read-only standby")
 
 
+@pytest.mark.parametrize("wanted", ["", "target_session_attrs=read-write"])
+async def test_of_several_hosts_that_accept_writes_all_are_named(checked: Checked, wanted: str) -> None:
+    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
+        hosts = [urlsplit(network.url).netloc.rpartition("@")[2] for network in (one, other)]
+        both = urlsplit(one.url)._replace(query=wanted)
+        url = both._replace(netloc=f"{both.netloc},{hosts[1]}").geturl()
+        several = f"{hosts[0]} and {hosts[1]} all accept writes: stop every one but the newest primary"
+        assert await checked.problems(database_url=url) == [f"TOY_DATABASE_URL: {several}"]
+        await other.unplug()
+        assert await checked.problems(database_url=url) == []
+
+
+async def test_that_no_host_is_the_primary_is_told_in_one_line(checked: Checked) -> None:
+    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
+        both = urlsplit(one.url)._replace(query="target_session_attrs=standby")
+        url = both._replace(netloc=f"{both.netloc},{urlsplit(other.url).netloc.rpartition('@')[2]}").geturl()
+        (problem,) = await checked.problems(database_url=url)
+    assert problem.startswith("TOY_DATABASE_URL: None of the hosts match the target attribute requirement")
+
+
 async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
     database = own_database.station.url.rpartition("/")[2]
     await own_database.station.rows(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
@@ -352,10 +372,22 @@ def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: 
     assert problems == (told_of if told else [])
 
 
+@pytest.mark.parametrize(("online", "lost"), [(None, False), (3, False), (2, False), (1, True), (0, True)])
+def test_a_queue_that_has_lost_its_quorum_is_told(online: int | None, lost: bool) -> None:
+    members = ["rabbit@1", "rabbit@2", "rabbit@3"]
+    down = ", ".join(members[online or 0 :])
+    actual = ActualQueue(
+        durable=True, arguments={}, policy={}, members=members, online=None if online is None else members[:online]
+    )
+    told = [f"queue a.queue has lost its quorum: its replicas on {down} are down"] if lost else []
+    assert list(checking._replica_problems("a.queue", actual, members)) == told
+
+
 async def test_replicas_are_read_where_the_broker_tells_of_them(checked: Checked, management_url: str) -> None:
     nodes = await asyncio.to_thread(Reading(management_url, checked.broker_url).nodes)
     queues = await asyncio.to_thread(Reading(management_url, checked.broker_url).queues)
     assert {name: queue.members for name, queue in queues.items()} == dict.fromkeys(queues, nodes)
+    assert {name: queue.online for name, queue in queues.items()} == dict.fromkeys(queues, nodes)
     assert len(nodes or ()) == 1
 
 

@@ -226,9 +226,14 @@ async def test_a_server_that_falls_silent_is_given_up_after_three_heartbeats(
     assert await broker.publish([envelope()]) == [True]
     await until(lambda: broker.connected)
     network.freeze()
-    publishing = asyncio.create_task(broker.publish([envelope()]))
-    reader = await Reader.of(broker, "work")
-    assert await publishing == [False]
+    with capture_logs() as logs:
+        publishing = asyncio.create_task(broker.publish([envelope()]))
+        reader = await Reader.of(broker, "work")
+        assert await publishing == [False]
+    assert {line["error"] for line in logs if line["event"] == "broker connection lost"} == {
+        "it was silent for too long, or closed here"
+    }
+    assert "CancelledError" not in str(logs)
     network.thaw()
     await until(lambda: broker.connected)
     assert await reader.take(1)

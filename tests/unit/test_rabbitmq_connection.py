@@ -44,7 +44,7 @@ def test_a_broker_that_is_gone_is_noticed_within_half_a_minute() -> None:
     [
         (TimeoutError(), "TimeoutError"),
         (ConnectionError("no access for 'toy' by 'hunter2'"), "ConnectionError: no access for '***' by '***'"),
-        (None, "it was closed"),
+        (None, "it was silent for too long, or closed here"),
     ],
     ids=["silent", "refused", "closed"],
 )

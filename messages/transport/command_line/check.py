@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import aio_pika
 import asyncpg
@@ -13,7 +14,7 @@ from yarl import URL
 from messages.transport.command_line.failures import told_at
 from messages.transport.database import session
 from messages.transport.database.migrating import pending
-from messages.transport.faults import UnfitDatabase, told
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -55,10 +56,11 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
             problems += await _standby_problems(settings, connection)
+            problems += await _primary_problems(settings, urlsplit(url))
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
-    except (UnfitDatabase, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (UnfitDatabase, *DATABASE_FAILURES) as error:
         return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
 
 
@@ -69,6 +71,30 @@ async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[
     if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
         return [f"{settings.prefix()}DATABASE_URL: the database is read-only (default_transaction_read_only)"]
     return []
+
+
+async def _primary_problems(settings: Settings, url: SplitResult) -> list[str]:
+    """Of several hosts only one may be a primary: daemons write to whichever they find first."""
+    user, at, hosts = url.netloc.rpartition("@")
+    if "," not in hosts:
+        return []
+    urls = {host: url._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")}
+    are_primary = await asyncio.gather(*map(_is_primary, urls.values()))
+    primaries = [host for host, is_primary in zip(urls, are_primary, strict=True) if is_primary]
+    several = f"{' and '.join(primaries)} all accept writes: stop every one but the newest primary"
+    return [f"{settings.prefix()}DATABASE_URL: {several}"] if len(primaries) > 1 else []
+
+
+async def _is_primary(url: str) -> bool:
+    """False also if it does not answer, or if the URL wants another kind of server than this one is."""
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        try:
+            return not await connection.fetchval("SELECT pg_is_in_recovery()")
+        finally:
+            await connection.close()
+    except DATABASE_FAILURES:
+        return False
 
 
 async def _clock_problems(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
@@ -153,3 +179,6 @@ def _replica_problems(name: str, actual: ActualQueue, nodes: Collection[str] | N
     if len(actual.members) < min(REPLICAS, len(nodes)):
         has = f"{len(actual.members)} of {len(nodes)} nodes"
         yield f"queue {name} is on {has}: add replicas with `rabbitmq-queues grow`"
+    if actual.online is not None and 2 * len(actual.online) <= len(actual.members):
+        down = ", ".join(sorted(set(actual.members) - set(actual.online)))
+        yield f"queue {name} has lost its quorum: its replicas on {down} are down"

@@ -21,7 +21,7 @@ from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import FailedMigration, migrate
-from messages.transport.faults import UnfitDatabase
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -150,7 +150,7 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
             await connection.close()
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
-    except (FailedMigration, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (FailedMigration, *DATABASE_FAILURES) as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
 
 

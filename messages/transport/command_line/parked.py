@@ -14,6 +14,7 @@ from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, T
 from messages.transport.command_line.failures import Unreachable, told_at
 from messages.transport.command_line.printing import utc
 from messages.transport.database.transactions import Transaction
+from messages.transport.faults import DATABASE_FAILURES
 from messages.transport.parked import Parked
 from messages.transport.settings import Settings
 
@@ -103,7 +104,7 @@ async def _ask_database(settings: Settings, question: Callable[[Transaction], Aw
                 return await question(connection)
         finally:
             await connection.close()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DATABASE_FAILURES as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
 
 

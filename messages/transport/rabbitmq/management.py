@@ -24,6 +24,8 @@ class ActualQueue:
     """What the user's and the operator's policies add, by the names of arguments: `x-delivery-limit`."""
     members: Collection[str] | None = None
     """The nodes that keep a replica of it; None: not reported, as of a classic queue."""
+    online: Collection[str] | None = None
+    """Those of them that run, as the node that was asked sees it."""
 
 
 class Management:
@@ -39,7 +41,11 @@ class Management:
     def queues(self) -> dict[str, ActualQueue]:
         return {
             queue["name"]: ActualQueue(
-                queue["durable"], queue["arguments"], _policy_arguments(queue), queue.get("members")
+                queue["durable"],
+                queue["arguments"],
+                _policy_arguments(queue),
+                queue.get("members"),
+                queue.get("online"),
             )
             for queue in self._get(f"queues/{self._vhost}")
         }
