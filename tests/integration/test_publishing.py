@@ -69,7 +69,7 @@ async def test_all_lines_of_a_file_are_in_their_queues_once_they_are_confirmed(
 
     result = await said(file, broker_url)
 
-    assert (result.exit_code, told(result)) == (0, ["26 confirmed"]), result.output
+    assert (result.exit_code, told(result)) == (0, ["26 published"]), result.output
     assert await heard(broker_url, "toy.bought") == texts
     assert await heard(broker_url, "toy.paid") == ["paid"]
 
