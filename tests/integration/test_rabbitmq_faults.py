@@ -484,7 +484,9 @@ async def test_a_listener_whose_queue_has_no_leader_holds_up_nobody_for_long(own
     async def others_hear() -> bool:
         return await broker.publish(to_others) == [True]
 
-    await eventually(others_hear)
+    with capture_logs() as logs:
+        await eventually(others_hear)
+    assert "broker connection given up" in [line["event"] for line in logs]
     await broker.close()
 
 
