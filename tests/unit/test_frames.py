@@ -12,7 +12,7 @@ from pamqp.frame import FrameTypes, marshal
 from pamqp.header import ContentHeader
 
 from messages.transport.addresses import Address
-from messages.transport.broker import Envelope
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Envelope
 from messages.transport.provenance import Death
 from messages.transport.rabbitmq.frames import (
     TAG_AND_BITS_BYTES,
@@ -149,11 +149,18 @@ def test_a_death_that_cannot_be_read_counts_for_nothing() -> None:
     assert death(header(headers={"x-death": [died("delivery_limit", "commands")]})[:-1]) == Death("", "", first=False)
 
 
+def test_of_a_header_that_a_client_made_long_nothing_is_read() -> None:
+    """pamqp would take half a second for it; who fails with such a one is handled alone."""
+    long = header(headers={"x-death": [died("delivery_limit", "commands")], "x-delivery-count": 0, "note": "x" * 2_048})
+    assert failures(long) > FAILURES_BEFORE_ISOLATION
+    assert death(long) == Death("", "", first=False)
+
+
 def test_what_a_client_may_have_written_breaks_nothing() -> None:
     content = struct.pack(">HHQ", 60, 0, 3)
     assert content_type(content + b"\x80\x00" + b"\x02\xff\xfe") == "\ufffd\ufffd"
     assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x05\x01x?..") == 1
     nested = b"".join(struct.pack(">I", 7 * depth) + b"\x01xF" for depth in range(10_000, 0, -1))
-    assert failures(content + b"\x20\x00" + nested + bytes(4)) == 1
+    assert failures(content + b"\x20\x00" + nested + bytes(4)) > FAILURES_BEFORE_ISOLATION
     no_headers = b"\x10\x00" + b"\x00\x00\x00\x16\x10x-delivery-countI\x00\x00\x00\x09"
     assert failures(content + no_headers) == 1

@@ -14,7 +14,7 @@ from pamqp.frame import marshal
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from messages.transport.broker import Envelope
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Envelope
 from messages.transport.provenance import Death
 
 HEAD = Struct(">BHI")
@@ -53,6 +53,9 @@ _ACK = Struct(">BHI4sQBB")
 _TAG_AND_BITS = Struct(">QB")
 TAG_AND_BITS_BYTES = _TAG_AND_BITS.size
 _DEATH = b"x-death"
+_HEADER_BYTES = 2_048
+"""A longer header is not read: RabbitMQ adds some hundred, and pamqp takes half a second for a client's 128 KiB."""
+_UNKNOWN_DEATH = Death("", "", first=False)
 _PERSISTENT = bytes((DeliveryMode.PERSISTENT,))
 
 
@@ -105,7 +108,12 @@ def content_type(header: bytes) -> str | None:
 
 
 def failures(header: bytes) -> int:
-    """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count."""
+    """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count.
+
+    One whose header a client made too long to be read is a suspect.
+    """
+    if len(header) > _HEADER_BYTES:
+        return FAILURES_BEFORE_ISOLATION + 1
     try:
         count = _headers(header).get("x-delivery-count", 1)
     except Exception:  # noqa: BLE001 - clients set headers, and none may break the connection on every delivery
@@ -117,11 +125,13 @@ def death(header: bytes) -> Death | None:
     """The newest `x-death` entry, if any. A client that forges one is only trusted less."""
     if not header[_FLAGS_AT] & _HEADERS_HERE or _DEATH not in header:
         return None
+    if len(header) > _HEADER_BYTES:
+        return _UNKNOWN_DEATH
     try:
         newest, *earlier = _headers(header)["x-death"]
         return Death(str(newest["reason"]), str(newest["exchange"]), first=not earlier)
     except Exception:  # noqa: BLE001 - as above
-        return Death("", "", first=False)
+        return _UNKNOWN_DEATH
 
 
 def message_id(header: bytes) -> str | None:
