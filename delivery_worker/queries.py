@@ -148,27 +148,29 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
 
     Those that an order has stay with it, and are returned.
     """
+    agent_ids = [shift.agent_id for shift in shifts]
+    known = await tx.fetch(
+        "SELECT agent_id, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE", agent_ids
+    )
+    # A statement of its own: joined to the next one without an index, each would be compared with each of the others.
+    gone_before = {row["agent_id"] for row in known if not row["online"]}
     rows = await tx.fetch(
         f"""
-        WITH known AS MATERIALIZED (
-            SELECT agent_id, zone, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE
-        ), gone AS (
+        WITH gone AS (
             INSERT INTO agent (agent_id, zone, online, idle_since, said_at)
-            SELECT agent_id, coalesce(known.zone, $4), false, clock_timestamp(), {SAID_AT}
-            FROM unnest($1::text[], $2::timestamptz[]) AS shift (agent_id, at) LEFT JOIN known USING (agent_id)
+            SELECT agent_id, $4, false, clock_timestamp(), {SAID_AT}
+            FROM unnest($1::text[], $2::timestamptz[]) AS shift (agent_id, at)
             ORDER BY agent_id
             ON CONFLICT (agent_id) DO UPDATE SET online = false, said_at = excluded.said_at
             WHERE {IS_NEWS}
             RETURNING agent_id, order_id
         )
-        SELECT agent_id, order_id, state
-        FROM gone LEFT JOIN known USING (agent_id) LEFT JOIN reservation USING (order_id)
-        WHERE order_id IS NOT NULL AND known.online IS NOT FALSE
+        SELECT agent_id, order_id, state FROM gone LEFT JOIN reservation USING (order_id) WHERE order_id IS NOT NULL
         """,  # noqa: S608  our own SQL
         *_columns([(shift.agent_id, shift.at) for shift in shifts]),
         UNKNOWN_ZONE,
     )
-    return [Left(*row) for row in rows]
+    return [Left(*row) for row in rows if row["agent_id"] not in gone_before]
 
 
 def _columns(told: Sequence[tuple[str, datetime | None]]) -> tuple[list[str], list[datetime | None], list[str]]:

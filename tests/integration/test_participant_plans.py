@@ -82,10 +82,16 @@ def reads_an_index_from_end_to_end(plan: str) -> bool:
     )
 
 
-async def test_no_packet_of_a_batch_is_compared_with_each_of_the_others(new_database: NewDatabase) -> None:
+@pytest.mark.parametrize(
+    ("service", "life"),
+    [pytest.param(STORE, store_life, id="store"), pytest.param(DELIVERY, delivery_life, id="delivery")],
+)
+async def test_no_unit_of_a_batch_is_compared_with_each_of_the_others(
+    new_database: NewDatabase, service: Service, life: Callable[[UUID], list[Message]]
+) -> None:
     """A document names up to a thousand: with neither hash nor merge joins, a join without an index is quadratic."""
-    worker = await Worker.start(STORE, await new_database(*STORE.migrations))
-    for message in store_life(uuid4()):
+    worker = await Worker.start(service, await new_database(*service.migrations))
+    for message in life(uuid4()):
         await worker.hear(message)
 
     plans = await kept_plans(worker)
