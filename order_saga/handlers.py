@@ -18,6 +18,8 @@ from order_saga.counting import first_outcomes
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Policy, Saga
 
+MOST_UNITS_CACHED = 100
+"""A larger order is not cached: thousands of ids in each of thousands of rows would not fit into memory."""
 NEW_WORK = "orders"
 PRIORITY = "answers"
 
@@ -46,9 +48,10 @@ async def handle(
         if decision.saga is not None and decision.saga is not current:
             after[order_id] = decision.saga
         _record(decision, incoming, handled)
-    handled.changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
-    handled.outcomes = first_outcomes(handled.changes)
-    handled.writes = queries.write(handled.changes) + row_cache.guards(known, after.keys())
+    changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
+    handled.outcomes = first_outcomes(changes)
+    handled.writes = queries.write(changes) + row_cache.guards(known, after.keys())
+    handled.changes = [change for change in changes if _may_be_cached(change[1])]
     return handled
 
 
@@ -61,6 +64,10 @@ def _record(decision: Decision, incoming: Incoming, handled: Handled) -> None:
     handled.outgoing += [Outgoing(message, to, incoming) for message, to in decision.outgoing]
     handled.timeline += timeline.entries(order_id, type(incoming.message).__name__, decision, incoming.message_id)
     handled.alarms += [Alarm(name, order_id, detail, incoming) for name, detail in decision.alarms]
+
+
+def _may_be_cached(changed: Saga) -> bool:
+    return sum(map(len, changed.granted.values())) <= MOST_UNITS_CACHED
 
 
 def _order_id(incoming: Incoming) -> UUID:

@@ -25,6 +25,9 @@ from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming
 from messages.transport.service import Handle
 
+MOST_UNITS_CACHED = 100
+"""A larger reservation is not cached: thousands of ids in each of thousands of rows would not fit into memory."""
+
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> the result of those about units that come or go."""
 
@@ -70,7 +73,7 @@ async def _handle_orders(
         batch.handle(document)
     changes = batch.changes()
     batch.handled.writes = writes(participant, changes, batch.places) + row_cache.guards(known, batch.after.keys())
-    batch.handled.changes = [_remembered(change) for change in changes if change.after.unfit is None]
+    batch.handled.changes = [_remembered(change) for change in changes if _may_be_cached(change.after)]
     return batch.handled
 
 
@@ -156,6 +159,10 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
         if after.state is State.FULFILLED and before.state is not State.FULFILLED:
             moves.fulfilled += ((unit_id, after.order_id) for unit_id in after.unit_ids)
     return moves
+
+
+def _may_be_cached(reservation: Reservation) -> bool:
+    return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS_CACHED
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:

@@ -136,18 +136,24 @@ async def postpone(tx: Transaction, seconds: float, order_id: UUID) -> None:
     )
 
 
-async def prune(tx: Transaction, limit: int) -> list[Record]:
-    """Delete reservations whose `forget_at` has come; return their `state` and `unit_ids`."""
+async def prune(tx: Transaction, limit: int, units: int) -> list[Record]:
+    """Delete reservations whose `forget_at` has come, with about `units` units at most; return `state`, `unit_ids`."""
     return await tx.fetch(
         """
         WITH old AS MATERIALIZED (
-            SELECT order_id FROM reservation WHERE forget_at <= statement_timestamp()
+            SELECT order_id, forget_at, cardinality(unit_ids) AS units
+            FROM reservation WHERE forget_at <= statement_timestamp()
             ORDER BY forget_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        ), few AS MATERIALIZED (
+            SELECT order_id FROM (
+                SELECT order_id, sum(units) OVER (ORDER BY forget_at, order_id) - units AS before FROM old
+            ) AS counted WHERE before < $2
         )
-        DELETE FROM reservation USING old WHERE reservation.order_id = old.order_id
+        DELETE FROM reservation USING few WHERE reservation.order_id = few.order_id
         RETURNING state, unit_ids
         """,
         limit,
+        units,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 
 from asyncpg import Record
 
@@ -20,6 +21,9 @@ from messages.transport.service import Job
 
 SWEEP_BATCH = 200
 PRUNE_BATCH = 500
+BATCH_UNITS = 20_000
+"""About so many in all reservations of a batch, of which each may have thousands: a batch that takes longer than a
+statement may would fail in each run."""
 POSTPONE_SECONDS = 300.0
 INQUIRIES_BEFORE_ALARM = 3
 
@@ -36,22 +40,30 @@ def jobs(participant: Participant, settings: ParticipantSettings) -> list[Job]:
 
 async def sweep(participant: Participant, tx: Transaction) -> Handled:
     """Expire leases that are over, ask for outcomes of what has been assigned for long; tell the orchestrator."""
-    due = await queries.take_due(tx, SWEEP_BATCH)
-    if not due:
+    found = await queries.take_due(tx, SWEEP_BATCH)
+    if not found:
         return Handled()
+    due = _few(found)
     put_off = partial(queries.postpone, tx, POSTPONE_SECONDS)
     handled = await isolate(tx, due, partial(_settle, participant, tx), put_off, CANNOT_SWEEP)
-    handled.more = handled.more and len(due) == SWEEP_BATCH
+    handled.more = handled.more and (len(found) == SWEEP_BATCH or len(due) < len(found))
     return handled
+
+
+def _few(found: Sequence[Record]) -> Sequence[Record]:
+    """The first of them: at least one, and together about `BATCH_UNITS` units at most."""
+    units = accumulate(len(row["unit_ids"]) for row in found)
+    return found[: 1 + sum(1 for number in units if number < BATCH_UNITS)]
 
 
 async def prune(participant: Participant, tx: Transaction) -> Handled:
     """Delete reservations that may be forgotten."""
-    pruned = await queries.prune(tx, PRUNE_BATCH)
+    pruned = await queries.prune(tx, PRUNE_BATCH, BATCH_UNITS)
     used = [unit_id for row in pruned if row["state"] == State.FULFILLED for unit_id in row["unit_ids"]]
     if used:
         await participant.units.forget(tx, used)
-    return Handled(more=len(pruned) == PRUNE_BATCH)
+    units = sum(len(row["unit_ids"]) for row in pruned)
+    return Handled(more=len(pruned) == PRUNE_BATCH or units >= BATCH_UNITS)
 
 
 async def _settle(participant: Participant, tx: Transaction, due: Sequence[Record]) -> Handled:

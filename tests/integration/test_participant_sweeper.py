@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 import store_worker.service
-from messages.contracts.order import OrderPlaced
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import OutcomeRequested
 from messages.contracts.store import (
     AssignPackets,
@@ -267,6 +267,36 @@ def test_pruning_keeps_no_order_waiting() -> None:
     assert [job.name for job in jobs if job.low_priority] == ["prune"]
 
 
+async def test_a_sweep_takes_fewer_reservations_at_once_that_hold_many_units(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "BATCH_UNITS", 2)
+    orders = await reserved_orders(store, 5)
+    await expire_all(store)
+
+    answers = await store.run("sweep")
+
+    assert [len(handled.outgoing) for handled in store.handled[-3:]] == [2, 2, 1]
+    assert {answer.order_id for answer in answers} == set(orders)
+
+
+async def test_pruning_takes_fewer_reservations_at_once_that_have_many_units(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "BATCH_UNITS", 2)
+    for order in await reserved_orders(store, 3):
+        await store.hear(assign(order))
+        await store.hear(OrderPlaced(order_id=order, packet_ids=("M-0",), agent_id="A-1"))
+        await store.hear(DeliveryCompleted(order_id=order))
+    await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+    seen = len(store.handled)
+
+    await store.run("prune")
+
+    assert [handled.more for handled in store.handled[seen:]] == [True, False]
+    assert await store.holdings() == {}
+
+
 async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(
     store: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +363,6 @@ async def test_no_statement_takes_more_rows_than_its_limit_whatever_the_plan(sto
         await tx.execute(
             "UPDATE reservation SET state = 'expired', reason = 'x', unit_ids = '{}', due_at = NULL, forget_at = now()"
         )
-        assert len(await queries.prune(tx, 3)) == 3
+        assert len(await queries.prune(tx, 3, 20_000)) == 3
         assert await tx.fetchval("SELECT count(*) FROM reservation") == 9
         assert await tx.fetchval("SELECT count(*) FROM packet WHERE gone = 'past_best_before'") == 3

@@ -23,6 +23,7 @@ from messages.contracts.store import (
     StockReceived,
     Want,
 )
+from messages.participant import handling
 from messages.participant.participant import Moves
 from messages.transport.database import transactions
 from messages.transport.database.lock_mode import LockMode
@@ -112,6 +113,17 @@ async def test_an_order_goes_from_reserved_to_fulfilled(store: Worker, order: UU
     assert await store.hear(DeliveryCompleted(order_id=order)) == []
     assert await store.stock() == {"M-1": "fulfilled"}
     assert store.alarms == []
+
+
+async def test_a_reservation_of_many_packets_is_not_cached(
+    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handling, "MOST_UNITS_CACHED", 1)
+    await store.hear(stock("milk", "M-1", "M-2", "M-3"))
+
+    await store.hear(reserve(order, milk=2), reserve(small := uuid4(), milk=1))
+
+    assert [after.order_id for _, after in store.handled[-1].changes] == [small]
 
 
 async def test_all_lines_or_nothing(store: Worker, order: UUID) -> None:
