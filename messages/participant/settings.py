@@ -15,6 +15,8 @@ class ParticipantSettings(Settings):
     The bounds are those that the audit relies on: it reports sweeps and inquiries that come later, and early pruning.
     """
 
+    new_work_prefetch: Annotated[int, Field(ge=1, le=2_000)] = 100
+    """Of envelopes, each of up to 1 MiB: with a thousand of them the daemon would not fit into 512 MB."""
     sweep_interval_seconds: Annotated[float, Field(gt=0, le=10)] = 1.0
     inquiry_after_seconds: Annotated[float, Field(gt=0, le=90)] = 60.0
     """How long a unit may be assigned before the orchestrator is asked what became of the order."""

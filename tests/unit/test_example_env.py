@@ -25,10 +25,11 @@ def _spelled(settings: type[Settings], name: str) -> str:
     """The transport's settings stand there once, the shared ones bare; what both workers have, as the store's."""
     if name in Settings.SHARED:
         return name.upper()
-    if name in Settings.model_fields:
-        settings = order_saga.settings.Settings
-    elif name in ParticipantSettings.model_fields:
+    is_worker = issubclass(settings, ParticipantSettings)
+    if is_worker and name in ParticipantSettings.__annotations__:
         settings = store_worker.settings.Settings
+    elif name in Settings.model_fields:
+        settings = order_saga.settings.Settings
     return f"{settings.prefix()}{name.upper()}"
 
 
