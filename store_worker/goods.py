@@ -59,17 +59,20 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tu
 
 
 async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Packets now here that had been withdrawn before they came, and only from other stores; as in `strays`."""
+    """Packets now here that had been withdrawn before they came, and only from other stores; as in `strays`.
+
+    One row a packet, though a supplier may have named any number of stores.
+    """
     rows = await tx.fetch(
         """
-        WITH early AS MATERIALIZED (
-            SELECT packet_id, named_store_id FROM withdrawn_early
-            WHERE packet_id = ANY ($1::text[]) AND named_store_id <> ''
-        )
-        SELECT packet_id, packet.store_id, named_store_id FROM early CROSS JOIN LATERAL (
-            SELECT store_id, gone FROM packet WHERE packet.packet_id = early.packet_id OFFSET 0
-        ) AS packet
-        WHERE packet.store_id <> named_store_id AND packet.gone IS NULL
+        SELECT packet.packet_id, packet.store_id, early.named_store_id
+        FROM unnest($1::text[]) AS given (packet_id) CROSS JOIN LATERAL (
+            SELECT packet_id, store_id FROM packet WHERE packet.packet_id = given.packet_id AND gone IS NULL OFFSET 0
+        ) AS packet CROSS JOIN LATERAL (
+            SELECT named_store_id FROM withdrawn_early
+            WHERE withdrawn_early.packet_id = packet.packet_id AND named_store_id NOT IN ('', packet.store_id)
+            LIMIT 1
+        ) AS early
         ORDER BY packet_id
         """,
         packet_ids,

@@ -1,6 +1,6 @@
 """The messages that the store consumes, and how it handles goods that come and go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
@@ -32,6 +32,8 @@ HANDLERS: Mapping[type[Message], str] = {
     PacketsWithdrawn: SETTLE,
 }
 
+MOST_TOLD = 10
+"""Packets in one alarm."""
 PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_ELSEWHERE = "withdrawn_elsewhere"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
@@ -71,17 +73,38 @@ async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Hand
     received = [(document.message, document) for document in documents if isinstance(document.message, StockReceived)]
     if not received:
         return
-    for packet_id, position in await goods.receive(tx, [message for message, _ in received]):
-        detail = f"{packet_id} is already the id of another packet"
-        handled.alarms.append(Alarm(PACKET_ID_REUSED, detail=detail, cause=received[position][1]))
+    reused = await goods.receive(tx, [message for message, _ in received])
+    handled.alarms += _one_a_document(
+        PACKET_ID_REUSED,
+        ((f"{packet_id} is already the id of another packet", received[position][1]) for packet_id, position in reused),
+    )
     causes = _causes(documents, StockReceived)
-    handled.alarms += [_withdrawn_elsewhere(stray, causes) for stray in await goods.early_strays(tx, list(causes))]
+    handled.alarms += _withdrawn_elsewhere(await goods.early_strays(tx, list(causes)), causes)
 
 
-def _withdrawn_elsewhere(stray: tuple[str, str, str], causes: Mapping[str, Incoming]) -> Alarm:
-    packet_id, store_id, named_store_id = stray
-    detail = f"{packet_id} was not withdrawn: it belongs to {store_id}, not to {named_store_id}"
-    return Alarm(WITHDRAWN_ELSEWHERE, detail=detail, cause=causes[packet_id])
+def _withdrawn_elsewhere(strays: Iterable[tuple[str, str, str]], causes: Mapping[str, Incoming]) -> list[Alarm]:
+    return _one_a_document(
+        WITHDRAWN_ELSEWHERE,
+        (
+            (f"{packet_id} was not withdrawn: it belongs to {store_id}, not to {named_store_id}", causes[packet_id])
+            for packet_id, store_id, named_store_id in strays
+        ),
+    )
+
+
+def _one_a_document(name: str, found: Iterable[tuple[str, Incoming]]) -> list[Alarm]:
+    """`found`: (detail, its document). A supplier's document names a thousand packets in a few bytes each."""
+    details: dict[UUID, list[str]] = {}
+    causes: dict[UUID, Incoming] = {}
+    for detail, document in found:
+        details.setdefault(document.message_id, []).append(detail)
+        causes[document.message_id] = document
+    return [Alarm(name, detail=_shortened(details[key]), cause=cause) for key, cause in causes.items()]
+
+
+def _shortened(details: Sequence[str]) -> str:
+    more = len(details) - MOST_TOLD
+    return "; ".join(details[:MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
 async def _withdraw(
@@ -94,7 +117,7 @@ async def _withdraw(
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
     strays = await goods.strays(tx, packet_ids, store_ids)
-    handled.alarms += [_withdrawn_elsewhere(stray, causes) for stray in strays]
+    handled.alarms += _withdrawn_elsewhere(strays, causes)
     held = await goods.withdraw(tx, packet_ids, store_ids)
     await expect_no_reservations(tx, {packet.order_id for packet in held} - holders)
     if orphans := [(packet.packet_id, packet.order_id) for packet in held if packet.state is None]:
