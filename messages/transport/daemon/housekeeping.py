@@ -46,10 +46,16 @@ def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay,
 
     return (
         Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
-        Job("delete_confirmed", CONFIRMED_SECONDS, delete_confirmed, needed=lambda: publisher.some_confirmed),
+        Job(
+            "delete_confirmed",
+            CONFIRMED_SECONDS,
+            delete_confirmed,
+            needed=lambda: publisher.some_confirmed,
+            publishes=False,
+        ),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
-        Job("measure", MEASURE_SECONDS, partial(measure, metrics)),
-        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions),
+        Job("measure", MEASURE_SECONDS, partial(measure, metrics), publishes=False),
+        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions, publishes=False),
     )
 
 

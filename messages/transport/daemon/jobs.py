@@ -120,7 +120,8 @@ class Jobs:
         more = True
         try:
             while more and not self._stopping:
-                await self._transactor.publisher.wait_for_capacity()
+                if job.publishes:
+                    await self._transactor.publisher.wait_for_capacity()
                 began = time.monotonic()
                 more = (await self._transactor.run(job.run)).more
                 self._succeeded(job)
