@@ -9,7 +9,7 @@ from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.contracts.participation import OutcomeRequested
 from messages.transport.database.lock_mode import LockMode
-from messages.transport.database.row_cache import RowCache
+from messages.transport.database.row_cache import MOST_UNITS, RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Alarm, Handled, Outgoing
 from messages.transport.incoming import Incoming
@@ -18,8 +18,6 @@ from order_saga.counting import first_outcomes
 from order_saga.participants import PARTICIPANTS
 from order_saga.state import Decision, Policy, Saga
 
-MOST_UNITS_CACHED = 100
-"""A larger order is not cached: thousands of ids in each of thousands of rows would not fit into memory."""
 NEW_WORK = "orders"
 PRIORITY = "answers"
 
@@ -67,7 +65,7 @@ def _record(decision: Decision, incoming: Incoming, handled: Handled) -> None:
 
 
 def _may_be_cached(changed: Saga) -> bool:
-    return sum(map(len, changed.granted.values())) <= MOST_UNITS_CACHED
+    return sum(map(len, changed.granted.values())) <= MOST_UNITS
 
 
 def _order_id(incoming: Incoming) -> UUID:

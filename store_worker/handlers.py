@@ -94,12 +94,10 @@ def _withdrawn_elsewhere(strays: Iterable[tuple[str, str, str]], causes: Mapping
 
 def _one_a_document(name: str, found: Iterable[tuple[str, Incoming]]) -> list[Alarm]:
     """`found`: (detail, its document). A supplier's document names a thousand packets in a few bytes each."""
-    details: dict[UUID, list[str]] = {}
-    causes: dict[UUID, Incoming] = {}
+    about: dict[UUID, tuple[Incoming, list[str]]] = {}
     for detail, document in found:
-        details.setdefault(document.message_id, []).append(detail)
-        causes[document.message_id] = document
-    return [Alarm(name, detail=_shortened(details[key]), cause=cause) for key, cause in causes.items()]
+        about.setdefault(document.message_id, (document, []))[1].append(detail)
+    return [Alarm(name, detail=_shortened(details), cause=document) for document, details in about.values()]
 
 
 def _shortened(details: Sequence[str]) -> str:

@@ -17,16 +17,13 @@ from messages.participant.participant import ORCHESTRATOR, Moves, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import HOLDING, Context, Decision, Reservation, State
 from messages.transport.database.lock_mode import LockMode
-from messages.transport.database.row_cache import RowCache
+from messages.transport.database.row_cache import MOST_UNITS, RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
 from messages.transport.faults import Collision
 from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming
 from messages.transport.service import Handle
-
-MOST_UNITS_CACHED = 100
-"""A larger reservation is not cached: thousands of ids in each of thousands of rows would not fit into memory."""
 
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> the result of those about units that come or go."""
@@ -162,7 +159,7 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
 
 
 def _may_be_cached(reservation: Reservation) -> bool:
-    return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS_CACHED
+    return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:

@@ -22,8 +22,7 @@ from messages.transport.service import Job
 SWEEP_BATCH = 200
 PRUNE_BATCH = 500
 BATCH_UNITS = 20_000
-"""About so many in all reservations of a batch, of which each may have thousands: a batch that takes longer than a
-statement may would fail in each run."""
+"""About so many units a batch: one order may have thousands, and a batch that takes too long would fail in each run."""
 POSTPONE_SECONDS = 300.0
 INQUIRIES_BEFORE_ALARM = 3
 

@@ -50,10 +50,13 @@ def delivery_life(order_id: UUID) -> list[Message]:
     ]
 
 
-@pytest.mark.parametrize(
+each_worker = pytest.mark.parametrize(
     ("service", "life"),
     [pytest.param(STORE, store_life, id="store"), pytest.param(DELIVERY, delivery_life, id="delivery")],
 )
+
+
+@each_worker
 async def test_no_plan_that_is_kept_reads_whole_tables(
     new_database: NewDatabase, service: Service, life: Callable[[UUID], list[Message]]
 ) -> None:
@@ -82,10 +85,7 @@ def reads_an_index_from_end_to_end(plan: str) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("service", "life"),
-    [pytest.param(STORE, store_life, id="store"), pytest.param(DELIVERY, delivery_life, id="delivery")],
-)
+@each_worker
 async def test_no_unit_of_a_batch_is_compared_with_each_of_the_others(
     new_database: NewDatabase, service: Service, life: Callable[[UUID], list[Message]]
 ) -> None:

@@ -118,7 +118,7 @@ async def test_an_order_goes_from_reserved_to_fulfilled(store: Worker, order: UU
 async def test_a_reservation_of_many_packets_is_not_cached(
     store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handling, "MOST_UNITS_CACHED", 1)
+    monkeypatch.setattr(handling, "MOST_UNITS", 1)
     await store.hear(stock("milk", "M-1", "M-2", "M-3"))
 
     await store.hear(reserve(order, milk=2), reserve(small := uuid4(), milk=1))

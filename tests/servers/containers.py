@@ -107,7 +107,7 @@ class RabbitMQContainer(Container):
     url: str
     management_url: str
 
-    def __init__(self, password: str | None = None) -> None:
+    def __init__(self, password: str = "") -> None:
         self._password = password or secrets.token_hex(8)
         super().__init__(
             RABBITMQ_IMAGE,

@@ -111,7 +111,7 @@ class Process:
             await self._database.open()
         except ValueError as error:  # refused before any server is asked: an unknown sslmode, say
             raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {error}") from None
-        while not await self._migrations_are_current():  # noqa: ASYNC110  another process applies them
+        while not await self._database_is_ready():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True
         self.metrics.migrated.set(1)
@@ -124,7 +124,7 @@ class Process:
         )
         log.info("started", version=release())
 
-    async def _migrations_are_current(self) -> bool:
+    async def _database_is_ready(self) -> bool:
         try:
             async with self._database.session() as session:
                 await refuse_dropped_settings(session)

@@ -19,6 +19,8 @@ R = TypeVar("R", bound=Row)
 
 REMEMBERED = 5_000
 """Rows, of about 2 kB each. More than there are undecided orders, because a row is used until its order is done."""
+MOST_UNITS = 100
+"""Of a row that is cached. Larger ones are not: thousands of ids in each of thousands of rows would not fit."""
 TRUSTED_SECONDS = 1.0
 """How long the clock may be extrapolated: the local clock drifts by less than a millisecond in that time."""
 PUNCTUAL_SECONDS = 0.1

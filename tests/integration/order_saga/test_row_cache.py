@@ -14,6 +14,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
 from messages.transport.handled import Handled
+from order_saga import handlers
 from order_saga.handlers import handle
 from order_saga.queries import Due
 from order_saga.rows import TABLE
@@ -44,6 +45,23 @@ async def test_a_whole_story_is_told_from_memory(database: Database, monkeypatch
     async with database.session() as tx:
         again = await remember(row_cache, tx, order)
     assert [type(said.message) for said in again.outgoing] == [OrderPlaced]
+
+
+async def test_an_order_of_many_units_is_not_kept_in_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust_the_clock_for_long(monkeypatch)
+    monkeypatch.setattr(handlers, "MOST_UNITS", 1)
+    row_cache = await awake(database)
+    order = requested()
+    asked = []
+    for message in happy_story(order, packet_ids=("P-1", "P-2")):
+        async with database.session() as tx:
+            monologue = Monologue(tx)
+            await remember(row_cache, monologue, message)
+        asked.append(len(monologue.asked))
+    assert asked == [1, 1, 1, 1, 2]  # with what was assigned it is read again
+    assert (await published(database, order))["phase"] == "placed"
 
 
 @pytest.mark.parametrize("cancelled_by", ["another daemon", "a job"])
