@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -27,17 +26,31 @@ DUE_SAGA_FAILED = "due_saga_failed"
 
 def jobs(settings: Settings) -> list[Job]:
     """Decisions are never delayed; repeated commands wait until they cannot add to an overload."""
-    seconds = settings.repeat_interval_seconds
+    policy = settings.policy
     return [
-        _job("decide_overdue", settings.due_interval_seconds, Due.OVERDUE, settings.policy),
-        replace(_job("ask_again", seconds, Due.UNANSWERED, settings.policy), only_when_quiet=True),
-        replace(_job("release_again", seconds, Due.UNCLEAN, settings.policy), only_when_quiet=True),
+        Job(
+            "decide_overdue",
+            settings.due_interval_seconds,
+            partial(look_at_due, Due.OVERDUE, policy),
+            due=queries.is_any_due(Due.OVERDUE),
+            despite_backpressure=True,  # under backpressure no order is accepted, so few are undecided
+        ),
+        Job(
+            "ask_again",
+            settings.repeat_interval_seconds,
+            partial(look_at_due, Due.UNANSWERED, policy),
+            due=queries.is_any_due(Due.UNANSWERED),
+            only_when_quiet=True,
+        ),
+        Job(
+            "release_again",
+            settings.repeat_interval_seconds,
+            partial(release_again, policy),
+            due=queries.is_any_due(Due.UNCLEAN),
+            only_when_quiet=True,
+        ),
         Job("forget_requests", settings.forget_interval_seconds, Forgetting(settings), low_priority=True),
     ]
-
-
-def _job(name: str, interval_seconds: float, which: Due, policy: Policy) -> Job:
-    return Job(name, interval_seconds, partial(look_at_due, which, policy), due=queries.is_any_due(which))
 
 
 async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
@@ -48,6 +61,17 @@ async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     put_off = partial(queries.postpone, tx, policy.repeat_cap)
     handled = await isolate(tx, due, partial(_decide, policy, tx), put_off, DUE_SAGA_FAILED)
     handled.more = handled.more and len(due) == BATCH
+    return handled
+
+
+async def release_again(policy: Policy, tx: Transaction) -> Handled:
+    """Repeat Release for one batch of orders, and no more at once.
+
+    Orders that are not placed while a participant is down stay unreleased. Without this limit the repeats would grow
+    with their number, and fill its queue.
+    """
+    handled = await look_at_due(Due.UNCLEAN, policy, tx)
+    handled.more = False
     return handled
 
 

@@ -34,8 +34,8 @@ class Job:
     """SQL of a boolean: whether there is anything to do. It spares an idle service the transaction. None: always."""
     low_priority: bool = False
     """Low priority: pause after each batch for several times as long as it took."""
-    publishes: bool = True
-    """Wait while too many rows are unconfirmed. False: what it does is needed most just then."""
+    despite_backpressure: bool = False
+    """Run even while too many rows are unconfirmed. For jobs that are needed then, and publish little or nothing."""
 
 
 class Measure(NamedTuple):

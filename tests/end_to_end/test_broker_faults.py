@@ -61,6 +61,27 @@ async def test_a_queue_may_vanish_under_load_and_is_declared_anew(new_cell):
     orders.assert_useful(share=0.5, number=100)
 
 
+async def test_while_the_queue_of_a_participant_is_full_accepted_orders_are_still_decided(new_cell):
+    cell = await new_cell(ORDER_SAGA_UNCONFIRMED_ROWS="1", ORDER_SAGA_BUDGET_SECONDS="1")
+    market = await cell.market(agents=5, milk=5)
+    await cell.daemon("store_worker").kill()
+    async with full_after_one(cell, "store_worker.reserve"):
+        while not cell.daemon("order_saga").told("not confirmed, publishing again"):
+            assert (await cell.client.place(market.order(milk=1)))["reason"] == "deadline_passed"
+    await cell.daemon("store_worker").start()
+    await cell.until_free(market)
+
+
+@asynccontextmanager
+async def full_after_one(cell: Cell, queue: str) -> AsyncIterator[None]:
+    """The queue takes hardly more than one message, and rejects the others."""
+    path = f"policies/{cell.name}/full"
+    policy = {"pattern": f"^{queue}$", "apply-to": "queues", "definition": {"max-length": 1}}
+    await cell.management.call("PUT", path, policy)
+    yield
+    await cell.management.call("DELETE", path)
+
+
 FEEDERS = {
     "order_saga.answers": "store_worker",
     "store_worker.reserve": "order_saga",

@@ -39,14 +39,14 @@ class Workshop:
         needed: Callable[[], bool] = lambda: True,
         due: str | None = None,
         low_priority: bool = False,
-        publishes: bool = True,
+        despite_backpressure: bool = False,
     ) -> Job:
         async def run(tx: Transaction) -> Handled:
             self.runs[name] += 1
             self.began[name].append(time.monotonic())
             return (await work(tx) if work else None) or Handled()
 
-        return Job(name, every, run, only_when_quiet, needed, due, low_priority, publishes)
+        return Job(name, every, run, only_when_quiet, needed, due, low_priority, despite_backpressure)
 
     async def until_run(self, station: Station, name: str, times: int) -> None:
         async def reached() -> bool:
@@ -171,18 +171,18 @@ async def test_how_long_a_job_waits_until_it_may_begin_is_nothing_to_rest_from(
     assert await _seconds_between_batches(station, workshop, "SELECT 1") < 0.5 * jobs.REST
 
 
-async def test_while_nothing_is_confirmed_only_jobs_that_publish_wait(
+async def test_backpressure_stops_only_jobs_that_do_not_run_despite_it(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def wait_for_capacity(_publisher: OutboxPublisher) -> None:
         await asyncio.Event().wait()
 
-    station.toy.jobs = [workshop.job("publishing"), workshop.job("looking", publishes=False)]
+    station.toy.jobs = [workshop.job("ordinary"), workshop.job("needed", despite_backpressure=True)]
     monkeypatch.setattr(OutboxPublisher, "wait_for_capacity", wait_for_capacity)
     async with station.running(drain_seconds=0.1) as running:
-        await workshop.until_run(station, "looking", 3)
+        await workshop.until_run(station, "needed", 3)
         await running.until_counted("job_runs", 1, job="measure", result="done")
-    assert workshop.runs["publishing"] == 0
+    assert workshop.runs["ordinary"] == 0
 
 
 async def test_a_job_that_was_held_up_for_long_does_not_rest_for_ever(

@@ -51,11 +51,11 @@ def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay,
             CONFIRMED_SECONDS,
             delete_confirmed,
             needed=lambda: publisher.some_confirmed,
-            publishes=False,
+            despite_backpressure=True,
         ),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
-        Job("measure", MEASURE_SECONDS, partial(measure, metrics), publishes=False),
-        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions, publishes=False),
+        Job("measure", MEASURE_SECONDS, partial(measure, metrics), despite_backpressure=True),
+        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions, despite_backpressure=True),
     )
 
 

@@ -120,7 +120,7 @@ class Jobs:
         more = True
         try:
             while more and not self._stopping:
-                if job.publishes:
+                if not job.despite_backpressure:
                     await self._transactor.publisher.wait_for_capacity()
                 began = time.monotonic()
                 more = (await self._transactor.run(job.run)).more

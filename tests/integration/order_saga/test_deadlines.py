@@ -1,6 +1,7 @@
 """The jobs that look at orders that are due, and who keeps nobody else waiting."""
 
 import asyncio
+from functools import partial
 
 import asyncpg
 import pytest
@@ -20,6 +21,7 @@ from tests.integration.order_saga.orders import (
     fetchval,
     happy_story,
     hear,
+    in_transaction,
     look,
     phases,
     plain,
@@ -204,6 +206,18 @@ async def test_a_job_asks_to_be_run_again_while_it_may_not_have_seen_all(
     await hear(database, *(requested() for _ in range(3)))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     assert [(await look(database, Due.UNANSWERED)).more for _ in range(2)] == [True, False]
+
+
+async def test_release_is_repeated_for_one_batch_of_orders_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "BATCH", 2)
+    orders = [requested() for _ in range(3)]
+    await hear(database, *orders, *(AgentRefused(order_id=each.order_id, reason="no_agent") for each in orders))
+    await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
+    handled = await in_transaction(database, partial(deadlines.release_again, TERMS))
+    assert len({each.message.order_id for each in handled.outgoing}) == 2
+    assert not handled.more
 
 
 async def test_only_what_is_too_late_is_decided_while_answers_are_waiting(database: Database) -> None:
