@@ -1,6 +1,7 @@
 """Every SQL statement about packets, save those about packets that come and that are withdrawn."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from messages.participant.allocation import Want
@@ -81,25 +82,37 @@ async def close(tx: Transaction, packet_ids: Sequence[str]) -> None:
     )
 
 
-async def retire(tx: Transaction, margin_seconds: float, limit: int) -> int:
-    """Take packets off the shelf that are too near their best-before. Returns how many."""
-    retired: int = await tx.fetchval(
+class Retired(NamedTuple):
+    """How many packets were retired, and the last shelf that was looked at; None: there is no further one."""
+
+    packets: int
+    last: tuple[str, str] | None
+
+
+async def retire(tx: Transaction, margin_seconds: float, after: tuple[str, str], shelves: int, limit: int) -> Retired:
+    """Take packets that are too near their best-before off the next shelves, which are ordered by store and sku."""
+    (row,) = await tx.fetch(
         f"""
-        WITH old AS MATERIALIZED (
-            SELECT candidate.packet_id FROM received CROSS JOIN LATERAL (
+        WITH shelf AS MATERIALIZED (
+            SELECT store_id, sku FROM received WHERE (store_id, sku) > ($2, $3) ORDER BY store_id, sku LIMIT $4
+        ), old AS MATERIALIZED (
+            SELECT candidate.packet_id FROM shelf CROSS JOIN LATERAL (
                 SELECT packet_id FROM packet
-                WHERE packet.store_id = received.store_id AND packet.sku = received.sku AND {FREE}
+                WHERE packet.store_id = shelf.store_id AND packet.sku = shelf.sku AND {FREE}
                     AND best_before <= statement_timestamp() + make_interval(secs => $1)
-                ORDER BY best_before LIMIT $2 FOR UPDATE SKIP LOCKED
+                ORDER BY best_before LIMIT $5 FOR UPDATE SKIP LOCKED
             ) AS candidate
-            LIMIT $2
+            LIMIT $5
         ), retired AS (
             UPDATE packet SET gone = 'past_best_before' FROM old WHERE packet.packet_id = old.packet_id
             RETURNING 1
         )
-        SELECT count(*) FROM retired
+        SELECT (SELECT count(*) FROM retired) AS packets, last.store_id, last.sku
+        FROM (SELECT) AS always LEFT JOIN (SELECT * FROM shelf ORDER BY store_id, sku OFFSET $4 - 1) AS last ON true
         """,  # noqa: S608  our own SQL
         margin_seconds,
+        *after,
+        shelves,
         limit,
     )
-    return retired
+    return Retired(row["packets"], None if row["sku"] is None else (row["store_id"], row["sku"]))

@@ -1,6 +1,5 @@
 """The store worker as the transport runs it."""
 
-from functools import partial
 from pathlib import Path
 
 from messages.contracts.store import STORE, PacketsAssigned, PacketsRefused, PacketsReleased, PacketsReserved
@@ -16,11 +15,14 @@ from store_worker.units import Packets
 
 NAME = "store_worker"
 RETIRE_BATCH = 1_000
+"""Packets."""
+RETIRE_SHELVES = 2_000
+BEFORE_ALL_SHELVES = ("", "")
 
 
 def service(settings: Settings) -> Service:
     """The store worker's definition for the transport."""
-    margin_seconds = settings.best_before_margin_seconds
+    retiring = Retiring(settings.best_before_margin_seconds)
     return participant_service(
         NAME,
         participant(settings),
@@ -28,7 +30,7 @@ def service(settings: Settings) -> Service:
         handlers=HANDLERS,
         handle_units=handle_goods,
         migrations=Path(__file__).parent / "migrations",
-        jobs=[Job("retire", settings.retire_interval_seconds, partial(retire, margin_seconds))],
+        jobs=[Job("retire", settings.retire_interval_seconds, retiring, low_priority=True)],
     )
 
 
@@ -45,6 +47,19 @@ def participant(settings: Settings) -> Participant:
     )
 
 
-async def retire(margin_seconds: float, tx: Transaction) -> Handled:
-    """Take off the shelf what is too near its best-before."""
-    return Handled(more=await queries.retire(tx, margin_seconds, RETIRE_BATCH) == RETIRE_BATCH)
+class Retiring:
+    """Takes off the shelves what is too near its best-before.
+
+    There may be as many shelves as stores times skus: each run continues behind the last shelf that it has finished.
+    """
+
+    def __init__(self, margin_seconds: float) -> None:
+        self._margin_seconds = margin_seconds
+        self._after = BEFORE_ALL_SHELVES
+
+    async def __call__(self, tx: Transaction) -> Handled:
+        retired = await queries.retire(tx, self._margin_seconds, self._after, RETIRE_SHELVES, RETIRE_BATCH)
+        if retired.packets == RETIRE_BATCH:
+            return Handled(more=True)
+        self._after = retired.last or BEFORE_ALL_SHELVES
+        return Handled(more=retired.last is not None)

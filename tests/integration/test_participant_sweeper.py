@@ -20,7 +20,7 @@ from messages.contracts.store import (
 )
 from messages.participant import queries, sweeper
 from store_worker import queries as packets
-from store_worker.service import service
+from store_worker.service import BEFORE_ALL_SHELVES, service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
 from tests.integration.workers import TRACE, Worker, in_seconds
@@ -262,9 +262,9 @@ async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> No
     assert first["order_id"] == orders[1]
 
 
-def test_pruning_keeps_no_order_waiting() -> None:
+def test_neither_pruning_nor_retiring_keeps_an_order_waiting() -> None:
     jobs = service(Settings(database_url="postgresql://elsewhere/")).jobs
-    assert [job.name for job in jobs if job.low_priority] == ["prune"]
+    assert [job.name for job in jobs if job.low_priority] == ["prune", "retire"]
 
 
 async def test_a_sweep_takes_fewer_reservations_at_once_that_hold_many_units(
@@ -359,7 +359,7 @@ async def test_no_statement_takes_more_rows_than_its_limit_whatever_the_plan(sto
         for method in without.split():
             await tx.execute(f"SET LOCAL enable_{method} = off")
         assert len(await queries.take_due(tx, 3)) == 3
-        assert await packets.retire(tx, 3_600, 3) == 3
+        assert (await packets.retire(tx, 3_600, BEFORE_ALL_SHELVES, 10, 3)).packets == 3
         await tx.execute(
             "UPDATE reservation SET state = 'expired', reason = 'x', unit_ids = '{}', due_at = NULL, forget_at = now()"
         )

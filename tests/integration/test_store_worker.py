@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 import store_worker.goods
+import store_worker.service
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import (
@@ -165,6 +166,20 @@ async def test_packets_too_near_their_best_before_are_retired(store: Worker) -> 
     await store.run("retire")
 
     assert await store.stock() == {"M-old": "retired", "M-new": "free"}
+
+
+async def test_each_run_retires_from_where_the_last_one_stopped_and_at_the_end_from_the_start(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_worker.service, "RETIRE_BATCH", 3)
+    monkeypatch.setattr(store_worker.service, "RETIRE_SHELVES", 2)
+    skus = ("a", "b", "c", "d", "e")
+    for _ in range(2):
+        seen = len(store.handled)
+        await store.hear(*(stock(sku, f"{sku}-{uuid4()}", best_before_days=0.01) for sku in skus for _ in range(2)))
+        await store.run("retire")
+        assert [handled.more for handled in store.handled[seen + 1 :]] == [True] * 4 + [False]
+    assert set((await store.stock()).values()) == {"retired"}
 
 
 async def test_what_one_order_cannot_use_goes_to_the_next_of_the_batch(store: Worker) -> None:
