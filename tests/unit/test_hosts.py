@@ -47,6 +47,10 @@ def test_systemd_starts_again_whatever_ended_save_for_a_wrong_setting():
     assert TOLD["StartLimitIntervalSec"] == "0"
 
 
+def test_every_daemon_has_a_user_of_its_own_and_cannot_read_the_settings_of_another():
+    assert (TOLD["DynamicUser"], TOLD["User"]) == ("yes", "%i")
+
+
 def test_whoever_stops_a_daemon_waits_until_it_has_drained():
     assert float(TOLD["TimeoutStopSec"]) >= LEAST_SECONDS
     (seconds,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", MANIFESTS)
