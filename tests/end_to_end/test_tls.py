@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -38,13 +39,15 @@ def certificates(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 async def servers(certificates: Path) -> AsyncIterator[Servers]:
     """At 127.0.0.1, wherever Docker is: the certificate names nothing else."""
-    rabbitmq, postgres = TlsRabbitMQ(certificates), TlsPostgres(certificates)
-    try:
-        await asyncio.gather(rabbitmq.start(), postgres.start())
-        async with Network(rabbitmq.url) as broker, Network(postgres.url) as database:
-            yield Servers(database.url, broker.url, rabbitmq.management_url)
-    finally:
-        await asyncio.gather(rabbitmq.remove(), postgres.remove())
+    async with _started(TlsRabbitMQ(certificates), TlsPostgres(certificates)) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def asking_servers(certificates: Path) -> AsyncIterator[Servers]:
+    """They insist on a certificate; the URLs name one."""
+    async with _started(TlsRabbitMQ(certificates, asking=True), TlsPostgres(certificates, asking=True)) as servers:
+        yield servers
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ async def test_orders_are_placed_over_tls_to_both_servers(servers, new_cell):
     market = await cell.market(agents=2, milk=2)
     await cell.client.place(market.order(milk=1))
     for service in SERVICES:
-        assert await _encrypted(cell, service) == {True}
+        assert await _of_connections(cell, service, "ssl") == {True}
     await eventually(partial(_listed_as_encrypted, cell))
 
 
@@ -69,6 +72,26 @@ async def test_a_certificate_of_a_stranger_is_refused_and_the_setting_named(serv
         assert code == 1
         (line,) = [line for line in output.splitlines() if "CERTIFICATE_VERIFY_FAILED" in line]
         assert name in line
+
+
+async def test_servers_that_insist_on_a_certificate_get_that_of_the_url(asking_servers, new_cell):
+    cell = await new_cell(asking_servers)
+    market = await cell.market(agents=2, milk=2)
+    await cell.client.place(market.order(milk=1))
+    for service in SERVICES:
+        assert await _of_connections(cell, service, "client_dn") == {"/CN=postgres"}
+    _, _, place = cell.broker_url.rpartition("@")
+    by_certificate = f"amqps://{place}&auth=EXTERNAL"
+    assert await cell.command("order_saga", "check", BROKER_URL=by_certificate) == (0, "")
+    for name, url, parameter in (
+        ("BROKER_URL", cell.broker_url, "certfile"),
+        ("ORDER_SAGA_DATABASE_URL", cell.databases["order_saga"], "sslcert"),
+    ):
+        code, output = await cell.command("order_saga", "check", **{name: url.partition(f"&{parameter}=")[0]})
+        assert code == 1
+        (line,) = output.splitlines()
+        assert name in line
+        assert "certificate" in line
 
 
 async def test_a_broker_over_tls_comes_back_from_a_network_that_breaks_and_loses_nothing(network):
@@ -105,16 +128,26 @@ async def test_a_connection_over_tls_is_closed_in_time_though_nobody_answers(net
     assert connection.is_closed
 
 
+@asynccontextmanager
+async def _started(rabbitmq: TlsRabbitMQ, postgres: TlsPostgres) -> AsyncIterator[Servers]:
+    try:
+        await asyncio.gather(rabbitmq.start(), postgres.start())
+        async with Network(rabbitmq.url) as broker, Network(postgres.url) as database:
+            yield Servers(database.url, broker.url, rabbitmq.management_url)
+    finally:
+        await asyncio.gather(rabbitmq.remove(), postgres.remove())
+
+
 async def _listed_as_encrypted(cell: Cell) -> bool:
     """All connections of daemons and client; the management plugin hears of them a little later."""
     connections = await cell.management.call("GET", f"vhosts/{cell.name}/connections")
     return [connection["ssl"] for connection in connections] == [True] * 8
 
 
-async def _encrypted(cell: Cell, service: str) -> set[bool]:
+async def _of_connections(cell: Cell, service: str, column: str) -> set[object]:
     rows = await cell.rows(
         service,
-        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+        f"SELECT {column} FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
         " WHERE datname = current_database() AND backend_type = 'client backend'",
     )
-    return {row["ssl"] for row in rows}
+    return {row[column] for row in rows}
