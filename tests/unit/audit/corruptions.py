@@ -1,0 +1,194 @@
+"""Every kind of corruption, together with what the audit must say about it."""
+
+from collections.abc import Callable
+
+from messages.contracts.views import Parked, Received
+from order_saga.inspection.snapshot import Share
+from tests.unit.audit.world import (
+    A_WHILE_AGO,
+    BLOCKING,
+    CANCELLED,
+    DELIVERED,
+    NOW,
+    PLACED,
+    STORE,
+    World,
+    holding,
+    packets,
+)
+
+Corruption = Callable[[World], None]
+CORRUPTIONS: list[tuple[Corruption, str, str]] = []
+
+
+def found_as(invariant: str, sentence: str) -> Callable[[Corruption], Corruption]:
+    """Collect a corruption, together with what the audit must say about it."""
+
+    def collect(corruption: Corruption) -> Corruption:
+        CORRUPTIONS.append((corruption, invariant, sentence))
+        return corruption
+
+    return collect
+
+
+@found_as("I1", "store: the order is placed, but its reservation here is absent")
+def placed_without_packets(world: World) -> None:
+    del world.shares[PLACED, "store"]
+
+
+@found_as("I1", "delivery: the order is placed, but its reservation here is absent")
+def placed_without_an_agent(world: World) -> None:
+    del world.shares[PLACED, "delivery"]
+
+
+@found_as("I1", "its reservation here is released")
+def placed_and_released(world: World) -> None:
+    world.shares[PLACED, "store"] = Share(STORE, holding(PLACED, "released"))
+
+
+@found_as("I1", "its reservation here is reserved")
+def placed_and_only_reserved(world: World) -> None:
+    world.change_holding(PLACED, state="reserved")
+    world.change_units(PLACED, "store", packets(PLACED, "reserved", "P-1", "P-2", "P-3"))
+
+
+@found_as("I1", "P-1, P-2, P-77 promised to the customer, but P-1, P-2, P-3 confirmed")
+def other_packets_than_promised(world: World) -> None:
+    world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-77"), "delivery": ("A-1",)})
+
+
+@found_as("I1", "1 x bread missing")
+def another_sku_than_ordered(world: World) -> None:
+    three_milks = packets(PLACED, "confirmed", "P-1", "P-2", "P-3", kinds=("milk", "milk", "milk"))
+    world.change_units(PLACED, "store", three_milks)
+
+
+@found_as("I1", "store: P-1, P-2, P-3 from another place than south")
+def packets_of_another_store(world: World) -> None:
+    world.change_order(PLACED, store_id="south")
+
+
+@found_as("I1", "delivery: A-1 from another place than south")
+def an_agent_of_another_zone(world: World) -> None:
+    world.change_order(PLACED, zone="south")
+
+
+@found_as("I1", "1 units fulfilled, but 3 wanted")
+def fewer_packets_than_ordered(world: World) -> None:
+    world.change_order(DELIVERED, granted={"store": ("P-4",), "delivery": ("A-2",)})
+    world.change_holding(DELIVERED, unit_ids=("P-4",))
+
+
+@found_as("I2", "store: P-3 confirmed, but held by another order or by none")
+def a_packet_of_another_order(world: World) -> None:
+    world.change_units(PLACED, "store", packets(PLACED, "confirmed", "P-1", "P-2"))
+
+
+@found_as("I2", "store: P-6 fulfilled, but held by another order or by none")
+def a_packet_that_was_given_away_twice(world: World) -> None:
+    world.change_units(DELIVERED, "store", packets(DELIVERED, "fulfilled", "P-4", "P-5"))
+
+
+@found_as("I2", "1 x bread more than requested")
+def more_packets_than_asked_for(world: World) -> None:
+    ids, kinds = ("P-7", "P-8", "P-9", "P-10"), ("milk", "milk", "bread", "bread")
+    world.change_holding(BLOCKING, unit_ids=ids)
+    world.change_units(BLOCKING, "store", packets(BLOCKING, "reserved", *ids, kinds=kinds))
+
+
+@found_as("I2", "delivery: 1 x agent more than requested")
+def two_agents_for_one_order(world: World) -> None:
+    agents = ("A-1", "A-9")
+    world.change_order(PLACED, granted={"store": ("P-1", "P-2", "P-3"), "delivery": agents})
+    world.change_holding(PLACED, "delivery", unit_ids=agents)
+    world.change_units(PLACED, "delivery", packets(PLACED, "confirmed", *agents, kinds=("agent", "agent")))
+
+
+@found_as("I3", "north should have 6 of milk, sold or not, but has 5")
+def a_packet_that_vanished(world: World) -> None:
+    world.change_store(stock=[(Received("north", "milk", 6), 5)])
+
+
+@found_as("I3", "north should have 6 of milk, sold or not, but has 7")
+def a_packet_that_nobody_received(world: World) -> None:
+    world.change_store(stock=[(Received("north", "milk", 6), 7)])
+
+
+@found_as("I3", "P-5 held, but the reservation is released without them")
+def a_packet_that_stayed_behind(world: World) -> None:
+    world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
+
+
+@found_as("I3", "P-5 assigned for an order that every participant has released")
+def a_reservation_that_survived_its_release(world: World) -> None:
+    world.change_holding(CANCELLED, state="assigned", unit_ids=("P-5",))
+    world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
+
+
+@found_as("I3", "fulfilled, but the order is not_placed")
+def fulfilled_and_not_placed(world: World) -> None:
+    world.change_holding(CANCELLED, state="fulfilled")
+
+
+@found_as("I3", "confirmed, but the order is undecided")
+def confirmed_and_undecided(world: World) -> None:
+    world.change_holding(BLOCKING, state="confirmed")
+    world.change_units(BLOCKING, "store", packets(BLOCKING, "confirmed", "P-7", "P-8", "P-9"))
+
+
+@found_as("I3", "still assigned, though the order was placed at")
+def placed_and_never_confirmed(world: World) -> None:
+    world.change_holding(PLACED, state="assigned")
+    world.change_units(PLACED, "store", packets(PLACED, "assigned", "P-1", "P-2", "P-3"))
+
+
+@found_as("I3", "still reserved, though its lease ended at")
+def a_lease_that_nobody_swept(world: World) -> None:
+    world.change_holding(BLOCKING, expires_at=A_WHILE_AGO)
+
+
+@found_as("I3", "P-7, P-8, P-9 reserved for an order that the order saga does not know")
+def a_reservation_without_an_order(world: World) -> None:
+    del world.orders[BLOCKING]
+
+
+@found_as("I4", "still undecided (reserving), due at")
+def undecided_past_its_deadline(world: World) -> None:
+    world.change_order(BLOCKING, deadline=A_WHILE_AGO)
+
+
+@found_as("I4", "not released by every participant (releasing)")
+def never_clean(world: World) -> None:
+    world.change_order(CANCELLED, phase="releasing", cleaned_at=None)
+
+
+@found_as("I5", "outcome placed, but decided at None")
+def an_outcome_without_a_decision(world: World) -> None:
+    world.change_order(PLACED, decided_at=None)
+
+
+@found_as("I5", "outcome None, but decided at")
+def a_decision_without_an_outcome(world: World) -> None:
+    world.change_order(BLOCKING, decided_at=NOW)
+
+
+@found_as("I5", "outcome placed, but the customer was told not_placed and placed")
+def two_outcomes_told(world: World) -> None:
+    world.change_order(PLACED, told=frozenset({"placed", "not_placed"}))
+
+
+@found_as("I5", "outcome None, but the customer was told placed")
+def an_outcome_told_too_early(world: World) -> None:
+    world.change_order(BLOCKING, told=frozenset({"placed"}))
+
+
+@found_as("I6", "stuck in the outbox: 3 envelopes")
+def an_outbox_that_does_not_drain(world: World) -> None:
+    world.change_store(unpublished=3)
+
+
+@found_as("I6", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, boom")
+def a_parked_document(world: World) -> None:
+    queue, reason = "store_worker.reserve", "handler_failed"
+    parked = Parked(BLOCKING, "ReservePackets/1.0", PLACED, queue, reason, "boom", NOW, from_outside=False)
+    world.change_store(parked=[parked])

@@ -1,0 +1,27 @@
+"""Every kind of corruption is found and named, and nothing is found in a clean system."""
+
+import pytest
+
+from tests.unit.audit.corruptions import CORRUPTIONS, Corruption, undecided_past_its_deadline
+from tests.unit.audit.world import BLOCKING, World
+
+
+def test_a_clean_system_is_clean(world: World) -> None:
+    assert world.check() == []
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "invariant", "sentence"), CORRUPTIONS, ids=[corrupt.__name__ for corrupt, _, _ in CORRUPTIONS]
+)
+def test_corruption_is_found_and_named(world: World, corrupt: Corruption, invariant: str, sentence: str) -> None:
+    corrupt(world)
+
+    found = world.check()
+
+    assert any(each.invariant == invariant and sentence in each.sentence for each in found), found
+
+
+def test_a_finding_names_its_order(world: World) -> None:
+    undecided_past_its_deadline(world)
+
+    assert [finding.order_id for finding in world.check()] == [BLOCKING]

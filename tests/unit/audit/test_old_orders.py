@@ -1,0 +1,34 @@
+"""What may have been forgotten or have moved on since is not missed, and what is still there keeps its promise."""
+
+from datetime import timedelta
+
+from tests.unit.audit.corruptions import placed_and_released
+from tests.unit.audit.world import DELIVERED, NOW, PLACED, World
+
+
+def test_a_reservation_may_be_gone_a_day_after_the_deadline_of_a_placed_order(world: World) -> None:
+    del world.shares[PLACED, "store"]
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
+    assert world.check() == []
+
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=23))
+    assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_a_reservation_that_is_there_is_held_to_the_promise_for_ever(world: World) -> None:
+    placed_and_released(world)
+    world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
+
+    assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_an_order_of_which_only_the_outcome_is_remembered_is_not_counted(world: World) -> None:
+    world.change_order(PLACED, quantities={}, store_id=None, zone=None)
+
+    assert world.check() == []
+
+
+def test_an_agent_who_has_delivered_may_be_anywhere(world: World) -> None:
+    world.change_order(DELIVERED, zone="south")
+
+    assert world.check() == []

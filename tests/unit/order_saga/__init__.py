@@ -1,0 +1,1 @@
+"""Each path of the saga, for any participants, without a server, a clock or a mock."""
