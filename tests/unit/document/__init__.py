@@ -1,0 +1,1 @@
+"""Reading is strict and never fails; what is written reads back."""
