@@ -1,0 +1,39 @@
+"""A message says by its name what it is, and by its fields what it is about."""
+
+from messages.contracts.delivery import AgentAssigned
+from messages.contracts.message import OrderMessage
+from messages.contracts.participation import Answer, Assigned, Command
+from messages.contracts.store import PacketsAssigned
+from messages.transport.incoming import Incoming
+from tests.unit.contracts.examples import MESSAGES, read
+
+
+def test_every_message_about_an_order_says_which() -> None:
+    without = {name for name, kind in MESSAGES.items() if not issubclass(kind, OrderMessage)}
+
+    assert without == {"RequestRejected", "StockReceived", "PacketsWithdrawn", "AgentCameOnline", "AgentWentOffline"}
+
+
+def test_commands_are_imperative_and_facts_past_tense() -> None:
+    commands = {name for name, kind in MESSAGES.items() if issubclass(kind, Command)}
+    answers = {name for name, kind in MESSAGES.items() if issubclass(kind, Answer)}
+
+    assert [name for name in commands if not name.startswith(_base(name))] == []
+    assert [name for name in answers if not name.endswith(_base(name))] == []
+
+
+def _base(name: str) -> str:
+    """`Reserve` of ReservePackets."""
+    return MESSAGES[name].__bases__[0].__name__
+
+
+def test_whoever_assigns_tells_which_units() -> None:
+    packets, agent = read("PacketsAssigned"), read("AgentAssigned")
+    assert isinstance(packets, Incoming)
+    assert isinstance(packets.message, PacketsAssigned)
+    assert isinstance(agent, Incoming)
+    assert isinstance(agent.message, AgentAssigned)
+
+    assert packets.message.unit_ids == ("P-1001", "P-1002", "P-2001")
+    assert agent.message.unit_ids == ("A-7",)
+    assert all(issubclass(kind, Assigned) for kind in (PacketsAssigned, AgentAssigned))
