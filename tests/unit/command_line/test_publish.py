@@ -14,7 +14,7 @@ import order_saga.handlers
 import store_worker.handlers
 from messages.contracts.order import CancelOrder
 from messages.transport.broker import Envelope
-from messages.transport.edge import connection, publishing
+from messages.transport.edge import connection
 from messages.transport.edge.publishing import publish_command
 from messages.transport.edge.requests import RequestReader, new_request
 from messages.transport.in_process.broker import InProcessBroker
@@ -28,11 +28,6 @@ COMMANDS = {
 ORDER = str(uuid.UUID(int=1))
 GOOD = {"type": "DeliveryCompleted/1.0", "order_id": ORDER}
 NOWHERE = {"CLIENT_BROKER_URL": None, "BROKER_URL": "amqp://127.0.0.1:1/"}
-
-
-@pytest.fixture(autouse=True)
-def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "configure_logs", lambda *_: None)
 
 
 def typed(command: click.Command, *lines: object) -> Result:

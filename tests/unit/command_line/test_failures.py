@@ -1,0 +1,47 @@
+"""A failure is told in one line with its place and without a secret, and an interruption by its exit code."""
+
+import pytest
+from click.testing import CliRunner
+
+from messages.transport.command_line.failures import CommandLine, told_at
+from messages.transport.faults import told
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError("no route\nHINT:  ask somebody"), "no route HINT: ask somebody"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None:
+    assert told(error) == sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://toy:secret@db:5432/orders?sslmode=require", " (db:5432/orders)"),
+        ("postgresql://toy:se@cret@[::1]/orders", " ([::1]/orders)"),
+        ("postgresql://toy:secret@a,b:2/orders", " (a,b:2/orders)"),
+        ("postgresql://db", " (db)"),
+        ("postgresql:///orders?host=/run/postgresql&password=secret", ""),
+        ("postgresql://toy:1/secret@db/orders", ""),
+        ("postgresql://toy:1?secret@db/orders", ""),
+        ("postgresql://toy:1#secret@db/orders", ""),
+    ],
+)
+def test_of_a_url_only_the_place_is_told(url: str, place: str) -> None:
+    assert told_at(TimeoutError(), url) == f"TimeoutError{place}"
+    assert told_at(ValueError("no"), url) == "no"
+
+
+def test_who_interrupts_a_command_gets_the_exit_code_of_a_shell() -> None:
+    group = CommandLine("toy")
+
+    @group.command()
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    said = CliRunner().invoke(group, ["wait"])
+    assert (said.exit_code, said.output) == (130, "")
