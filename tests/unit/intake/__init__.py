@@ -1,0 +1,1 @@
+"""What is taken next: answers first, within the caps, new work only while there is room, and nothing lost."""

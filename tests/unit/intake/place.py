@@ -1,0 +1,100 @@
+"""An intake that takes from a broker in this process, where a test says how many orders are undecided."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from messages.transport.addresses import COMMANDS, Address
+from messages.transport.batches.intake import Intake
+from messages.transport.batches.pacing import Pace
+from messages.transport.batches.taken import Taken
+from messages.transport.broker import ONE_DOCUMENT, Arrival, Envelope
+from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.topology import Binding, Exchange, Queue, Topology
+
+ANSWERS, ORDERS = "answers", "orders"
+DELIVERY_LIMIT = 100
+TOPOLOGY = Topology(
+    (Exchange(COMMANDS, "direct"),),
+    tuple(Queue(name, {"x-delivery-limit": DELIVERY_LIMIT}) for name in (ANSWERS, ORDERS)),
+    tuple(Binding(COMMANDS, name, name) for name in (ANSWERS, ORDERS)),
+)
+MANY = 1_000
+
+
+class DatabaseIsDown(Exception): ...
+
+
+@dataclass
+class Place:
+    """An intake, the broker it takes from, and how many orders are undecided."""
+
+    broker: InProcessBroker = field(default_factory=lambda: InProcessBroker(TOPOLOGY))
+    undecided: int = 0
+    counted: int = 0
+    database_is_down: bool = False
+    intake: Intake = field(init=False)
+
+    async def open(
+        self,
+        *,
+        documents: int = MANY,
+        size_bytes: int = MANY,
+        limit: int | None = None,
+        prefetch: int = MANY,
+        pace: Pace | None = None,
+    ) -> Intake:
+        self.intake = Intake(
+            documents=documents,
+            size_bytes=size_bytes,
+            capacity=None if limit is None else partial(self._capacity, limit),
+            pace=pace,
+        )
+        await self.broker.start()
+        await self.intake.subscribe(self.broker, (ANSWERS, prefetch), (ORDERS, prefetch))
+        return self.intake
+
+    def watch_acknowledgements(self) -> list[str]:
+        """What the last ones were of, from now on."""
+        told: list[str] = []
+        for subscription in self.intake._subscriptions:
+            acknowledge = subscription.acknowledge
+
+            async def watched(last: Arrival, acknowledge: Callable[[Arrival], Awaitable[None]] = acknowledge) -> None:
+                told.append(last.body.decode())
+                await acknowledge(last)
+
+            subscription.acknowledge = watched  # type: ignore[method-assign]
+        return told
+
+    async def say(self, queue: str, *bodies: str, content_type: str = ONE_DOCUMENT) -> None:
+        envelopes = [Envelope(Address(COMMANDS, queue), body.encode(), content_type, body) for body in bodies]
+        assert all(await self.broker.publish(envelopes))
+
+    def lose_consumer(self, times: int) -> None:
+        for _ in range(times):
+            self.broker.break_connection()
+
+    async def acknowledge_and_lose_consumer(self, batch: list[Taken]) -> list[str]:
+        """What comes back is what was not acknowledged."""
+        await self.intake.acknowledge(batch)
+        await self.intake.acknowledge_all()
+        self.broker.break_connection()
+        return bodies(await self.intake.take())
+
+    async def _capacity(self, limit: int) -> int:
+        self.counted += 1
+        if self.database_is_down:
+            raise DatabaseIsDown
+        return limit - self.undecided
+
+
+def bodies(batch: list[Taken]) -> list[str]:
+    return [taken.arrival.body.decode() for taken in batch]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  what is waited for sets no event
+            await asyncio.sleep(0.001)

@@ -1,0 +1,60 @@
+"""What may kill its consumer is taken alone, so that it takes nothing with it."""
+
+import asyncio
+
+import pytest
+
+from tests.unit.intake.place import ANSWERS, DELIVERY_LIMIT, ORDERS, Place, bodies
+
+POISON = "poison"
+
+
+async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1", "a2")
+    await place.say(ORDERS, "o1", "o2")
+    place.lose_consumer(2)
+    assert {taken.arrival.failures for taken in await intake.take()} == {2}
+    place.lose_consumer(1)
+    await place.say(ANSWERS, "a3")
+    await place.say(ORDERS, "o3")
+    batches: list[list[str]] = []
+    while sum(map(len, batches)) < 6:
+        batch = await asyncio.wait_for(intake.take(), 5)
+        batches.append(bodies(batch))
+        await intake.acknowledge(batch)
+    assert sorted(body for batch in batches for body in batch) == ["a1", "a2", "a3", "o1", "o2", "o3"]
+    assert all([suspect] in batches for suspect in ("a1", "a2", "o1", "o2"))
+
+
+async def test_nothing_new_is_taken_beside_an_answer_that_is_taken_alone(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1")
+    place.lose_consumer(3)
+    await place.say(ORDERS, "o1")
+    assert [bodies(await intake.take()) for _ in range(2)] == [["a1"], ["o1"]]
+
+
+async def test_what_may_kill_its_consumer_is_not_taken_beside_others(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "killer")
+    place.lose_consumer(3)
+    assert await intake.more(0.01, []) == []
+    assert bodies(await intake.take()) == ["killer"]
+
+
+@pytest.mark.parametrize(("killing", "other"), [(ANSWERS, ORDERS), (ORDERS, ANSWERS)])
+async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place, killing: str, other: str) -> None:
+    intake = await place.open(prefetch=20)
+    await place.say(other, "29")
+    await place.say(killing, *map(str, range(10)), POISON, *map(str, range(10, 29)))
+    deaths, handled = 0, set[str]()
+    while len(handled) < 30 or deaths <= DELIVERY_LIMIT:
+        batch = await asyncio.wait_for(intake.take(), 5)
+        if POISON in bodies(batch):
+            deaths += 1
+            place.lose_consumer(1)
+        else:
+            handled |= set(bodies(batch))
+            await intake.acknowledge(batch)
+    assert handled == set(map(str, range(30)))
