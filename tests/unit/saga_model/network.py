@@ -1,22 +1,21 @@
-"""Every way in which a few orders can go, on an adversarial network.
+"""The worlds that a few orders can come to on an adversarial network, and the ways from each to others.
 
 The network is a bag: a message that is sent lies in it in some copies, and each is received at any time, in any order,
 or, where loss is allowed, never. Leases run out, deadlines pass, customers cancel, participants ask, all at any time.
 """
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced
 from messages.contracts.participation import Reserve
-from messages.participant.reservation import HOLDING, Reservation, State
-from order_saga.state import Phase, Saga
-from tests.unit.saga_model_steps import EARLY, LATE, ROLES, SAGA, TOLD, Party, Step, Steps
+from messages.participant.reservation import HOLDING, Reservation
+from order_saga.state import Saga
+from tests.unit.saga_model.decisions import TOLD, Step
+from tests.unit.saga_model.parties import ROLES, Party
+from tests.unit.saga_model.steps import Steps
 
 ALLOWED = {None: 0, "placed": TOLD[OrderPlaced], "not_placed": TOLD[OrderNotPlaced]}
-ROUNDS_TO_RECOVER = 6
 
 
 class Violation(Exception):
@@ -31,64 +30,30 @@ class Change(NamedTuple):
     put: int
 
 
-class Model:
+class Network:
     """Orders that want the same single packet and the same single agent.
 
     A world is one integer: six bits for the state of each party, two for what was told of each order, two for the
     time, two for the repeats left; and above them the bag, two bits a message.
     """
 
-    def __init__(
-        self,
-        orders: int,
-        copies: int,
-        *,
-        cancel: bool = False,
-        repeats: int = 0,
-        loss: bool = False,
-        inquiries: bool = True,
-        clocks: Sequence[datetime] = (EARLY, LATE),
-    ) -> None:
-        self.steps = Steps(orders, clocks, cancel=cancel)
-        self.orders, self.copies, self.loss, self.inquiries = range(orders), copies, loss, inquiries
+    def __init__(self, steps: Steps, copies: int, *, repeats: int, loss: bool, inquiries: bool) -> None:
+        self.steps, self.orders = steps, range(len(steps.order_ids))
+        self.copies, self.loss, self.inquiries = copies, loss, inquiries
         self.shift = {party: 6 * place for place, party in enumerate(self.steps.parties)}
         self.told_at = 6 * len(self.shift)
-        self.time_at = self.told_at + 2 * orders
+        self.time_at = self.told_at + 2 * len(self.orders)
         self.repeats_at = self.time_at + 2
         self.bag_at = self.repeats_at + 2
         self.states_mask = (1 << self.told_at) - 1
         self.order_mask = [(1 << 6 * len(ROLES)) - 1 << 6 * len(ROLES) * order for order in self.orders]
         self.dead: dict[tuple[int, int], int] = {}
-        self.checked: set[int] = set()
-        self.outcomes: set[str | None] = set()
-        """Those that were come across."""
         self.bag_mask = (1 << 2 * len(self.steps.to)) - 1 << self.bag_at
         self.is_reserve = [isinstance(message, Reserve) for message in self.steps.messages.things]
         self.hearing: dict[tuple[int, int, int, bool], tuple[Change, ...]] = {}
         self.waiting: dict[tuple[int, int], tuple[Change, ...]] = {}
         requests = sum(copies << self.bag_at + 2 * number for number in self.steps.requests)
         self.first = requests | repeats << self.repeats_at
-
-    def explore(self, limit: int, *, depth_first: bool = False) -> int:
-        """Visit every world; how many there are. Raises Violation. `limit`: give up there, and prove nothing."""
-        came_from = {self.first: self.first}
-        waiting = deque([self.first])
-        take = waiting.pop if depth_first else waiting.popleft
-        while waiting:
-            world = take()
-            try:
-                self._check(world)
-                for after, _ in self._next(world):
-                    if after not in came_from:
-                        came_from[after] = world
-                        waiting.append(after)
-            except Violation as violation:
-                raise Violation(f"{violation}, after: {', '.join(self._way(world, came_from))}") from None
-            if len(came_from) > limit:
-                raise AssertionError(f"more than {limit} worlds: nothing is proved")
-        return len(came_from)
-
-    # The ways the world can go on.
 
     def _next(self, world: int) -> Iterator[tuple[int, str]]:
         bag = world >> self.bag_at
@@ -182,70 +147,6 @@ class Model:
         saga = self.steps.states[party].things[state]
         return saga.outcome if isinstance(saga, Saga) else None
 
-    # What must hold.
-
-    def _check(self, world: int) -> None:
-        visible = world & ((1 << self.time_at) - 1)
-        if visible not in self.checked:
-            self.checked.add(visible)
-            for order in self.orders:
-                self._check_order(world, order)
-            self._check_recovery(world & self.states_mask)
-        if not (world >> self.bag_at or self.loss):
-            for order in self.orders:
-                self._check_end(world, order, "at rest")
-
-    def _check_order(self, world: int, order: int) -> None:
-        saga = self._saga(world, order)
-        outcome = saga.outcome if saga else None
-        self.outcomes.add(outcome)
-        if world >> self.told_at + 2 * order & 3 & ~ALLOWED[outcome]:
-            raise Violation(f"I5: told something else than {outcome}")
-        for party in self._workers(order):
-            held = self._held(world, party)
-            if outcome == "placed" and held.state not in (State.ASSIGNED, State.CONFIRMED):
-                raise Violation(f"I1: placed, and {held.state} with {ROLES[party[1]]}")
-            if outcome != "placed" and held.state is State.CONFIRMED:
-                raise Violation(f"I1: not placed, and confirmed by {ROLES[party[1]]}")
-            if held.state in HOLDING and saga is not None and saga.phase is Phase.CLOSED:
-                raise Violation(f"I3: closed, and {held.state} with {ROLES[party[1]]}")
-            if held.state in HOLDING and not self._is_free(world, party):
-                raise Violation(f"I2: the unit of {ROLES[party[1]]} belongs to two orders")
-
-    def _check_end(self, world: int, order: int, when: str) -> None:
-        """The order is decided, and clean."""
-        saga = self._saga(world, order)
-        if saga is None or saga.phase not in (Phase.PLACED, Phase.CLOSED):
-            raise Violation(f"I4: {when}, and {saga and saga.phase}")
-        held = {self._held(world, party).state for party in self._workers(order)}
-        if (held != {State.CONFIRMED}) if saga.phase is Phase.PLACED else held & HOLDING:
-            raise Violation(f"I3: {when}, and {saga.phase}, but held as {sorted(held)}")
-
-    def _check_recovery(self, world: int) -> None:
-        """If everything under way were lost now, jobs and sweepers alone would bring every known order to its end."""
-        for _ in range(ROUNDS_TO_RECOVER):
-            for party in self.steps.parties:
-                for step in self.steps.wait(party, self._state(world, party))[-1:]:
-                    change = self._change(world & self.order_mask[party[0]], party, step)
-                    world = self._hear_all(world & change.keep | change.put)
-        for order in self.orders:
-            if self._saga(world, order) is not None:
-                self._check_end(world, order, "everything under way lost")
-
-    def _hear_all(self, world: int) -> int:
-        while bag := world >> self.bag_at:
-            number = (bag & -bag).bit_length() - 1 >> 1
-            change = self._hear(world, number)[0]
-            world = world & ~(3 << self.bag_at + 2 * number) & change.keep | change.put
-        return world
-
-    def _saga(self, world: int, order: int) -> Saga | None:
-        saga: Saga | None = self.steps.states[order, SAGA].things[self._state(world, (order, SAGA))]
-        return saga
-
-    def _workers(self, order: int) -> Iterator[Party]:
-        return ((order, role) for role in range(1, len(ROLES)))
-
     def _held(self, world: int, party: Party) -> Reservation:
         held: Reservation = self.steps.states[party].things[self._state(world, party)]
         return held
@@ -254,10 +155,3 @@ class Model:
         """No other order holds the unit."""
         others = ((order, party[1]) for order in self.orders if order != party[0])
         return all(self._held(world, other).state not in HOLDING for other in others)
-
-    def _way(self, world: int, came_from: Mapping[int, int]) -> list[str]:
-        labels: list[str] = []
-        while (before := came_from[world]) != world:
-            labels.append(next(label for after, label in self._next(before) if after == world))
-            world = before
-        return labels[::-1]

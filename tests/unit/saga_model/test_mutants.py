@@ -1,4 +1,4 @@
-"""A model check of the production decisions of saga and participants, and proof that it would notice a wrong one."""
+"""The check notices every saga and every participant that decides wrongly in one place."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -12,32 +12,11 @@ from messages.participant.reservation import Reply, Reservation, State, ended, r
 from order_saga import outgoing, steps
 from order_saga import saga as sagas
 from order_saga.state import Decision, Phase, Saga, Standing
-from tests.unit.saga_model import Model, Violation
-from tests.unit.saga_model_steps import EARLY
+from tests.unit.saga_model.model import MANY, Model
+from tests.unit.saga_model.network import Violation
+from tests.unit.saga_model.parties import EARLY
 
-MANY = 1_000_000
-ANY_OUTCOME = {None, "placed", "not_placed"}
 GRANTED = {"store": ("store-1",), "delivery": ("delivery-1",)}
-
-
-def test_one_order_whose_every_message_is_doubled_and_that_may_be_cancelled() -> None:
-    model = Model(orders=1, copies=2, cancel=True)
-    assert model.explore(MANY) > 100_000
-    assert model.outcomes == ANY_OUTCOME
-
-
-def test_one_order_on_a_network_that_loses_messages_which_are_then_repeated() -> None:
-    model = Model(orders=1, copies=1, cancel=True, loss=True, repeats=1)
-    assert model.explore(MANY) > 20_000
-    assert model.outcomes == ANY_OUTCOME
-
-
-def test_two_orders_that_want_the_same_packet_and_the_same_agent() -> None:
-    model = Model(orders=2, copies=1, inquiries=False, clocks=(EARLY,))
-    assert model.explore(MANY) > 200_000
-    assert model.outcomes == ANY_OUTCOME
-
-
 Patch: TypeAlias = pytest.MonkeyPatch
 
 
