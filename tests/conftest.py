@@ -1,12 +1,10 @@
-"""The fixtures that give a test its server, database or virtual host, and the closing lines that tell which."""
+"""The fixtures that give a test its server, database or virtual host."""
 
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -16,7 +14,6 @@ from hypothesis import settings
 from tests.servers import choice, containers
 from tests.servers.databases import create_migrated, of_database
 from tests.servers.management import Management
-from tests.servers.remains import remains
 from tests.servers.server import Broker, Server, Unavailable
 
 S = TypeVar("S", bound=Server)
@@ -25,16 +22,7 @@ NewDatabase: TypeAlias = Callable[..., Awaitable[str]]
 NewVhost: TypeAlias = Callable[[], Awaitable[str]]
 """`url = await new_vhost()`: empty; deleted afterwards."""
 
-LOOK: dict[str, Callable[[], choice.Choice[Any]]] = {
-    "postgres": choice.choose_postgres,
-    "rabbitmq": choice.choose_rabbitmq,
-    "own_postgres": partial(choice.choose_postgres, own=True),
-    "own_rabbitmq": partial(choice.choose_rabbitmq, own=True),
-}
-"""Fixture -> where its server comes from."""
-MARKERS = {**{fixture: fixture.removeprefix("own_") for fixture in LOOK}, "docker": "docker"}
-"""Fixture -> what its users are marked with, so that `-m "not rabbitmq"` needs no care from whoever writes a test."""
-
+pytest_plugins = ["tests.servers.reporting"]
 
 # A machine that is busy with other things is slow and not wrong; and what was found can be found again elsewhere.
 settings.register_profile("tests", deadline=None, print_blob=True)
@@ -149,57 +137,3 @@ async def _running(chosen: choice.Choice[S]) -> AsyncIterator[S]:
         yield server
     finally:
         await server.remove()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for marker in sorted({*MARKERS.values()}):
-        config.addinivalue_line("markers", f"{marker}: needs a real one; whoever uses its fixture is marked")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in MARKERS.keys() & _fixtures(item):
-            item.add_marker(MARKERS[name])
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Look for the servers now: what may have to be fetched first is not to be held against a test's time limit."""
-    needed = set().union(*map(_fixtures, session.items))
-    for fixture, look in LOOK.items():
-        if fixture in needed and not session.config.option.collectonly:
-            look()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if choice.REQUIRE_DOCKER and report.skipped and any(map(item.get_closest_marker, MARKERS.values())):
-        report.outcome = "failed"
-        report.longrepr = f"REQUIRE_DOCKER is set: {_reason(report)}"
-    return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which servers were used, and what was skipped for which reason."""
-    terminalreporter.section("servers, and what was skipped")
-    for line in choice.told:
-        terminalreporter.line(line)
-    reasons = Counter(map(_reason, terminalreporter.stats.get("skipped", [])))
-    for reason, count in reasons.most_common():
-        terminalreporter.line(f"{count} skipped: {reason}")
-    if not reasons:
-        terminalreporter.line("nothing was skipped")
-
-
-def pytest_sessionfinish() -> None:
-    if remains.cache_info().currsize:
-        remains().remove()
-
-
-def _fixtures(item: pytest.Item) -> set[str]:
-    return set(getattr(item, "fixturenames", ()))
-
-
-def _reason(skipped: pytest.TestReport) -> str:
-    _, _, reason = cast("tuple[str, int, str]", skipped.longrepr)
-    return reason.removeprefix("Skipped: ")
