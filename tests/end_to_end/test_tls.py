@@ -16,7 +16,7 @@ from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
 from tests.end_to_end.cell import Cell, Servers
 from tests.end_to_end.daemons import SERVICES
-from tests.integration.carriers import TOPOLOGY, Reader, bodies, envelope, eventually, until
+from tests.integration.broker.carriers import TOPOLOGY, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
 from tests.servers.server import Unavailable
 from tests.servers.tls import TlsPostgres, TlsRabbitMQ, certify

@@ -12,7 +12,6 @@ import structlog
 from messages.transport.daemon import housekeeping
 from messages.transport.database.migrating import migrate
 from tests.conftest import NewDatabase
-from tests.integration.production import UrlOf, imported, in_the_file, url_for
 from tests.integration.toy.service import MIGRATIONS
 from tests.integration.toy.station import Station
 
@@ -78,10 +77,3 @@ async def own_station(new_database: NewDatabase) -> AsyncIterator[Station]:
     station = await Station.open(await new_database(MIGRATIONS))
     yield station
     await station.close()
-
-
-@pytest.fixture
-async def url_of(amqp_url: str, management_url: str) -> AsyncIterator[UrlOf]:
-    """The definitions file, imported: `url_of("customer")`."""
-    async with imported(in_the_file(), management_url) as unique:
-        yield lambda user: url_for(user, amqp_url, unique)

@@ -17,7 +17,7 @@ from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.topology import listener
 from tests.servers.management import Management
 
-FILE = Path(__file__).parents[2] / "deploy" / "definitions.json"
+FILE = Path(__file__).parents[3] / "deploy" / "definitions.json"
 UrlOf: TypeAlias = Callable[[str], str]
 
 

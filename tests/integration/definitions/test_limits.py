@@ -17,13 +17,13 @@ from pamqp.common import FieldTable
 
 from deploy.limits import CLIENT_LIMITS, MAX_QUEUES, QUEUE_BYTES
 from messages.transport.addresses import COMMANDS, OUTCOMES, Address
-from tests.integration.carriers import Reader, envelope, eventually
-from tests.integration.production import UrlOf, broker_at, channel_at, imported, in_the_file, url_for
+from tests.integration.broker.carriers import Reader, envelope, eventually
+from tests.integration.definitions.production import UrlOf, broker_at, channel_at, imported, in_the_file, url_for
 from tests.servers.management import Management
 
 pytestmark = pytest.mark.rabbitmq
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GREEDY: dict[str, FieldTable] = {
     "classic": {"x-expires": 10**9, "x-max-length": 10**9, "x-max-length-bytes": 10**12},
     "quorum": {"x-expires": 10**9, "x-max-length": 10**9, "x-max-length-bytes": 10**12},

@@ -1,0 +1,1 @@
+"""What the saga relies on, proven for RabbitMQ and for the in-process broker alike."""

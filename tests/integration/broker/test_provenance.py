@@ -1,0 +1,59 @@
+"""Who has said what arrives, also if it comes again, or is given up and becomes a dead letter."""
+
+from messages.transport.addresses import OUTCOMES, REQUESTS, Address
+from messages.transport.broker import Broker
+from messages.transport.provenance import FAILED_TOO_OFTEN, Death, Provenance
+from tests.integration.broker.carriers import ASKED, DELIVERY_LIMIT, WORK, Carrier, Reader, envelope
+
+
+async def test_what_came_through_the_exchange_of_the_clients_says_so_also_when_it_comes_again(
+    carrier: Carrier, broker: Broker
+) -> None:
+    reader = await Reader.of(broker, "asked")
+    await broker.publish([envelope("a client's", Address(REQUESTS, "asked.for")), envelope("ours", ASKED)])
+    for _ in range(2):
+        arrivals = {arrival.body: arrival.from_outside for arrival in await reader.take(2)}
+        assert arrivals == {b"a client's": Provenance.CLIENT, b"ours": Provenance.INTERNAL}
+        await carrier.break_connections(broker)
+
+
+async def test_a_clients_dead_letter_is_a_clients(carrier: Carrier, broker: Broker) -> None:
+    await broker.publish([envelope("a client's", Address(REQUESTS, "work"))])
+    await _fail_at(carrier, broker, "work")
+    (letter,) = await (await Reader.of(broker, "dead")).take(1)
+    assert (letter.from_outside, letter.death) == (Provenance.CLIENT, Death(FAILED_TOO_OFTEN, REQUESTS))
+
+
+async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_letter(
+    carrier: Carrier, broker: Broker
+) -> None:
+    """Not even a request: for this one the broker has asked for no right to say it."""
+    await broker.publish([envelope("laundered", Address(OUTCOMES, "laundered"))])
+    await _fail_at(carrier, broker, "laundry")
+    assert await _fail_at(carrier, broker, "work") == {Provenance.UNTRUSTED_ROUTE}
+    (letter,) = await (await Reader.of(broker, "dead")).take(1)
+    assert (letter.body, letter.from_outside) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
+    assert letter.death == Death(FAILED_TOO_OFTEN, REQUESTS, first=False)
+
+
+async def test_what_comes_back_too_often_becomes_a_dead_letter(carrier: Carrier, broker: Broker) -> None:
+    reader = await Reader.of(broker, "work")
+    dead = await Reader.of(await carrier.broker(), "dead")
+    await broker.publish([envelope("poison")])
+    for failures in range(DELIVERY_LIMIT + 1):
+        assert [arrival.failures for arrival in await reader.take(1)] == [failures]
+        assert not dead.waiting
+        await carrier.break_connections(broker)
+    (letter,) = await dead.take(1)
+    assert letter.body == b"poison"
+    assert (letter.from_outside, letter.death) == (Provenance.INTERNAL, Death(FAILED_TOO_OFTEN, WORK.exchange))
+
+
+async def _fail_at(carrier: Carrier, broker: Broker, queue: str) -> set[Provenance]:
+    """Lose what is in the queue until it is given up. Return where it seemed to come from."""
+    reader = await Reader.of(broker, queue)
+    seen = set()
+    for _ in range(DELIVERY_LIMIT + 1):
+        seen.add((await reader.take(1))[0].from_outside)
+        await carrier.break_connections(broker)
+    return seen
