@@ -25,7 +25,8 @@ from tests.conftest import NewVhost
 from tests.integration.network import Network
 from tests.integration.pooler import Pooler
 from tests.integration.toy.service import Toy, ToySettings
-from tests.integration.toy.station import Station, until
+from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import until
 from tests.servers.management import Management
 from tests.servers.server import free_port
 

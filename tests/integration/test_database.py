@@ -19,7 +19,8 @@ from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction, locking, savepoint
 from messages.transport.faults import Aborted, Collision, is_infrastructure
 from tests.integration.network import Network
-from tests.integration.toy.station import Station, has_lost_what_is_at_hand, until
+from tests.integration.toy.station import Station, has_lost_what_is_at_hand
+from tests.integration.toy.waiting import until
 from tests.servers.server import Server
 
 

@@ -27,7 +27,7 @@ from messages.participant.participant import Moves
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
 from tests.conftest import NewDatabase
-from tests.integration.toy.station import PATIENCE_SECONDS
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import Worker, in_seconds
 
 ZONE = "mitte"

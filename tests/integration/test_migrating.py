@@ -22,7 +22,7 @@ from messages.transport.database.migrating import (
 )
 from messages.transport.database.transactions import Transaction
 from tests.integration.toy.service import MIGRATIONS
-from tests.integration.toy.station import until
+from tests.integration.toy.waiting import until
 
 OWN = [
     "messages.transport/0001_create_outbox_parked_and_timeline.sql",

@@ -25,7 +25,8 @@ from messages.transport.settings import WrongSetting
 from tests.integration.network import Network
 from tests.integration.pooler import Pooler
 from tests.integration.toy.service import FAIL, MIGRATIONS, TELL_ELSEWHERE, bought, paid
-from tests.integration.toy.station import Station, until
+from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import until
 from tests.servers.server import Server, free_port
 
 

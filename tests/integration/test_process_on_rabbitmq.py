@@ -23,7 +23,8 @@ from messages.transport.rabbitmq.topology import declare
 from tests.conftest import NewVhost
 from tests.integration.network import Network
 from tests.integration.toy.service import FAIL, TELL_ELSEWHERE, Counted, Toy, Wish, bought, paid
-from tests.integration.toy.station import Station, document, everything, until
+from tests.integration.toy.station import Station, document, everything
+from tests.integration.toy.waiting import until
 from tests.servers.server import free_port
 
 QUICK_RELAY: dict[str, Any] = {

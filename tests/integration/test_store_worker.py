@@ -35,7 +35,8 @@ from store_worker.service import service
 from store_worker.settings import Settings
 from store_worker.units import Packets
 from tests.conftest import NewDatabase
-from tests.integration.toy.station import PATIENCE_SECONDS, has_lost_what_is_at_hand, until
+from tests.integration.toy.station import has_lost_what_is_at_hand
+from tests.integration.toy.waiting import PATIENCE_SECONDS, until
 from tests.integration.workers import Worker, heard, in_seconds
 
 STORE = "berlin-1"

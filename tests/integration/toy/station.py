@@ -12,17 +12,17 @@ import asyncpg
 
 from messages.contracts.message import Message
 from messages.transport.addresses import COMMANDS, OUTCOMES, REQUESTS, Address, queue_name
-from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
+from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
 from messages.transport.database import postgres
 from messages.transport.database.postgres import Database
 from messages.transport.document import encode
 from messages.transport.handled import Outgoing
-from messages.transport.in_process.broker import InProcessBroker, InProcessSubscription
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import Binding, Queue, Topology, listener, topology_of
 from tests.integration.toy.service import ELSEWHERE, Toy, ToySettings
+from tests.integration.toy.waiting import until
 
-PATIENCE_SECONDS = 20.0
 PREFETCH = 5_000
 
 
@@ -174,34 +174,8 @@ class Running:
         await until(reached)
 
 
-class WatchedBroker(InProcessBroker):
-    """Calls `on_acknowledge` before each acknowledgement; where that says no, the acknowledgement is lost."""
-
-    def __init__(self, beside: InProcessBroker, on_acknowledge: Callable[[], Awaitable[bool]]) -> None:
-        super().__init__(Topology((), (), ()))
-        self._exchanges = beside._exchanges
-        self._on_acknowledge = on_acknowledge
-
-    async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> InProcessSubscription:
-        subscription = await super().subscribe(queue, prefetch, on_arrival)
-        acknowledge = subscription.acknowledge
-
-        async def watched(last: Arrival) -> None:
-            if await self._on_acknowledge():
-                await acknowledge(last)
-
-        subscription.acknowledge = watched  # type: ignore[method-assign]
-        return subscription
-
-
 def document(message: Message) -> bytes:
     return encode(Outgoing(message, Address("", "")))
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():  # noqa: ASYNC110  what is waited for sends no event
-            await asyncio.sleep(0.01)
 
 
 async def has_lost_what_is_at_hand(database: Database) -> bool:

@@ -1,24 +1,18 @@
 """No document is at fault: the batch is held, and handled again until it can be committed."""
 
 import asyncio
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport.database import lock_mode, postgres
-from messages.transport.database.lock_mode import LockMode
-from messages.transport.database.row_cache import RowCache
+from messages.transport.database import postgres
 from messages.transport.database.transactions import Transaction
-from messages.transport.database.versioned import Column, Table
 from messages.transport.faults import Collision, is_infrastructure
 from tests.integration.toy.faults import failing, raising, raising_in_postgres
 from tests.integration.toy.service import HIDE_AN_ERROR, Fault, bought, numbered, paid
 from tests.integration.toy.station import Station
-
-PURCHASES = Table("purchase", ["order_id"], {"order_id": Column("uuid")})
 
 DATABASE_FAULTS = {
     "lost connection": "08006",
@@ -127,68 +121,6 @@ async def test_a_plan_that_a_migration_made_stale_is_no_documents_fault(own_stat
         await own_station.until_heard(9)
         await running.ready()
     assert await own_station.parked() == []
-
-
-async def test_a_service_that_remembers_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
-    modes: list[bool] = []
-
-    async def look(tx: Transaction) -> None:
-        modes.append(tx.is_in_transaction())
-
-    for row_cache in (RowCache[Any](PURCHASES), None):
-        station.toy.row_cache = row_cache
-        station.toy.faults.append(look)
-        async with station.running():
-            await station.say_together(bought("one"), bought("other"))
-            await station.until_heard(4 if row_cache is None else 2)
-    assert modes == [False, True]
-
-
-async def test_where_the_settings_say_so_every_batch_is_locked_from_the_first(station: Station) -> None:
-    station.toy.row_cache = RowCache(PURCHASES)
-    await station.say(bought("one"))
-    async with station.running(locking="pessimistic"):
-        await station.until_heard(1)
-    assert station.toy.lock_modes == [LockMode.PESSIMISTIC]
-
-
-async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
-    station.toy.row_cache = RowCache(PURCHASES)
-    modes: list[bool] = []
-
-    async def look(tx: Transaction) -> None:
-        modes.append(tx.is_in_transaction())
-
-    station.toy.faults.append(look)
-    await station.publish("bought", b"\xff")
-    await station.say(bought("one"))
-    async with station.running():
-        await station.until_heard(1)
-    assert modes == [True]
-
-
-async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_comes_soon_after(
-    station: Station, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lock_mode, "SKIPPED_BATCHES", 4)
-
-    async def collide(_tx: Transaction) -> None:
-        raise Collision
-
-    async def go_on(_tx: Transaction) -> None:
-        return
-
-    station.toy.row_cache = RowCache(PURCHASES)
-    station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
-    async with station.running():
-        for number in range(6):
-            await station.say(bought(str(number)))
-            await station.until_heard(number + 1)
-    cached, optimistic, pessimistic = LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
-    assert station.toy.lock_modes == [
-        *(cached, optimistic, pessimistic), pessimistic, pessimistic, *(cached, optimistic), optimistic, optimistic,
-    ]  # fmt: skip
-    assert await station.heard() == [str(number) for number in range(6)]
 
 
 async def test_a_transaction_that_a_handler_broke_and_hid_is_not_acknowledged_as_done(station: Station) -> None:

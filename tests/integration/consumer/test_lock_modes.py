@@ -1,0 +1,78 @@
+"""A batch is tried without locks where the service remembers, and with more care after it collided."""
+
+from typing import Any
+
+import pytest
+
+from messages.transport.database import lock_mode
+from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.row_cache import RowCache
+from messages.transport.database.transactions import Transaction
+from messages.transport.database.versioned import Column, Table
+from messages.transport.faults import Collision
+from tests.integration.toy.service import bought
+from tests.integration.toy.station import Station
+
+PURCHASES = Table("purchase", ["order_id"], {"order_id": Column("uuid")})
+
+
+async def test_a_service_that_remembers_is_tried_without_a_transaction_and_others_are_not(station: Station) -> None:
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    for row_cache in (RowCache[Any](PURCHASES), None):
+        station.toy.row_cache = row_cache
+        station.toy.faults.append(look)
+        async with station.running():
+            await station.say_together(bought("one"), bought("other"))
+            await station.until_heard(4 if row_cache is None else 2)
+    assert modes == [False, True]
+
+
+async def test_where_the_settings_say_so_every_batch_is_locked_from_the_first(station: Station) -> None:
+    station.toy.row_cache = RowCache(PURCHASES)
+    await station.say(bought("one"))
+    async with station.running(locking="pessimistic"):
+        await station.until_heard(1)
+    assert station.toy.lock_modes == [LockMode.PESSIMISTIC]
+
+
+async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> None:
+    station.toy.row_cache = RowCache(PURCHASES)
+    modes: list[bool] = []
+
+    async def look(tx: Transaction) -> None:
+        modes.append(tx.is_in_transaction())
+
+    station.toy.faults.append(look)
+    await station.publish("bought", b"\xff")
+    await station.say(bought("one"))
+    async with station.running():
+        await station.until_heard(1)
+    assert modes == [True]
+
+
+async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_comes_soon_after(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_mode, "SKIPPED_BATCHES", 4)
+
+    async def collide(_tx: Transaction) -> None:
+        raise Collision
+
+    async def go_on(_tx: Transaction) -> None:
+        return
+
+    station.toy.row_cache = RowCache(PURCHASES)
+    station.toy.faults.extend([collide, collide, go_on, go_on, go_on, collide, go_on, go_on, go_on])
+    async with station.running():
+        for number in range(6):
+            await station.say(bought(str(number)))
+            await station.until_heard(number + 1)
+    cached, optimistic, pessimistic = LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
+    assert station.toy.lock_modes == [
+        *(cached, optimistic, pessimistic), pessimistic, pessimistic, *(cached, optimistic), optimistic, optimistic,
+    ]  # fmt: skip
+    assert await station.heard() == [str(number) for number in range(6)]

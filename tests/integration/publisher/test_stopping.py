@@ -1,0 +1,39 @@
+"""A process that stops waits for confirms, but not for ever."""
+
+import asyncio
+
+from tests.integration.publisher.moody import QUICK_RELAY, Moody
+from tests.integration.toy.service import TELL_ELSEWHERE, bought
+from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import true, until
+
+
+async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_rest_to_a_relay(
+    station: Station, moody: Moody
+) -> None:
+    moody.down = True
+    async with station.running(moody, unconfirmed_rows=1, drain_seconds=1.0, **QUICK_RELAY) as running:
+        await station.say(bought("a", TELL_ELSEWHERE), bought("b", TELL_ELSEWHERE))
+        await station.until_heard(2)
+        await station.say(bought("c"))
+        running.stop.set()
+        await asyncio.wait_for(running.task, 3)
+    calls = len(moody.calls)
+    assert await station.count("outbox") == 2
+    async with station.running(**QUICK_RELAY):
+        await station.until_told(3)
+    assert len(moody.calls) == calls
+    assert sorted(station.texts()) == ["a", "b", "c"]
+
+
+async def test_a_stopping_process_waits_for_confirms_that_come(station: Station, moody: Moody) -> None:
+    moody.down = True
+    async with station.running(moody) as running:
+        await station.say(bought("a"))
+        await station.until_heard(1)
+        running.stop.set()
+        await until(lambda: true(len(moody.calls) > 1))
+        moody.down = False
+        await running.task
+    assert station.texts() == ["a"]
+    assert await station.count("outbox") == 0
