@@ -1,42 +1,14 @@
 """A parked document is handled again on request: with success exactly once, and otherwise it stays, with the reason."""
 
 import asyncio
-from uuid import uuid4
 
 import asyncpg
-from structlog.testing import capture_logs
 
 from messages.transport import parked
-from messages.transport.addresses import Address
-from messages.transport.broker import ONE_DOCUMENT, Envelope
 from messages.transport.database.transactions import Transaction
-from messages.transport.incoming import Malformed
-from messages.transport.topology import Binding, Exchange, Topology
-from tests.integration.toy.service import (
-    BREAK_A_RULE,
-    FAIL,
-    HIDE_AN_ERROR,
-    LOOK_AGAIN,
-    TELL_ELSEWHERE,
-    Forwarded,
-    bought,
-)
+from tests.integration.parked.replays import nothing_is_requested, park
+from tests.integration.toy.service import BREAK_A_RULE, FAIL, HIDE_AN_ERROR, LOOK_AGAIN, TELL_ELSEWHERE, bought
 from tests.integration.toy.station import Station, document
-
-
-async def park(station: Station, *bodies: bytes, reason: str = "handler_failed") -> None:
-    """Park these bodies as a batch would have, and ask for their replay."""
-    await parked.park(
-        station.connection, [Malformed(body, uuid4(), reason, "before", queue="toy.bought") for body in bodies]
-    )
-    await parked.request_replay(station.connection, None)
-
-
-async def nothing_is_requested(station: Station) -> None:
-    async def none() -> bool:
-        return not await station.rows("SELECT FROM parked WHERE replay_requested_at IS NOT NULL")
-
-    await station.until(none)
 
 
 async def test_what_was_mended_is_handled_and_its_row_deleted_in_the_same_transaction(station: Station) -> None:
@@ -61,36 +33,6 @@ async def test_a_replay_is_handled_waiting_since_nothing_looks_again_after_it(st
     async with station.running():
         await station.until_heard(1)
     assert await station.count("parked") == 0
-
-
-async def test_what_a_client_must_not_say_is_not_said_by_a_replay_either(station: Station) -> None:
-    forged = document(Forwarded(order_id=uuid4(), text="forged"))
-    await station.publish("bought", forged)
-    station.toy.handlers[Forwarded] = "paid"
-    with capture_logs() as logs:
-        async with station.running():
-            await station.until_count("parked", 1)
-            await parked.request_replay(station.connection, None)
-            await nothing_is_requested(station)
-    (row,) = await parked.parked(station.connection)
-    assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)
-    assert await station.count("heard") == 0
-    assert [line["reason"] for line in logs if line["event"] == "replay failed"] == ["forbidden"]
-
-
-async def test_what_came_by_a_detour_is_not_handled_and_not_replayed(station: Station) -> None:
-    """Not even what a client may say: who could say it there was never asked for the right to."""
-    detour = Topology((Exchange("outcomes.evil", "direct"),), (), (Binding("outcomes.evil", "bought", "toy.bought"),))
-    station.client.declare(detour)
-    said = Envelope(Address("outcomes.evil", "bought"), document(bought("smuggled")), ONE_DOCUMENT, str(uuid4()))
-    assert await station.client.publish([said]) == [True]
-    async with station.running():
-        await station.until_count("parked", 1)
-        await parked.request_replay(station.connection, None)
-        await nothing_is_requested(station)
-    (row,) = await parked.parked(station.connection)
-    assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)
-    assert await station.count("heard") == 0
 
 
 async def test_what_fails_again_stays_with_the_new_reason_and_leaves_nothing(station: Station) -> None:

@@ -1,0 +1,84 @@
+"""Who is cancelled rolls back, and a COMMIT is never cut off."""
+
+import asyncio
+import gc
+from uuid import uuid4
+
+import pytest
+
+from messages.transport.database import transactions
+from messages.transport.database.postgres import Database
+from tests.integration.database.purchases import write
+from tests.integration.network import Network
+from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import until
+
+
+async def test_a_cancelled_task_rolls_back(station: Station, database: Database) -> None:
+    async def work() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
+            await tx.execute("SELECT pg_sleep(30)")
+
+    task = asyncio.create_task(work())
+    await until(lambda: _is_sleeping(station))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert await station.count("purchase") == 0
+    await write(database)
+
+
+async def test_a_commit_that_was_sent_is_not_cut_off_by_a_cancellation(
+    own_station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 10.0)
+    await own_station.rows(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$"
+    )
+    await own_station.rows(
+        "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON purchase DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION dawdle()"
+    )
+    database = Database(own_station.url)
+    await database.open()
+    task = asyncio.create_task(write(database))
+    await until(lambda: _is_sleeping(own_station))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await own_station.count("purchase") == 1
+    async with database.transaction() as tx:
+        await tx.execute("SELECT 1")
+    await database.close()
+    assert caplog.text == ""
+
+
+async def test_a_commit_that_fails_after_its_last_word_is_not_logged(
+    station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 0.1)
+    committing = asyncio.Event()
+
+    async def commit_in_silence(database: Database) -> None:
+        async with database.transaction():
+            network.freeze()
+            committing.set()
+
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        task = asyncio.create_task(commit_in_silence(database))
+        await committing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await database.close()
+    gc.collect()
+    assert caplog.text == ""
+
+
+async def _is_sleeping(station: Station) -> bool:
+    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    return bool(await station.rows(sleeping))

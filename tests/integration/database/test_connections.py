@@ -1,0 +1,105 @@
+"""A connection stays at hand, and one that is lost or left in the middle of something costs nobody a try."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from asyncpg.pool import PoolConnectionHolder
+
+from messages.transport.database.postgres import Database
+from tests.integration.database.backends import backend_of
+from tests.integration.database.purchases import write
+from tests.integration.toy.station import Station, has_lost_what_is_at_hand
+from tests.integration.toy.waiting import until
+
+
+async def test_a_connection_stays_at_hand(database: Database) -> None:
+    assert await backend_of(database) == await backend_of(database)
+
+
+async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_try(
+    station: Station, database: Database
+) -> None:
+    lost = await backend_of(database)
+    await station.rows("SELECT pg_terminate_backend($1)", lost)
+    await until(lambda: has_lost_what_is_at_hand(database))
+    assert await backend_of(database) != lost
+    await asyncio.gather(*(write(database) for _ in range(20)))
+
+
+@pytest.fixture
+def lost_on_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection that asyncpg takes back is lost between its first look at it and its second."""
+    take_back = PoolConnectionHolder.release
+
+    async def lose_first(holder: PoolConnectionHolder, timeout: float | None) -> None:  # noqa: ASYNC109  asyncpg's own
+        holder.terminate()
+        await take_back(holder, timeout)
+
+    monkeypatch.setattr(PoolConnectionHolder, "release", lose_first)
+
+
+@pytest.mark.usefixtures("lost_on_release")
+async def test_a_connection_that_is_lost_just_as_it_is_given_back_fails_nothing(station: Station) -> None:
+    database = Database(station.url, size=1)
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(3)))
+    assert await station.count("purchase") == 3
+    assert database._at_hand
+    await database.close()
+
+
+async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as_it_is(database: Database) -> None:
+    async def begin_and_leave() -> None:
+        async with database.session() as tx:
+            await tx.execute("BEGIN")
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await begin_and_leave()
+    async with database.session() as tx:
+        assert not tx.is_in_transaction()
+
+
+async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothing_else(station: Station) -> None:
+    database = Database(station.url)
+    await database.open()
+
+    async def fail() -> None:
+        async with database.session():
+            await database.close()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+
+
+async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off: list[object] = []
+    monkeypatch.setattr(asyncpg.Pool, "terminate", cut_off.append)
+    database = Database(station.url)
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(10)))
+    assert database._at_hand
+    await database.close()
+    assert cut_off == []
+
+
+async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station) -> None:
+    database = Database(station.url, size=2)
+    await database.open()
+    await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 20)
+    assert await station.count("purchase") == 30
+    await database.close()
+
+
+async def test_no_connection_is_left_behind(own_station: Station) -> None:
+    database = Database(own_station.url, application_name="toy")
+    await database.open()
+    await asyncio.gather(*(write(database) for _ in range(10)))
+    await database.close()
+
+    async def none() -> bool:
+        return not await own_station.rows("SELECT FROM pg_stat_activity WHERE application_name = 'toy'")
+
+    await until(none)

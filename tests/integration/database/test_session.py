@@ -1,0 +1,32 @@
+"""What every session is set to: plans are kept, and nothing takes for ever."""
+
+import socket
+
+import pytest
+
+from messages.transport.database.postgres import Database
+from tests.integration.network import Network
+from tests.integration.toy.station import Station
+
+
+async def test_no_statement_is_planned_twice(database: Database) -> None:
+    async with database.session() as tx:
+        assert await tx.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+
+
+@pytest.mark.parametrize("setting", ["statement_timeout", "idle_in_transaction_session_timeout"])
+async def test_no_statement_takes_for_ever_and_nobody_keeps_locks_for_ever(database: Database, setting: str) -> None:
+    async with database.session() as tx:
+        assert await tx.fetchval(f"SHOW {setting}") == "1min"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not know TCP_USER_TIMEOUT")
+async def test_a_host_that_vanishes_is_noticed_before_a_commit_has_waited_for_long(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        async with database.session() as tx:
+            peer = getattr(tx, "_transport").get_extra_info("socket")  # noqa: B009  of the connection behind the proxy
+            assert peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+            assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        await database.close()

@@ -1,0 +1,156 @@
+"""A server that falls silent on a connection: who waits is heard elsewhere, or waited for where it has a reason."""
+
+import asyncio
+from functools import partial
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from messages.transport.database import watchdog
+from messages.transport.database.postgres import Database
+from messages.transport.faults import is_infrastructure
+from tests.integration.database.backends import backend_of, two_backends
+from tests.integration.database.purchases import write
+from tests.integration.network import Network
+from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import until
+from tests.servers.server import Server
+
+
+@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "in the pool"])
+async def test_who_is_left_without_an_answer_is_heard_elsewhere(
+    station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
+) -> None:
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await two_backends(database)
+        if not at_hand:
+            assert database._pool is not None
+            await database._release_at_hand(database._pool)
+        network.forsake()
+        with pytest.raises(Exception, match=r".*") as left:
+            await asyncio.wait_for(write(database), 10)
+        assert is_infrastructure(left.value)
+        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
+        await asyncio.wait_for(write(database), 20)  # the other one that was open is silent as well
+        assert await station.count("purchase") == 1
+        await database.close()
+
+
+async def test_a_connection_that_no_server_knows_is_given_up_soon(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        backend = await backend_of(database)
+        network.forsake()  # so the client is not told, as by a primary that stands still while another takes its place
+        await station.rows("SELECT pg_terminate_backend($1)", backend)
+        with pytest.raises(asyncpg.PostgresError) as left:
+            await asyncio.wait_for(write(database), 10)
+        assert is_infrastructure(left.value)
+        await write(database)
+        await database.close()
+
+
+async def test_a_silent_host_does_not_hide_the_next(station: Station) -> None:
+    async with Network(station.url) as silent, Network(station.url) as next_one:
+        silent.freeze()
+        hosts = f"{urlsplit(silent.url).netloc},{urlsplit(next_one.url).netloc.rpartition('@')[2]}"
+        database = Database(urlsplit(silent.url)._replace(netloc=hosts).geturl())
+        await asyncio.wait_for(database.open(), 15)
+        began = asyncio.get_running_loop().time()
+        await two_backends(database)
+        assert asyncio.get_running_loop().time() - began < 2  # it does not begin with the silent one again
+        await database.close()
+
+
+async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    backend, opened = await backend_of(database), database.connections_opened
+    await asyncio.sleep(0.5)
+    assert (await backend_of(database), database.connections_opened) == (backend, opened)
+
+
+async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.1)
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await write(database)
+        network.freeze()
+        writing = asyncio.create_task(write(database))
+        await asyncio.sleep(1.0)
+        assert not writing.done()
+        # Otherwise who asks might be answered first.
+        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
+        await asyncio.sleep(5 * watchdog.ANSWER_SECONDS)
+        network.thaw()
+        await writing
+        assert await station.count("purchase") == 2
+        await database.close()
+
+
+async def test_a_commit_that_waits_for_a_standby_is_waited_for(
+    own_postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    admin = await asyncpg.connect(own_postgres.url)
+    await admin.execute("CREATE TABLE purchase (order_id uuid, quantity integer)")
+    database = Database(own_postgres.url)
+    await database.open()
+    await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
+    await admin.execute("SELECT pg_reload_conf()")
+    await until(partial(_commits_wait, admin))
+    writing = asyncio.create_task(write(database))
+    await asyncio.sleep(1.0)
+    assert not writing.done()
+    await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    await admin.execute("SELECT pg_reload_conf()")
+    await writing
+    assert await admin.fetchval("SELECT count(*) FROM purchase") == 1
+    await database.close()
+    await admin.close()
+
+
+async def test_closing_does_not_wait_long_for_a_silent_server(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        at_work = asyncio.Event()
+
+        async def work() -> None:
+            async with database.session() as tx:
+                at_work.set()
+                await tx.execute("SELECT 1")
+
+        network.freeze()
+        stuck = asyncio.create_task(work())
+        await at_work.wait()
+        await asyncio.wait_for(database.close(), 10)
+        (error,) = await asyncio.gather(stuck, return_exceptions=True)
+        assert isinstance(error, Exception)
+        assert is_infrastructure(error)
+        network.thaw()
+
+
+async def _commits_wait(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """The server's processes hear of a new setting one after the other, and commits wait once its checkpointer has."""
+    try:
+        await connection.execute("CREATE TABLE IF NOT EXISTS probe (); DROP TABLE probe", timeout=0.3)
+    except TimeoutError:
+        return True
+    return False

@@ -1,0 +1,1 @@
+"""Migrations are applied once, in order, by however many processes at once, and never change afterwards."""

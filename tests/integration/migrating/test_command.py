@@ -1,0 +1,39 @@
+"""`migrate` says in one line what keeps it from migrating."""
+
+import asyncio
+
+import pytest
+
+from messages.transport.database import migrating
+from tests.integration.toy.commands import tell_toy
+from tests.integration.toy.station import Station
+
+
+async def test_a_role_that_may_not_migrate_is_one_line(station: Station) -> None:
+    url = f"{station.url}{'&' if '?' in station.url else '?'}role=pg_monitor"
+    result = await asyncio.to_thread(tell_toy, "migrate", environment={"TOY_DATABASE_URL": url})
+    assert (result.exit_code, result.output) == (3, "Error: TOY_DATABASE_URL: permission denied for schema public\n")
+
+
+async def test_a_migration_that_fails_is_named_in_one_line(own_station: Station) -> None:
+    await own_station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
+    result = await asyncio.to_thread(tell_toy, "migrate", environment={"TOY_DATABASE_URL": own_station.url})
+    assert (result.exit_code, result.stdout) == (3, "")
+    failed = "migration tests.integration.toy/0001_create_purchase.sql"
+    assert result.stderr == f'Error: TOY_DATABASE_URL: {failed}: relation "purchase" already exists\n'
+
+
+async def test_who_holds_up_a_migration_is_told_in_one_line(
+    own_station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LOCK_SECONDS": 0.02, "PAUSE_SECONDS": 0.01, "TRIES": 2}.items():
+        monkeypatch.setattr(migrating, name, value)
+    await own_station.rows("DELETE FROM schema_migrations WHERE name LIKE '%0003_compress_outbox%'")
+    async with own_station.connection.transaction():
+        await own_station.rows("SELECT FROM outbox")
+        result = await asyncio.to_thread(tell_toy, "migrate", environment={"TOY_DATABASE_URL": own_station.url})
+    assert (result.exit_code, result.stdout) == (3, "")
+    waiting, failed = result.stderr.splitlines()
+    name = "messages.transport/0003_compress_outbox_quickly.sql"
+    assert waiting.startswith(f"{name} is waiting for a table lock; locked now: outbox by ")
+    assert failed == f"Error: TOY_DATABASE_URL: migration {name}: canceling statement due to lock timeout"

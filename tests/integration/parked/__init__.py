@@ -1,0 +1,1 @@
+"""Parked documents: one row a message id, kept whole, listed, shown, replayed and discarded from the command line."""

@@ -1,0 +1,22 @@
+"""Documents that are parked and to be replayed."""
+
+from uuid import uuid4
+
+from messages.transport import parked
+from messages.transport.incoming import Malformed
+from tests.integration.toy.station import Station
+
+
+async def park(station: Station, *bodies: bytes, reason: str = "handler_failed") -> None:
+    """Park these bodies as a batch would have, and ask for their replay."""
+    await parked.park(
+        station.connection, [Malformed(body, uuid4(), reason, "before", queue="toy.bought") for body in bodies]
+    )
+    await parked.request_replay(station.connection, None)
+
+
+async def nothing_is_requested(station: Station) -> None:
+    async def none() -> bool:
+        return not await station.rows("SELECT FROM parked WHERE replay_requested_at IS NOT NULL")
+
+    await station.until(none)

@@ -1,0 +1,60 @@
+"""`parked` and `migrate` without a database that can be used: one line that names the setting."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.integration.network import Network
+from tests.integration.toy.commands import tell, tell_toy
+from tests.integration.toy.station import Station
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url", [f"postgresql://toy:{SECRET}@127.0.0.1:1/toy", f"postgresql://toy:{SECRET}@no-such-host.invalid/toy"]
+)
+async def test_a_database_that_cannot_be_reached_is_one_line_that_names_the_setting(station: Station, url: str) -> None:
+    result = await asyncio.to_thread(tell, station, "list", environment={"TOY_DATABASE_URL": url})
+    assert result.exit_code == 3
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_DATABASE_URL: ")
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["parked", "list"]])
+async def test_a_database_that_says_nothing_is_named_with_what_happened(
+    station: Station, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    connect = asyncpg.connect
+    monkeypatch.setattr(asyncpg, "connect", lambda url, timeout: connect(url, timeout=timeout / 100))
+    async with Network(station.url) as network:
+        network.freeze()
+        variables = {"TOY_DATABASE_URL": network.url, "TOY_BROKER_URL": "amqp://127.0.0.1:1/"}
+        result = await asyncio.to_thread(tell_toy, *command, environment=variables)
+    assert "TOY_DATABASE_URL: TimeoutError" in result.output
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["parked", "list"]])
+async def test_a_database_url_that_no_server_is_asked_about_is_one_line(station: Station, command: list[str]) -> None:
+    url = f"{station.url}{'&' if '?' in station.url else '?'}sslmode=bogus"
+    result = await asyncio.to_thread(tell_toy, *command, environment={"TOY_DATABASE_URL": url})
+    assert result.exit_code != 0
+    assert result.output.splitlines()[0].removeprefix("Error: ").startswith("TOY_DATABASE_URL: `sslmode` parameter")
+
+
+async def test_a_database_that_is_not_migrated_is_one_line_too(own_station: Station) -> None:
+    await own_station.rows("DROP TABLE parked CASCADE")
+    result = await asyncio.to_thread(tell, own_station, "list")
+    assert result.exit_code == 3
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_DATABASE_URL: ")
+    assert "parked" in line
+
+
+async def test_a_wrong_setting_is_one_line(station: Station) -> None:
+    result = await asyncio.to_thread(tell, station, "list", environment={"TOY_HTTP_PORT": "many"})
+    assert result.exit_code == 2
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: TOY_HTTP_PORT: ")
