@@ -1,0 +1,47 @@
+"""What a process tells by HTTP: whether it is ready, and what it measures."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from tests.integration.toy.waiting import until
+
+READY = {"migrations": True, "postgresql": True, "broker": True, "batch": True}
+NOT_READY = {"migrations": False, "postgresql": False, "batch": True}
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def says(port: int, path: str) -> tuple[int, Any]:
+    status, body = await asyncio.to_thread(get, port, path)
+    return status, json.loads(body)
+
+
+async def until_says(port: int, path: str, expected: tuple[int, Any]) -> None:
+    async def so() -> bool:
+        try:
+            return await says(port, path) == expected
+        except OSError:  # not yet
+            return False
+
+    await until(so)
+
+
+async def measured(port: int) -> str:
+    return (await asyncio.to_thread(get, port, "/metrics"))[1]
+
+
+async def until_measured(port: int, line: str) -> None:
+    async def so() -> bool:
+        return f"ordersaga_{line}\n" in await measured(port)
+
+    await until(so)

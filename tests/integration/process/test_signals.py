@@ -1,0 +1,65 @@
+"""A daemon that is told to stop finishes, and one that is killed at any moment loses nothing."""
+
+import asyncio
+import json
+import random
+import signal
+from typing import Any
+
+import pytest
+
+from messages.transport.rabbitmq.broker import RabbitBroker
+from tests.integration.process.clients import Client
+from tests.integration.process.daemons import QUICK_RELAY, daemon
+from tests.integration.toy.service import TELL_ELSEWHERE, bought, paid
+from tests.integration.toy.station import Station
+from tests.servers.server import free_port
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_daemon_that_is_told_to_stop_finishes_and_exits_with_zero(
+    station: Station, client: Client, number: signal.Signals
+) -> None:
+    port = free_port()
+    async with daemon(station, client, http_port=port) as process:
+        await client.say(*(bought(str(each)) for each in range(100)))
+        await client.until_heard({"0"})
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        log = await told(process)
+    assert [line["event"] for line in log][-2:] == ["draining", "stopped"]
+    assert {line["service"] for line in log} == {"toy"}
+    assert await station.count("outbox") == 0
+    handled = set(await station.heard())
+    await client.until_heard(handled)
+    assert client.texts == handled
+    await client.until_left_in("toy.bought", 100 - len(handled))
+
+
+async def test_a_daemon_killed_at_any_moment_loses_nothing(station: Station, client: Client) -> None:
+    texts = {str(number) for number in range(300)}
+    for number in range(3):
+        before = await station.count("heard")
+        some = (bought(text, TELL_ELSEWHERE) for text in sorted(texts)[number::3])
+        saying = asyncio.create_task(client.say(*some))
+        async with daemon(station, client, batch_documents=10, **QUICK_RELAY) as process:
+            await station.until(lambda: _more_than(station, before))  # noqa: B023  awaited within the round
+            await asyncio.sleep(random.uniform(0, 0.1))
+            process.kill()
+        await saying
+    await client.say(paid("last"))
+    async with station.running(RabbitBroker(client.url), **QUICK_RELAY):
+        await client.until_heard(texts | {"last"})
+        await station.until_count("outbox", 0)
+    assert set(await station.heard()) == texts | {"last"}
+    assert await station.parked() == []
+
+
+async def told(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
+    """Its log, once it has ended."""
+    assert process.stderr is not None
+    return [json.loads(line) for line in (await process.stderr.read()).splitlines()]
+
+
+async def _more_than(station: Station, number: int) -> bool:
+    return await station.count("heard") > number
