@@ -14,18 +14,8 @@ from messages.contracts.delivery import AgentCameOnline, AgentWentOffline, Assig
 from messages.contracts.message import Message
 from messages.contracts.store import PACKET_WITHDRAWN, PacketsWithdrawn
 from messages.transport.database.transactions import Transaction
-from tests.integration.races.twins import (
-    STORE,
-    Twins,
-    assign,
-    blocked,
-    in_flight,
-    refused,
-    remembering,
-    reserve,
-    reserve_agent,
-    stock,
-)
+from tests.integration.races.twins import Twins, blocked, in_flight, remembering, reserve_agent
+from tests.integration.store_worker.messages import STORE, assign, refused, reserve, stock
 from tests.integration.workers import in_seconds, is_waiting_for_a_lock
 
 

@@ -10,17 +10,8 @@ from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentRese
 from messages.contracts.message import Message
 from messages.contracts.store import PacketsRefused, PacketsReserved, ReservePackets
 from messages.transport.database.lock_mode import LockMode
-from tests.integration.races.twins import (
-    Crash,
-    Twins,
-    blocked,
-    in_flight,
-    refused,
-    release,
-    reserve,
-    reserve_agent,
-    stock,
-)
+from tests.integration.races.twins import Crash, Twins, blocked, in_flight, reserve_agent
+from tests.integration.store_worker.messages import refused, release, reserve, stock
 from tests.integration.workers import Worker, heard
 
 

@@ -10,19 +10,8 @@ from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from tests.integration.races.twins import (
-    UNTIL_THE_FIRST_LEASE_IS_OVER,
-    Crash,
-    Twins,
-    assign,
-    blocked,
-    in_flight,
-    refused,
-    release,
-    reserve,
-    stock,
-    sweeping,
-)
+from tests.integration.races.twins import UNTIL_THE_FIRST_LEASE_IS_OVER, Crash, Twins, blocked, in_flight, sweeping
+from tests.integration.store_worker.messages import assign, refused, release, reserve, stock
 from tests.integration.workers import in_seconds
 
 # Reserve and Release at the same time

@@ -1,46 +1,18 @@
 """What is decided on rows that were read without a lock, or cached, must still hold when it is written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import pytest
 
-from messages.contracts.delivery import (
-    AgentAssigned,
-    AgentCameOnline,
-    AgentRefused,
-    AgentWentOffline,
-    AssignAgent,
-)
-from messages.contracts.message import Message
+from messages.contracts.delivery import AgentCameOnline, AgentRefused, AgentWentOffline, AssignAgent
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
-from messages.contracts.store import (
-    PACKET_WITHDRAWN,
-    PacketsAssigned,
-    PacketsReserved,
-    PacketsWithdrawn,
-)
+from messages.contracts.store import PACKET_WITHDRAWN, PacketsAssigned, PacketsReserved, PacketsWithdrawn
 from messages.transport.database.lock_mode import LockMode
-from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from tests.integration.races.twins import (
-    STORE,
-    UNTIL_THE_FIRST_LEASE_IS_OVER,
-    Twins,
-    assign,
-    in_flight,
-    refused,
-    release,
-    remembering,
-    reserve,
-    reserve_agent,
-    stock,
-)
-from tests.integration.workers import Worker, heard, in_seconds
-
-# Without a lock
+from tests.integration.races.twins import UNTIL_THE_FIRST_LEASE_IS_OVER, Twins, decided, in_flight, reserve_agent
+from tests.integration.store_worker.messages import STORE, assign, refused, release, reserve, stock
+from tests.integration.workers import heard, in_seconds
 
 
 @pytest.fixture(params=[LockMode.OPTIMISTIC, LockMode.CACHED], ids=lambda lock_mode: lock_mode.name.lower())
@@ -48,17 +20,6 @@ def lock_mode(request: pytest.FixtureRequest) -> LockMode:
     """Each race once with reading and once with what the worker remembers, which he has heard before."""
     assert isinstance(request.param, LockMode)
     return request.param
-
-
-@asynccontextmanager
-async def decided(
-    worker: Worker, said: Message | Sequence[Message], lock_mode: LockMode
-) -> AsyncIterator[Callable[[], Awaitable[object]]]:
-    """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
-    messages = [said] if isinstance(said, Message) else said
-    async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message) for message in messages], lock_mode)
-        yield lambda: write(tx, handled.writes)
 
 
 async def test_a_packet_that_was_taken_in_between_is_not_taken_again(
@@ -208,47 +169,3 @@ async def test_an_agent_who_went_to_another_zone_in_between_is_not_sent(
             await write_it()
 
     assert await here.hear(reserve_agent(order)) == [AgentRefused(order_id=order, reason="no_agent")]
-
-
-# From memory
-
-
-async def test_what_was_forgotten_or_never_heard_here_is_no_new_order(twins: Twins, order: UUID) -> None:
-    here, there = twins
-    await here.hear(stock("milk", "M-1", "M-2"))
-    await here.hear(release(uuid4()))  # which tells the time
-    await there.hear(reserve(order, milk=1))
-
-    assert await remembering(here, reserve(order, milk=1)) == "collision"
-    late = reserve(order, milk=1).model_copy(update={"not_after": in_seconds(-60)})
-    assert await remembering(here, late) == "collision"
-    assert await here.stock() == {"M-1": "reserved", "M-2": "free"}
-
-
-async def test_what_has_ended_elsewhere_is_not_answered_as_it_was(twins: Twins, order: UUID) -> None:
-    here, there = twins
-    await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, milk=1))
-    await there.hear(release(order))
-
-    assert await remembering(here, reserve(order, milk=1)) == "collision"
-
-
-async def test_a_duplicate_is_answered_from_memory(twins: Twins, order: UUID) -> None:
-    here, _ = twins
-    await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, milk=1))
-
-    assert await remembering(here, reserve(order, milk=1)) == [PacketsReserved(order_id=order)]
-
-
-async def test_units_that_were_unfit_are_looked_up_again(delivery_twins: Twins, order: UUID) -> None:
-    here, there = delivery_twins
-    await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
-    await here.hear(reserve_agent(order))
-    await there.hear(AgentWentOffline(agent_id="A-1"))
-    await here.hear(DeliveryCompleted(order_id=order))
-    await there.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
-
-    assign_agent = AssignAgent(order_id=order, not_after=in_seconds(60))
-    assert await remembering(here, assign_agent) == [AgentAssigned(order_id=order, agent_id="A-1")]

@@ -1,62 +1,21 @@
 """Two daemons of one worker on one database, what they are told, and how one is held before its commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
 from messages.contracts.delivery import ReserveAgent
 from messages.contracts.message import Message
-from messages.contracts.store import (
-    AssignPackets,
-    PacketsRefused,
-    ReleasePackets,
-    ReservePackets,
-    StockReceived,
-    Want,
-)
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
 from messages.transport.handled import Handled
-from tests.integration.workers import (
-    Worker,
-    heard,
-    in_seconds,
-    is_waiting_for_a_lock,
-    locks,
-)
+from tests.integration.workers import Worker, heard, in_seconds, is_waiting_for_a_lock, locks
 
-STORE = "berlin-1"
 UNTIL_THE_FIRST_LEASE_IS_OVER = "SELECT pg_sleep_until(min(expires_at)) FROM reservation"
 Twins: TypeAlias = tuple[Worker, Worker]
-
-
-def reserve(order_id: UUID, lease_seconds: int = 60, **wants: int) -> ReservePackets:
-    return ReservePackets(
-        order_id=order_id,
-        store_id=STORE,
-        wants=tuple(Want(sku=sku, quantity=quantity) for sku, quantity in wants.items()),
-        lease_seconds=lease_seconds,
-        not_after=in_seconds(60),
-    )
-
-
-def assign(order_id: UUID) -> AssignPackets:
-    return AssignPackets(order_id=order_id, not_after=in_seconds(60))
-
-
-def release(order_id: UUID) -> ReleasePackets:
-    return ReleasePackets(order_id=order_id)
-
-
-def stock(sku: str, *packet_ids: str) -> StockReceived:
-    return StockReceived(store_id=STORE, sku=sku, best_before=in_seconds(864_000), packet_ids=packet_ids)
-
-
-def refused(order_id: UUID, reason: str) -> PacketsRefused:
-    return PacketsRefused(order_id=order_id, reason=reason)
 
 
 def reserve_agent(order_id: UUID) -> ReserveAgent:
@@ -110,3 +69,14 @@ async def remembering(worker: Worker, message: Message) -> list[Message] | str:
         except Collision:
             return "collision"
     return [said.message for said in handled.outgoing]
+
+
+@asynccontextmanager
+async def decided(
+    worker: Worker, said: Message | Sequence[Message], lock_mode: LockMode
+) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
+    messages = [said] if isinstance(said, Message) else said
+    async with worker.database.session() as tx:
+        handled = await worker.service.handle(tx, [heard(message) for message in messages], lock_mode)
+        yield lambda: write(tx, handled.writes)

@@ -1,0 +1,23 @@
+"""A store worker on a database of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from store_worker.service import service
+from store_worker.settings import Settings
+from tests.conftest import NewDatabase
+from tests.integration.participant.reservations import a_worker
+from tests.integration.workers import Worker
+
+
+@pytest.fixture
+async def url(new_database: NewDatabase) -> str:
+    return await new_database(*service(Settings(database_url="postgresql://elsewhere/")).migrations)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Worker]:
+    worker = await a_worker(url)
+    yield worker
+    await worker.stop()

@@ -1,0 +1,75 @@
+"""What is over and old is pruned, in batches, and keeps no order waiting."""
+
+import pytest
+
+import store_worker.service
+from messages.contracts.order import DeliveryCompleted, OrderPlaced
+from messages.contracts.store import ReleasePackets
+from messages.participant import sweeper
+from store_worker.service import service
+from store_worker.settings import Settings
+from tests.integration.participant.bad_rows import make_unreadable
+from tests.integration.participant.reservations import reserved_orders
+from tests.integration.store_worker.messages import assign
+from tests.integration.workers import Worker
+
+
+async def test_a_row_that_cannot_be_read_is_pruned_like_any_other(store: Worker) -> None:
+    bad, good = await reserved_orders(store, 2)
+    await store.hear(ReleasePackets(order_id=good))
+    await make_unreadable(store, bad)
+    await store.execute("UPDATE reservation SET forget_at = now()")
+
+    await store.run("prune")
+
+    assert await store.holdings() == {}
+
+
+def test_neither_pruning_nor_retiring_keeps_an_order_waiting() -> None:
+    jobs = service(Settings(database_url="postgresql://elsewhere/")).jobs
+    assert [job.name for job in jobs if job.low_priority] == ["prune", "retire"]
+
+
+async def test_pruning_takes_fewer_reservations_at_once_that_have_many_units(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "BATCH_UNITS", 2)
+    for order in await reserved_orders(store, 3):
+        await store.hear(assign(order))
+        await store.hear(OrderPlaced(order_id=order, packet_ids=("M-0",), agent_id="A-1"))
+        await store.hear(DeliveryCompleted(order_id=order))
+    await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+    seen = len(store.handled)
+
+    await store.run("prune")
+
+    assert [handled.more for handled in store.handled[seen:]] == [True, False]
+    assert await store.holdings() == {}
+
+
+async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(store_worker.service, "RETIRE_BATCH", 2)
+    orders = await reserved_orders(store, 3)
+    await store.hear(*(ReleasePackets(order_id=order) for order in orders))
+    await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
+    await store.execute("UPDATE packet SET best_before = now()")
+
+    for job in ("prune", "retire"):
+        seen = len(store.handled)
+        await store.run(job)
+        assert [handled.more for handled in store.handled[seen:]] == [True, False]
+
+
+async def test_only_what_is_over_and_old_is_pruned(store: Worker) -> None:
+    released, recent, assigned = await reserved_orders(store, 3)
+    await store.hear(ReleasePackets(order_id=released), ReleasePackets(order_id=recent), assign(assigned))
+    await store.execute(
+        "UPDATE reservation SET forget_at = forget_at - interval '2 days' WHERE order_id = $1", released
+    )
+
+    await store.run("prune")
+
+    assert await store.holdings() == {recent: "released", assigned: "assigned"}

@@ -1,0 +1,67 @@
+"""What is written without a transaction is not cut off by a cancellation, and does not count on another server."""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from messages.contracts.store import PacketsAssigned
+from messages.transport.database import transactions
+from messages.transport.database.lock_mode import LockMode
+from tests.integration.store_worker.messages import assign, refused, reserve, stock
+from tests.integration.toy.station import has_lost_what_is_at_hand
+from tests.integration.toy.waiting import until
+from tests.integration.workers import Worker, heard
+
+
+async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
+    store: Worker, url: str, order: UUID
+) -> None:
+    transactor = store.transactor()
+    await store.hear(stock("milk", "M-1"))
+    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+
+    # It took over without the last commits, and counted the same versions since.
+    await store.execute(
+        "UPDATE reservation SET state = 'expired', reason = 'reservation_expired', unit_ids = '{}', due_at = NULL,"
+        " forget_at = expires_at"
+    )
+    other = await asyncpg.connect(url)
+    await other.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
+    await other.close()
+    await until(lambda: has_lost_what_is_at_hand(store.database))
+    handled = await transactor.handle([heard(assign(order))], lock_mode=LockMode.CACHED)
+
+    assert [said.message for said in handled.outgoing] == [refused(order, "reservation_expired")]
+
+
+async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_cancellation(
+    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 10.0)
+    await store.hear(stock("milk", "M-1"))
+    await store.execute("""
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+        CREATE TRIGGER dawdle AFTER INSERT ON reservation FOR EACH ROW EXECUTE FUNCTION dawdle();
+    """)
+    handling = asyncio.create_task(
+        store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    )
+    await until(lambda: _is_sleeping(store))
+
+    handling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+
+    assert await store.holdings() == {order: "reserved"}
+    assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+
+
+async def _is_sleeping(store: Worker) -> bool:
+    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    return bool(await store.query(sleeping))
