@@ -1,4 +1,4 @@
-"""`say` on a real broker: everything is confirmed, or the error says how much is not."""
+"""`publish` on a real broker: everything is confirmed, or the error says how much is not."""
 
 import asyncio
 import json

@@ -1,0 +1,1 @@
+"""The audit, on the tables of three services that have placed, refused, cancelled and delivered orders."""

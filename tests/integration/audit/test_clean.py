@@ -1,0 +1,47 @@
+"""A clean system is clean, also under load, and what is nobody's concern accuses nobody."""
+
+import asyncio
+from collections import Counter
+
+from deploy.definitions import all_services
+from messages.transport.in_process.broker import InProcessBroker
+from messages.transport.topology import topology_of
+from order_saga.inspection.audit import examine
+from tests.integration.audit.worlds import MINE, QUEUE, World, audit, order, stock
+from tests.integration.small_system import databases, place_all, running
+
+
+async def test_a_clean_system_is_clean(world: World) -> None:
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert report.findings == []
+    assert (report.orders, report.parked_by_others) == (4, 0)
+
+
+async def test_where_an_agent_goes_after_a_delivery_is_nobody_s_concern(world: World) -> None:
+    await world.corrupt("delivery_worker", "UPDATE agent SET zone = 'south' WHERE order_id IS NULL")
+
+    assert await audit(world.urls, at_rest=True) == []
+
+
+async def test_that_somebody_is_gone_who_never_came_is_nobody_s_concern(world: World) -> None:
+    await world.corrupt(
+        "delivery_worker",
+        "INSERT INTO agent (agent_id, zone, online, idle_since, said_at) VALUES ('A-9', '', false, now(), now())",
+    )
+
+    assert await audit(world.urls, at_rest=True) == []
+
+
+async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> None:
+    exchanges = InProcessBroker(topology_of(all_services()))
+    exchanges.declare(MINE)
+    async with databases(postgres_url) as urls, running(urls, exchanges.beside):
+        broker = exchanges.beside()
+        await broker.start()
+        await stock(broker, urls)
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(place_all(broker, QUEUE, [order(1) for _ in range(300)]))
+            while not placing.done():
+                assert await audit(urls, 10.0) == []  # which waits only where something looks wrong
+        assert Counter(answer.is_success for answer in placing.result()) == {True: 2, False: 298}

@@ -1,0 +1,1 @@
+"""`check` proves settings, database and broker, and says in one sentence each what does not fit."""

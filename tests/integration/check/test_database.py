@@ -1,0 +1,130 @@
+"""A database that cannot be used, or is not the right one, is named by its setting."""
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from messages.transport.command_line import check as checking
+from messages.transport.database import session
+from messages.transport.database.migrating import migrations_in
+from tests.integration.check.checked import SECRET, Checked
+from tests.integration.network import Network
+from tests.integration.pooler import Pooler
+from tests.integration.toy.service import Toy
+from tests.servers.server import free_port
+
+
+async def test_a_database_that_cannot_be_reached_is_named_by_its_setting(checked: Checked) -> None:
+    url = f"postgresql://toy:{SECRET}@127.0.0.1:{free_port()}/toy"
+    (problem,) = await checked.problems(database_url=url)
+    assert problem.startswith("TOY_DATABASE_URL: ")
+
+
+async def test_a_database_that_is_not_there_is_named_by_its_setting(checked: Checked) -> None:
+    (problem,) = await checked.problems(database_url=checked.station.url + "_not")
+    assert problem.startswith("TOY_DATABASE_URL: ")
+    assert "does not exist" in problem
+
+
+async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> None:
+    role = f"role_{checked.vhost.replace('-', '_')}"
+    await checked.station.rows(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
+    try:
+        parts = urlsplit(checked.station.url)
+        url = parts._replace(netloc=f"{role}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        (problem,) = await checked.problems(database_url=url)
+    finally:
+        await checked.station.rows(f"DROP ROLE {role}")
+    assert problem.startswith("TOY_DATABASE_URL: permission denied")
+
+
+async def test_a_database_that_says_nothing_is_named_with_what_happened(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "CONNECT_SECONDS", 1.0)
+    async with Network(checked.station.url) as network:
+        network.freeze()
+        place = network.url.rpartition("@")[2]
+        assert await checked.problems(database_url=network.url) == [f"TOY_DATABASE_URL: TimeoutError ({place})"]
+
+
+async def test_a_pooler_that_drops_what_a_session_is_set_to_is_named(checked: Checked) -> None:
+    async with Pooler(checked.station.url) as pooler:
+        (problem,) = await checked.problems(database_url=pooler.url)
+    dropped = ", ".join(sorted(session.SETTINGS))
+    assert problem == f"TOY_DATABASE_URL: must lead to PostgreSQL itself: a pooler in between drops {dropped}"
+
+
+async def test_each_missing_migration_is_named(own_database: Checked) -> None:
+    await own_database.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
+    assert await own_database.problems() == [
+        "migration tests.integration.toy/0001_create_purchase.sql is not applied: run migrate"
+    ]
+
+
+async def test_an_empty_database_misses_all(own_database: Checked) -> None:
+    await own_database.station.rows("DROP TABLE schema_migrations")
+    assert len(await own_database.problems()) == len(migrations_in(Toy().service().migrations))
+
+
+async def test_a_changed_migration_is_named(own_database: Checked) -> None:
+    await own_database.station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
+    (problem,) = await own_database.problems()
+    assert "0001_create_purchase.sql was changed" in problem
+
+
+async def test_the_database_of_another_service_is_named_with_its_setting(own_database: Checked) -> None:
+    await own_database.station.rows("INSERT INTO schema_migrations VALUES ('store_worker/0001_create_packet.sql', '')")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: this is another service's database: store_worker/0001")
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
+async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float, wrong: bool) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows("CREATE SCHEMA skewed")
+    await own_database.station.rows(
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+        f" $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$"
+    )
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = skewed, pg_catalog, public")
+    problems = await own_database.problems()
+    assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
+
+
+async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows("CREATE SCHEMA standby")
+    await own_database.station.rows(
+        "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+    )
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = standby, pg_catalog, public")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: leads to a read-only standby")
+
+
+@pytest.mark.parametrize("wanted", ["", "target_session_attrs=read-write"])
+async def test_of_several_hosts_that_accept_writes_all_are_named(checked: Checked, wanted: str) -> None:
+    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
+        hosts = [urlsplit(network.url).netloc.rpartition("@")[2] for network in (one, other)]
+        both = urlsplit(one.url)._replace(query=wanted)
+        url = both._replace(netloc=f"{both.netloc},{hosts[1]}").geturl()
+        several = f"{hosts[0]} and {hosts[1]} all accept writes: stop every one but the newest primary"
+        assert await checked.problems(database_url=url) == [f"TOY_DATABASE_URL: {several}"]
+        await other.unplug()
+        assert await checked.problems(database_url=url) == []
+
+
+async def test_that_no_host_is_the_primary_is_told_in_one_line(checked: Checked) -> None:
+    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
+        both = urlsplit(one.url)._replace(query="target_session_attrs=standby")
+        url = both._replace(netloc=f"{both.netloc},{urlsplit(other.url).netloc.rpartition('@')[2]}").geturl()
+        (problem,) = await checked.problems(database_url=url)
+    assert problem.startswith("TOY_DATABASE_URL: None of the hosts match the target attribute requirement")
+
+
+async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: the database is read-only")

@@ -1,0 +1,39 @@
+"""What cannot be read from the management API is told, unless it can be done without."""
+
+import asyncio
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from messages.transport.rabbitmq.management import Management as Reading
+from tests.integration.check.checked import SECRET, Checked
+from tests.servers.server import free_port
+
+
+async def test_queues_cannot_be_proven_without_the_management_api(checked: Checked) -> None:
+    (problem,) = await checked.problems(management_url=None)
+    assert problem.startswith("TOY_MANAGEMENT_URL: ")
+
+
+async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_setting(checked: Checked) -> None:
+    parts, broker = urlsplit(checked.management_url), urlsplit(checked.broker_url)
+    wrong = {
+        "nobody there": parts._replace(netloc=f"toy:{SECRET}@127.0.0.1:{free_port()}"),
+        "stranger": parts._replace(netloc=f"toy:{SECRET}@{parts.hostname}:{parts.port}"),
+        "AMQP": parts._replace(netloc=f"toy:{SECRET}@{broker.hostname}:{broker.port}"),
+    }
+    for url in wrong.values():
+        (problem,) = await checked.problems(management_url=url.geturl())
+        assert problem.startswith("TOY_MANAGEMENT_URL: ")
+
+
+async def test_a_user_who_may_not_look_at_nodes_can_check_all_the_same(own_vhost: Checked) -> None:
+    user, vhost = f"user-{uuid4().hex}", own_vhost.vhost
+    await own_vhost.manage("PUT", f"users/{user}", {"password": SECRET, "tags": "management"})
+    try:
+        await own_vhost.manage("PUT", f"permissions/{vhost}/{user}", {"configure": "", "write": "", "read": ""})
+        parts = urlsplit(own_vhost.management_url)
+        url = parts._replace(netloc=f"{user}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        assert await asyncio.to_thread(Reading(url, own_vhost.broker_url).nodes) is None
+        assert await own_vhost.problems(management_url=url) == []
+    finally:
+        await own_vhost.manage("DELETE", f"users/{user}")
