@@ -7,7 +7,7 @@ from statistics import median
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("messages", "order_saga", "store_worker", "delivery_worker", "deploy", "bench")
-TESTS = "tests/unit"
+TESTS = "tests"
 MODULE_LINES, FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 199, 50, 7
 
 
