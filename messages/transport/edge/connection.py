@@ -83,9 +83,10 @@ async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         problem = f"{len(unconfirmed)} of {len(requests)} documents are not confirmed"
-        raise Unreachable(
-            f"{_variable()}: {problem}: check that a queue is bound to `{REQUESTS}`, and that RabbitMQ has no alarm"
-        ) from None
+        advice = (
+            f"that this user may publish them, that a queue is bound to `{REQUESTS}`, and that RabbitMQ has no alarm"
+        )
+        raise Unreachable(f"{_variable()}: {problem}: check {advice}") from None
 
 
 async def _until_served(broker: Broker) -> None:

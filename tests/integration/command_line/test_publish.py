@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
@@ -16,6 +17,7 @@ from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.conftest import NewVhost
 from tests.integration.toy.service import Toy
+from tests.servers.management import Management
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +99,26 @@ async def test_what_no_queue_takes_is_counted(broker_url: str, tmp_path: Path, m
     assert (result.exit_code, told(result)) == (3, [])
     assert result.stderr.startswith("Error: CLIENT_BROKER_URL: 2 of 3 documents are not confirmed")
     assert await heard(broker_url, "toy.bought") == ["c"]
+
+
+async def test_permission_is_named_where_a_user_may_not_publish(
+    broker_url: str, management_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ refuses each of them by closing the channel, as it does after an upgrade that takes a right away."""
+    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 1.0)
+    management, parts, user = Management(management_url), urlsplit(broker_url), f"user-{uuid4().hex}"
+    await management.call("PUT", f"users/{user}", {"password": "secret", "tags": ""})
+    try:
+        may_write = {"configure": "^$", "write": "^requests$", "read": "^$"}
+        await management.call("PUT", f"permissions{parts.path}/{user}", may_write)
+        only_paid = {"exchange": "requests", "write": "^paid$", "read": "^$"}
+        await management.call("PUT", f"topic-permissions{parts.path}/{user}", only_paid)
+        file = tmp_path / "lost.jsonl"
+        file.write_text(lines("Bought", "a"))
+
+        result = await said(file, parts._replace(netloc=f"{user}:secret@{parts.hostname}:{parts.port}").geturl())
+
+        assert result.exit_code == 3
+        assert "check that this user may publish them" in result.stderr
+    finally:
+        await management.call("DELETE", f"users/{user}")
