@@ -62,7 +62,7 @@ def outcome(saga: Saga, policy: Policy) -> Addressed:
     """The outcome of a decided order, to clients."""
     if saga.phase is Phase.PLACED:
         return _public(policy.placed(saga.order_id, saga.granted))
-    if saga.undecided or saga.reason is None:
+    if saga.reason is None:
         raise ValueError("an undecided order has no outcome")
     return _public(OrderNotPlaced(order_id=saga.order_id, participant=saga.participant, reason=saga.reason))
 

@@ -81,8 +81,7 @@ class RowCache(Generic[R]):
         if lock_mode is not LockMode.CACHED:
             rows, new = {}, set()
         now = self.clock.now()
-        unverified = rows.keys() | (new if now else set())
-        if now and unverified >= order_ids:
+        if now and rows.keys() | new >= order_ids:
             return Loaded(now, rows, order_ids)
         asked_at = self.clock.monotonic()
         now, found = await read(order_ids - rows.keys())

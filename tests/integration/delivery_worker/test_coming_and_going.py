@@ -63,6 +63,14 @@ async def test_in_one_batch_the_last_word_counts(delivery: Worker) -> None:
     assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
 
 
+async def test_going_offline_while_idle_concerns_no_order(delivery: Worker) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(offline("A-1"))
+
+    assert await delivery.stock() == {"A-1": "offline"}
+    assert (delivery.alarms, delivery.timeline) == ([], [])
+
+
 async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1"))
     await delivery.hear(reserve(order))

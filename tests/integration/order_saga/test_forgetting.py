@@ -1,15 +1,19 @@
 """The job that deletes the content of orders that have been done for long."""
 
+import asyncio
+
 import pytest
 
 from messages.contracts.delivery import AgentRefused, AgentReleased
 from messages.contracts.order import OrderPlaced
 from messages.contracts.store import PacketsReleased
 from messages.transport.database.postgres import Database
+from messages.transport.database.transactions import locking
 from order_saga import deadlines
 from tests.integration.order_saga.orders import (
     SETTINGS,
     contradict,
+    execute,
     happy_story,
     hear,
     in_transaction,
@@ -45,6 +49,25 @@ async def test_what_an_order_was_about_is_forgotten_only_after_it_has_been_done_
     # The outcome is final, and so is its time: there the clock cannot be put forward.
     await in_transaction(database, deadlines.Forgetting(AT_ONCE))
     assert [(await published(database, order))["lines"] is None for order in (placed, closed)] == [True, True]
+
+
+async def test_what_an_order_was_about_is_remembered_from_its_release_by_everybody_on(database: Database) -> None:
+    order = requested()
+    await hear(database, order, AgentRefused(order_id=order.order_id, reason="no_agent"))
+    await hear(database, AgentReleased(order_id=order.order_id), PacketsReleased(order_id=order.order_id))
+    long_ago = "UPDATE saga SET decided_at = decided_at - interval '1 year'"
+    await execute(database, f"SET LOCAL session_replication_role = replica; {long_ago}")
+    await in_transaction(database, deadlines.Forgetting(SETTINGS))
+    assert (await published(database, order))["lines"] is not None
+
+
+async def test_an_order_that_somebody_has_locked_is_not_waited_for(database: Database) -> None:
+    locked, free = requested(), requested()
+    for order in (locked, free):
+        await hear(database, *happy_story(order))
+    async with database.transaction(locking("saga", {locked.order_id})), asyncio.timeout(5):
+        await in_transaction(database, deadlines.Forgetting(AT_ONCE))
+    assert [(await published(database, order))["lines"] is None for order in (locked, free)] == [False, True]
 
 
 async def test_there_is_more_to_forget_while_not_all_has_been_seen(

@@ -1,11 +1,14 @@
 """What is over and old is pruned, in batches, and keeps no order waiting."""
 
+import asyncio
+
 import pytest
 
 import store_worker.service
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import ReleasePackets
 from messages.participant import sweeper
+from messages.transport.database.transactions import locking
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.integration.participant.bad_rows import make_unreadable
@@ -73,3 +76,14 @@ async def test_only_what_is_over_and_old_is_pruned(store: Worker) -> None:
     await store.run("prune")
 
     assert await store.holdings() == {recent: "released", assigned: "assigned"}
+
+
+async def test_what_somebody_has_locked_is_not_waited_for_when_it_is_to_be_pruned(store: Worker) -> None:
+    locked, free = await reserved_orders(store, 2)
+    await store.hear(ReleasePackets(order_id=locked), ReleasePackets(order_id=free))
+    await store.execute("UPDATE reservation SET forget_at = now()")
+
+    async with store.database.transaction(locking("reservation", {locked})), asyncio.timeout(5):
+        await store.run("prune")
+
+    assert await store.holdings() == {locked: "released"}

@@ -9,7 +9,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.service import Job
 from tests.integration.publisher.moody import Moody
-from tests.integration.toy.service import COUNTED, TELL_ELSEWHERE, Counted, bought
+from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
 
@@ -20,6 +20,16 @@ async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Stat
         await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(10)))
         await _takes_no_more_than(station, moody, 3)
         moody.down = False
+        await station.until_heard(10)
+        await station.until_told(10)
+
+
+async def test_no_more_work_is_taken_while_a_queue_of_our_own_confirms_nothing(station: Station, moody: Moody) -> None:
+    moody.sulks = ELSEWHERE.key
+    async with station.running(moody, unconfirmed_rows=3, batch_documents=1):
+        await station.say(*(bought(str(number), TELL_ELSEWHERE) for number in range(10)))
+        await _takes_no_more_than(station, moody, 3)
+        moody.sulks = ""
         await station.until_heard(10)
         await station.until_told(10)
 

@@ -80,9 +80,10 @@ async def test_a_packet_id_is_used_once_for_ever(store: Worker, order: UUID, tog
     assert await store.hear(reserve(order, bread=1)) == [refused(order, "unknown_sku")]
 
 
-async def test_a_packet_id_is_not_used_again_by_another_store_either(store: Worker) -> None:
-    await store.hear(stock("milk", "M-1"))
-
-    await store.hear(stock("milk", "M-1").model_copy(update={"store_id": "hamburg-1"}))
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_packet_id_is_not_used_again_by_another_store_either(store: Worker, together: bool) -> None:
+    here, there = stock("milk", "M-1"), stock("milk", "M-1").model_copy(update={"store_id": "hamburg-1"})
+    for messages in [[here, there]] if together else [[here], [there]]:
+        await store.hear(*messages)
 
     assert store.alarms == ["packet_id_reused"]

@@ -1,5 +1,6 @@
 """Which packets an order gets: all that it wants or none, nearest best-before first, in the order of arrival."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from messages.transport.database.writing import write
 from messages.transport.faults import Collision
 from store_worker.units import Packets
 from tests.integration.store_worker.messages import refused, reserve, stock
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import Worker
 
 
@@ -43,6 +45,15 @@ async def test_all_lines_or_nothing(store: Worker, order: UUID) -> None:
 
 async def test_what_was_never_received_is_unknown(store: Worker, order: UUID) -> None:
     assert await store.hear(reserve(order, caviar=1)) == [refused(order, "unknown_sku")]
+
+
+async def test_a_store_sells_only_what_is_its_own(store: Worker, order: UUID) -> None:
+    await store.hear(stock("milk", "M-1").model_copy(update={"store_id": "hamburg-1"}))
+
+    answers = await asyncio.wait_for(store.hear(reserve(order, milk=1)), PATIENCE_SECONDS)
+
+    assert answers == [refused(order, "unknown_sku")]
+    assert await store.stock() == {"M-1": "free"}
 
 
 async def test_what_is_sold_out_is_not_unknown(store: Worker, order: UUID) -> None:

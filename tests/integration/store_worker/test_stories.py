@@ -1,11 +1,13 @@
 """An order's story at the store, from reserved to pruned, message by message or in one batch."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved
 from tests.integration.store_worker.messages import assign, placed, refused, release, reserve, stock
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import Worker, heard
 
 
@@ -48,6 +50,18 @@ async def test_a_delivery_completed_early_is_remembered(store: Worker, order: UU
     await store.hear(DeliveryCompleted(order_id=order))
 
     assert await store.stock() == {"M-1": "assigned"}
+    await store.hear(placed(order, "M-1"))
+    assert await store.stock() == {"M-1": "fulfilled"}
+
+
+async def test_what_is_assigned_is_remembered_as_delivered_though_its_lease_would_be_over(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+    await store.expire(order)
+
+    await asyncio.wait_for(store.hear(DeliveryCompleted(order_id=order)), PATIENCE_SECONDS)
     await store.hear(placed(order, "M-1"))
     assert await store.stock() == {"M-1": "fulfilled"}
 

@@ -1,7 +1,7 @@
 """A packet that is withdrawn is not sold, and an alarm tells of one that an order has by then."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import PACKET_WITHDRAWN, PacketsAssigned
@@ -26,6 +26,15 @@ async def test_withdrawing_what_is_reserved_makes_its_assign_be_refused(store: W
     assert await store.hear(assign(order)) == [refused(order, PACKET_WITHDRAWN)]
     assert await store.stock() == {"M-1": "retired", "M-2": "free"}
     assert store.alarms == []
+
+
+async def test_what_was_withdrawn_from_one_order_keeps_no_other_from_being_assigned(store: Worker, order: UUID) -> None:
+    other = uuid4()
+    await store.hear(stock("milk", "M-1", "M-2"))
+    await store.hear(reserve(order, milk=1), reserve(other, milk=1))
+    await store.hear(withdraw("M-1"))
+
+    assert await store.hear(assign(other)) == [PacketsAssigned(order_id=other, packet_ids=("M-2",))]
 
 
 async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alarm(store: Worker, order: UUID) -> None:
@@ -77,7 +86,8 @@ async def test_a_packet_whose_order_has_no_reservation_is_withdrawn_and_nobodys(
 
 
 async def test_a_packet_withdrawn_before_it_was_received_is_never_sold(store: Worker) -> None:
-    await store.hear(withdraw("M-1"))
+    for _ in range(2):
+        await store.hear(withdraw("M-1"))
     await store.hear(stock("milk", "M-1", "M-2"))
 
     assert await store.stock() == {"M-1": "retired", "M-2": "free"}
@@ -107,6 +117,16 @@ async def test_of_packets_that_come_later_only_those_of_the_store_are_withdrawn(
         f"M-1 was not withdrawn: it belongs to {STORE}, not to berlin-2"
     ]
     assert await store.stock() == {"M-1": "free", "M-2": "retired"}
+
+
+async def test_what_was_withdrawn_elsewhere_is_told_once_and_of_no_other_packet(store: Worker) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(withdraw("M-1", "M-2", store_id="berlin-2"))
+    assert store.alarms == ["withdrawn_elsewhere"]
+
+    await store.hear(stock("milk", "M-1", "M-3"))
+
+    assert store.alarms == ["withdrawn_elsewhere"]
 
 
 async def test_a_document_costs_one_alarm_however_many_packets_and_stores_were_named(store: Worker) -> None:

@@ -152,6 +152,11 @@ def a_reservation_without_an_order(world: World) -> None:
     del world.orders[BLOCKING]
 
 
+@found_as("I3", "P-4, P-5, P-6 fulfilled for an order that the order saga does not know")
+def delivered_without_an_order(world: World) -> None:
+    del world.orders[DELIVERED]
+
+
 @found_as("I4", "still undecided (reserving), due at")
 def undecided_past_its_deadline(world: World) -> None:
     world.change_order(BLOCKING, deadline=A_WHILE_AGO)

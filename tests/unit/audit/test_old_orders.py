@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.unit.audit.corruptions import placed_and_released
-from tests.unit.audit.world import DELIVERED, NOW, PLACED, World
+from tests.unit.audit.world import CANCELLED, DELIVERED, NOW, PLACED, World
 
 
 def test_a_reservation_may_be_gone_a_day_after_the_deadline_of_a_placed_order(world: World) -> None:
@@ -20,6 +20,12 @@ def test_a_reservation_that_is_there_is_held_to_the_promise_for_ever(world: Worl
     world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
 
     assert [finding.invariant for finding in world.check()] == ["I1"]
+
+
+def test_who_holds_nothing_for_an_order_never_heard_of_is_not_accused(world: World) -> None:
+    del world.orders[CANCELLED]
+
+    assert world.check() == []
 
 
 def test_an_order_of_which_only_the_outcome_is_remembered_is_not_counted(world: World) -> None:

@@ -10,7 +10,7 @@ from messages.contracts.order import CancelOrder
 from messages.contracts.store import PacketsAssigned
 from messages.transport.document import encode
 from messages.transport.handled import Outgoing
-from messages.transport.incoming import Malformed, Origin
+from messages.transport.incoming import Incoming, Malformed, Origin
 from messages.transport.provenance import Provenance
 from messages.transport.strict_json import DOCUMENT_BYTES, OWN_DOCUMENT_BYTES
 from tests.unit.document.documents import ORDER_ID, READER, SOMEWHERE, accepted, body, refused, spliced
@@ -19,7 +19,9 @@ from tests.unit.document.documents import ORDER_ID, READER, SOMEWHERE, accepted,
 def test_64_kib_are_read_and_one_byte_more_is_not() -> None:
     capacity = DOCUMENT_BYTES - len(spliced(b'"note":""'))
     assert len(spliced(b'"note":"%s"' % (b"x" * capacity))) == 65_536
-    accepted(spliced(b'"note":"%s"' % (b"x" * capacity)))
+    for provenance in Provenance.INTERNAL, Provenance.CLIENT:
+        full = READER.read(spliced(b'"note":"%s"' % (b"x" * capacity)), Origin("order_saga.orders", provenance))
+        assert isinstance(full, Incoming)
     assert refused(spliced(b'"note":"%s"' % (b"x" * (capacity + 1)))).reason == "too_large"
 
 

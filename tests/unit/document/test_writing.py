@@ -1,7 +1,7 @@
 """What is written reads back, with its cause and its trace."""
 
 import json
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 from messages.contracts.order import CancelOrder
 from messages.transport.document import encode
@@ -34,6 +34,8 @@ def test_a_message_without_fields_is_written_and_read() -> None:
     assert accepted(encode(Outgoing(Waved(), SOMEWHERE))).message == Waved()
 
 
-def test_the_same_message_said_twice_has_two_ids() -> None:
+def test_the_same_message_said_again_and_again_has_as_many_random_ids() -> None:
     said = Outgoing(CancelOrder(order_id=UUID(ORDER_ID)), SOMEWHERE)
-    assert accepted(encode(said)).message_id != accepted(encode(said)).message_id
+    ids = {UUID(str(accepted(encode(said)).message_id)) for _ in range(1_000)}
+    assert len(ids) == 1_000
+    assert {(each.version, each.variant) for each in ids} == {(4, RFC_4122)}

@@ -62,6 +62,7 @@ class Place:
             acknowledge = subscription.acknowledge
 
             async def watched(last: Arrival, acknowledge: Callable[[Arrival], Awaitable[None]] = acknowledge) -> None:
+                await asyncio.sleep(0)  # as it may take a moment to write to a socket
                 told.append(last.body.decode())
                 await acknowledge(last)
 

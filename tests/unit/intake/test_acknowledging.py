@@ -36,9 +36,22 @@ async def test_a_few_batches_are_acknowledged_together(place: Place) -> None:
 async def test_what_is_owed_is_acknowledged_a_moment_later(place: Place) -> None:
     intake = await place.open()
     told = place.watch_acknowledgements()
+    for number in (1, 2):
+        await place.say(ANSWERS, f"a{number}")
+        await intake.acknowledge(await intake.take())
+        await until(lambda owed=number: len(told) == owed)  # type: ignore[misc]
+    assert told == ["a1", "a2"]
+
+
+async def test_what_is_owed_after_all_was_acknowledged_is_acknowledged_a_moment_later_too(place: Place) -> None:
+    intake = await place.open()
+    told = place.watch_acknowledgements()
     await place.say(ANSWERS, "a1")
     await intake.acknowledge(await intake.take())
-    await until(lambda: told == ["a1"])
+    await intake.acknowledge_all()
+    await place.say(ANSWERS, "a2")
+    await intake.acknowledge(await intake.take())
+    await until(lambda: told == ["a1", "a2"])
 
 
 @pytest.mark.usefixtures("not_by_itself")

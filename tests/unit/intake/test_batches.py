@@ -6,7 +6,7 @@ import pytest
 
 from messages.transport.batches.intake import Intake
 from messages.transport.broker import MANY_DOCUMENTS
-from tests.unit.intake.place import ANSWERS, ORDERS, Place, bodies
+from tests.unit.intake.place import ANSWERS, MANY, ORDERS, Place, bodies
 
 
 async def test_answers_are_taken_before_new_work(place: Place) -> None:
@@ -25,6 +25,17 @@ async def test_when_it_is_quiet_one_document_is_taken_as_soon_as_it_comes(place:
     assert bodies(await asyncio.wait_for(taking, 5)) == ["order 1"]
 
 
+async def test_when_all_has_been_taken_the_next_is_waited_for(place: Place) -> None:
+    intake = await place.open()
+    await place.say(ANSWERS, "a1")
+    await intake.take()
+    taking = asyncio.create_task(intake.take())
+    await asyncio.sleep(0.01)
+    assert not taking.done()
+    await place.say(ANSWERS, "a2")
+    assert bodies(await asyncio.wait_for(taking, 5)) == ["a2"]
+
+
 async def test_waiting_for_a_document_can_be_ended(place: Place) -> None:
     intake = await place.open()
     taking = asyncio.create_task(intake.take())
@@ -33,8 +44,9 @@ async def test_waiting_for_a_document_can_be_ended(place: Place) -> None:
     assert await asyncio.wait_for(taking, 5) == []
 
 
-async def test_a_batch_is_capped_in_documents(place: Place) -> None:
-    intake = await place.open(documents=5)
+@pytest.mark.parametrize("limit", [None, MANY])
+async def test_a_batch_is_capped_in_documents(place: Place, limit: int | None) -> None:
+    intake = await place.open(documents=5, limit=limit)
     await place.say(ANSWERS, "a1\na2", "a3", content_type=MANY_DOCUMENTS)
     await place.say(ORDERS, "o1", "o2\no3", content_type=MANY_DOCUMENTS)
     assert bodies(await intake.take()) == ["a1\na2", "a3", "o1"]

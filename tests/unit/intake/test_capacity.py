@@ -39,8 +39,11 @@ async def test_undecided_orders_are_counted_only_when_the_room_is_used_up(place:
     assert place.counted == 1
 
 
-async def test_an_envelope_with_more_orders_than_there_is_room_for_is_taken_all_the_same(place: Place) -> None:
-    intake = await place.open(limit=2)
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_an_envelope_with_more_orders_than_there_is_room_for_is_taken_all_the_same(
+    place: Place, limit: int
+) -> None:
+    intake = await place.open(limit=limit)
     await place.say(ORDERS, "1\n2\n3\n4", "5", content_type=MANY_DOCUMENTS)
     assert bodies(await intake.take()) == ["1\n2\n3\n4"]
     place.undecided = 4

@@ -33,6 +33,15 @@ async def test_while_a_batch_does_not_come_to_an_end_what_comes_is_left_to_other
 
 
 @pytest.mark.usefixtures("soon")
+async def test_a_batch_is_seen_to_be_stuck_after_others_that_were_not_and_though_new_work_waits(place: Place) -> None:
+    intake = await place.open(documents=1)
+    await place.say(ORDERS, "o1", "o2", "o3")
+    await intake.acknowledge(await intake.take())
+    assert bodies(await intake.take()) == ["o2"]
+    await until(lambda: intake.paused)
+
+
+@pytest.mark.usefixtures("soon")
 async def test_while_room_cannot_be_counted_what_comes_is_left_to_others(place: Place) -> None:
     intake = await place.open(limit=10)
     place.database_is_down = True
@@ -90,6 +99,25 @@ async def test_nobody_stands_by_who_waits_for_something_to_come(place: Place) ->
     await asyncio.sleep(5 * HELD_SECONDS)
     intake.wake()
     assert await asyncio.wait_for(taking, 5) == []
+    await asyncio.sleep(5 * HELD_SECONDS)
+    assert not intake.paused
+
+
+@pytest.mark.usefixtures("soon")
+async def test_progress_that_was_expected_twice_is_made_once(place: Place) -> None:
+    intake = await place.open()
+    for _ in range(2):
+        intake.expect_progress()
+    await intake.acknowledge([])
+    await asyncio.sleep(5 * HELD_SECONDS)
+    assert not intake.paused
+
+
+@pytest.mark.usefixtures("soon")
+async def test_who_is_stopped_does_not_stand_by(place: Place) -> None:
+    intake = await place.open()
+    intake.expect_progress()
+    await intake.stop()
     await asyncio.sleep(5 * HELD_SECONDS)
     assert not intake.paused
 

@@ -7,6 +7,7 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced
 from messages.transport.addresses import Address
+from order_saga.content import canonical
 from order_saga.saga import fall_due, start
 from order_saga.state import Decision, Phase
 from tests.unit.order_saga.orders import (
@@ -42,6 +43,7 @@ def test_an_order_that_comes_too_late_is_not_placed_and_nobody_is_asked(deadline
     assert decision.outgoing == ((not_placed, Address("outcomes", "order_not_placed")),)
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.standing) == (Phase.CLOSED, {})
+    assert decision.saga.request == canonical(requested())
     assert tell(decision.saga, requested(zone="Z-2")).effect == "rejected: conflict"
 
 

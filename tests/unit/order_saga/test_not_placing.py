@@ -8,7 +8,8 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced
 from messages.transport.addresses import Address
-from order_saga.state import Decision, Phase
+from order_saga import outgoing
+from order_saga.state import Decision, Phase, Standing
 from tests.unit.order_saga.orders import (
     AGENT_REFUSED,
     AGENT_RELEASED,
@@ -21,6 +22,8 @@ from tests.unit.order_saga.orders import (
     PACKETS_RELEASED,
     PACKETS_RESERVED,
     RELEASES,
+    TERMS,
+    UNDECIDED,
     after,
     all_phases,
     begun,
@@ -35,7 +38,14 @@ def test_one_refusal_before_the_outcome_is_enough_and_everybody_is_released(befo
     assert decision.outgoing == ((told, Address("outcomes", "order_not_placed")), *RELEASES)
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.granted) == (Phase.RELEASING, {})
+    assert decision.saga.standing["delivery"] is Standing.REFUSED
     assert decision.effect.endswith("-> releasing: no_agent")
+
+
+@pytest.mark.parametrize("phase", UNDECIDED)
+def test_no_outcome_is_told_of_an_undecided_order(phase: Phase) -> None:
+    with pytest.raises(ValueError, match="an undecided order has no outcome"):
+        outgoing.outcome(all_phases()[phase], TERMS)
 
 
 def test_the_second_refusal_changes_nothing() -> None:

@@ -153,9 +153,11 @@ def test_an_order_goes_on_with_those_who_were_asked_when_somebody_else_is_regist
     placed = OrderPlacedAndPaid(**PLACED.model_dump())
     assert [message for message, _ in decision.outgoing] == [placed] * 3
     assert [to for _, to in decision.outgoing][1:] == [STORE_SETTLE, DELIVERY_SETTLE]
-    stray = PaymentRefused(order_id=ORDER, reason="no_funds")
-    for phase in UNDECIDED:
+    strays = (PaymentReserved(order_id=ORDER), PaymentRefused(order_id=ORDER, reason="no_funds"))
+    for phase, stray in itertools.product(UNDECIDED, strays):
         saga = all_phases()[phase]
-        assert tell(saga, stray, policy=WITH_PAYMENT).saga == saga
+        decision = tell(saga, stray, policy=WITH_PAYMENT)
+        assert decision.saga == saga
+        assert [name for name, _ in decision.alarms] == ["unasked_answer"]
     releasing = all_phases()[Phase.RELEASING]
     assert tell(releasing, PaymentReleased(order_id=ORDER), policy=WITH_PAYMENT).saga == releasing

@@ -11,7 +11,8 @@ def test_a_delivery_completed_early_takes_effect_when_the_order_is_confirmed(sta
     early = hear(a_reservation(state), MESSAGES["DeliveryCompleted"]).reservation
     assigned = hear(early, assign()).reservation
 
-    assert hear(assigned, MESSAGES["OrderPlaced"]).reservation.state is State.FULFILLED
+    fulfilled = hear(assigned, MESSAGES["OrderPlaced"]).reservation
+    assert (fulfilled.state, fulfilled.due_at) == (State.FULFILLED, None)
 
 
 def test_releasing_what_was_delivered_is_alarming() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from messages.participant.due import fall_due
 from messages.participant.reservation import Reply, State
-from tests.unit.reservation.reservations import LEASE, NOON, TERMS, UNITS, a_reservation
+from tests.unit.reservation.reservations import LEASE, MESSAGES, NOON, TERMS, UNITS, a_reservation, hear
 
 
 def test_a_lease_that_is_over_expires_and_the_orchestrator_hears_of_it() -> None:
@@ -60,3 +60,12 @@ def test_what_is_due_is_never_due_at_the_same_time_again(state: State) -> None:
     decision = fall_due(due, NOON + LEASE, TERMS)
 
     assert decision.reservation.due_at is None or decision.reservation.due_at > NOON + LEASE
+
+
+@pytest.mark.parametrize("names", [["OrderPlaced"], ["OrderPlaced", "DeliveryCompleted"], ["Release"]])
+def test_what_is_settled_is_not_looked_at_by_the_sweeper(names: list[str]) -> None:
+    reservation = a_reservation(State.ASSIGNED)
+    for name in names:
+        reservation = hear(reservation, MESSAGES[name]).reservation
+
+    assert reservation.due_at is None

@@ -31,6 +31,12 @@ def test_a_refused_order_is_kept_as_long_as_what_was_asked_for_it_may_come_again
     assert (refused.not_after, refused.forget_at) == (NOON + LEASE, NOON + LEASE + TERMS.prune_after)
 
 
+def test_what_is_released_is_kept_as_long_as_its_reserve_may_come_again() -> None:
+    reserved = hear(Reservation(ORDER), reserve()).reservation
+
+    assert hear(reserved, MESSAGES["Release"]).reservation.forget_at == NOON + LEASE + TERMS.prune_after
+
+
 def test_an_assign_that_was_meant_for_less_time_does_not_shorten_that_of_the_reserve() -> None:
     assert hear(a_reservation(State.RESERVED), assign(not_after=NOON)).reservation.not_after == NOON + LEASE
 
