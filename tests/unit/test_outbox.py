@@ -54,6 +54,11 @@ def test_nothing_said_is_nothing_kept() -> None:
     assert pack([]) == []
 
 
+def test_a_document_larger_than_an_envelope_may_be_has_one_of_its_own() -> None:
+    large = Told(order_id=uuid4(), text="x" * (ENVELOPE_BYTES + 1))
+    assert [row.documents for row in pack([said(large), said(), said(large)])] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(("number", "rows"), [(1, [1]), (500, [500]), (501, [500, 1]), (1_203, [500, 500, 203])])
 def test_an_envelope_holds_500_documents_at_most(number: int, rows: list[int]) -> None:
     assert ENVELOPE_DOCUMENTS == 500

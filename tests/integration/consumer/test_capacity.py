@@ -2,8 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from messages.transport.database.transactions import Transaction
-from tests.integration.toy.service import numbered, paid
+from tests.integration.toy.service import bought, numbered, paid
 from tests.integration.toy.station import Station
 
 
@@ -28,3 +30,19 @@ async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> Non
         await station.say(*(paid(str(number)) for number in range(2, 10)))
         await station.until_heard(21)
     assert [text for text in await station.heard() if text != "x"][:4] == ["0", "1", "2", "3"]
+
+
+async def test_a_count_that_no_retry_can_mend_ends_the_process(station: Station) -> None:
+    async def capacity(_tx: Transaction) -> int:
+        raise ValueError("cannot count")
+
+    station.toy.capacity = capacity
+    await station.say(bought("order"))
+    with pytest.raises(ValueError, match="cannot count"):
+        await _run_to_the_end(station)
+
+
+async def _run_to_the_end(station: Station) -> None:
+    async with station.running() as running:
+        await asyncio.wait({running.task}, timeout=20)
+        assert running.task.done()

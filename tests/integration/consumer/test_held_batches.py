@@ -103,9 +103,11 @@ async def test_a_batch_that_takes_longer_than_a_statement_may_is_halved_and_kept
 async def test_a_document_that_takes_longer_than_a_statement_may_is_kept(station: Station) -> None:
     station.toy.faults.extend([TOO_SLOW] * 2)
     await station.say(bought("slow"))
-    async with station.running():
-        await station.until_heard(1)
+    with capture_logs() as logs:
+        async with station.running():
+            await station.until_heard(1)
     assert [documents for documents, _ in station.toy.calls] == [1, 1, 1]
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["batch failed, retrying"] * 2
     assert await station.parked() == []
 
 

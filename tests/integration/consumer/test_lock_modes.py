@@ -1,6 +1,7 @@
 """A batch is tried without locks where the service remembers, and with more care after it collided."""
 
-from typing import Any
+from typing import Any, ClassVar
+from uuid import uuid4
 
 import pytest
 
@@ -10,8 +11,15 @@ from messages.transport.database.row_cache import RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.versioned import Column, Table
 from messages.transport.faults import Collision
-from tests.integration.toy.service import bought
-from tests.integration.toy.station import Station
+from tests.integration.toy.service import Wish, bought
+from tests.integration.toy.station import Station, document
+
+
+class Opened(Wish):
+    """A shop has opened: no order's business."""
+
+    ABOUT_AN_ORDER: ClassVar[bool] = False
+
 
 PURCHASES = Table("purchase", ["order_id"], {"order_id": Column("uuid")})
 
@@ -52,6 +60,16 @@ async def test_what_can_only_be_parked_needs_a_transaction(station: Station) -> 
     async with station.running():
         await station.until_heard(1)
     assert modes == [True]
+
+
+async def test_what_is_about_no_order_needs_a_transaction(station: Station) -> None:
+    station.toy.row_cache = RowCache(PURCHASES)
+    station.toy.handlers[Opened] = "paid"
+    await station.publish("paid", document(Opened(order_id=uuid4())))
+    await station.say(bought("one"))
+    async with station.running():
+        await station.until_heard(2)
+    assert station.toy.lock_modes == [LockMode.PESSIMISTIC]
 
 
 async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_comes_soon_after(

@@ -23,6 +23,7 @@ async def test_what_is_looked_at_again_is_counted_once(station: Station) -> None
         await station.until_heard(2)
     assert running.counted("messages_received", type="Bought") == 2
     assert running.process.metrics.registry.get_sample_value("ordersaga_batch_documents_sum") == 2
+    assert running.process.metrics.registry.get_sample_value("ordersaga_batch_seconds_count") == 1
 
 
 async def test_nothing_is_acknowledged_before_the_second_look_is_committed(station: Station) -> None:

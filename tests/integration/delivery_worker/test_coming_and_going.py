@@ -79,6 +79,7 @@ async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery
     assert await delivery.hear(assign(order)) == [refused(order, AGENT_OFFLINE)]
     assert await delivery.stock() == {"A-1": "offline"}
     assert delivery.alarms == []
+    assert ("AgentWentOffline", "A-1 went offline while reserved") in delivery.timeline
 
 
 @pytest.mark.parametrize("confirmed", [False, True])
@@ -106,6 +107,7 @@ async def test_who_leaves_an_order_without_a_reservation_is_nobodys(delivery: Wo
         await delivery.hear(offline("A-1"))
 
     assert delivery.alarms == ["held_without_reservation"]
+    assert delivery.timeline[-1] == ("AgentWentOffline", "A-1 went offline while their order has no reservation")
     assert delivery.collisions == 0
     assert await delivery.stock() == {"A-1": "offline"}
 

@@ -18,7 +18,7 @@ from tests.integration.delivery_worker.messages import (
     refused,
     reserve,
 )
-from tests.integration.workers import Worker, in_seconds
+from tests.integration.workers import Worker, heard, in_seconds
 
 
 @pytest.fixture(params=[True, False], ids=["in one batch", "one after the other"])
@@ -148,6 +148,16 @@ async def test_that_an_agent_has_left_his_order_is_told_once(delivery: Worker, o
         await delivery.hear(offline("A-1", at))
 
     assert delivery.alarms == ["offline_while_assigned"]
+
+
+async def test_an_alarm_names_the_word_by_which_the_agent_left_and_no_older_one(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1", at=MORNING))
+    await delivery.hear(reserve(order), assign(order))
+
+    left, overtaken = heard(offline("A-1", EVENING)), heard(online("A-1", at=NOON))
+    await delivery.hear_documents([left, overtaken])
+
+    assert [alarm.cause for handled in delivery.handled for alarm in handled.alarms] == [left]
 
 
 async def hear(delivery: Worker, together: bool, *messages: AgentCameOnline | AgentWentOffline) -> None:

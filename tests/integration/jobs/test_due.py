@@ -64,3 +64,13 @@ async def test_a_database_that_does_not_say_what_is_due_is_told_of_once_and_agai
                 monkeypatch.setattr(jobs, "QUESTION_SECONDS", seconds)
                 await workshop.until_run(station, "asked", runs)
     assert [line["error"] for line in logs if line["event"].startswith("cannot query")] == ["TimeoutError"] * 2
+
+
+async def test_a_job_that_is_not_due_is_not_asked_about_again_before_its_time(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "FIRST_RUN_SECONDS", 0.0)
+    station.toy.jobs = [workshop.job("daily", every=86_400, needed=lambda: False), workshop.job("often")]
+    async with station.running() as running:
+        await workshop.until_run(station, "often", 5)
+        assert running.counted("job_runs", job="daily", result="done") == 1

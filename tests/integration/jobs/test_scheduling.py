@@ -9,7 +9,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Alarm, Handled, Outgoing
 from messages.transport.publisher import OutboxPublisher
 from tests.integration.jobs.workshop import Workshop
-from tests.integration.toy.service import COUNTED, Counted, paid
+from tests.integration.toy.service import COUNTED, Counted, bought, paid
 from tests.integration.toy.station import Station
 
 
@@ -52,7 +52,8 @@ async def test_a_slow_job_keeps_nobody_waiting_and_is_cut_off_at_the_end(station
     async with station.running() as running:
         await workshop.until_run(station, "slow", 1)
         before = workshop.runs["quick"]
-        await workshop.until_run(station, "quick", before + 3)
+        await workshop.until_run(station, "quick", before + 5)
+        assert workshop.runs["slow"] == 1, "it is not begun beside itself"
         running.stop.set()
         await asyncio.wait_for(running.task, 5)
     assert await station.count("purchase") == 0
@@ -113,3 +114,23 @@ async def test_what_a_job_says_is_said_and_its_alarms_are_counted(station: Stati
         await workshop.until_run(station, "talkative", 2)
     assert station.texts() == ["by a job"]
     assert running.counted("alarms", alarm="stuck") == 1
+
+
+async def test_a_process_that_stops_begins_no_job_while_it_finishes_its_batch(
+    station: Station, workshop: Workshop
+) -> None:
+    async def more(_tx: Transaction) -> Handled:
+        return Handled(more=True)
+
+    station.toy.jobs = [workshop.job("endless", more), workshop.job("often")]
+    station.toy.gate.clear()
+    await station.say(bought("in hand"))
+    async with station.running(drain_seconds=60.0) as running:
+        await station.toy.entered.wait()
+        for name in ("endless", "often"):
+            await workshop.until_run(station, name, 3)
+        (jobs,) = (task for task in asyncio.all_tasks() if task.get_name() == "jobs")
+        running.stop.set()
+        await asyncio.wait({jobs}, timeout=20)
+        assert jobs.done()
+        assert await station.heard() == []

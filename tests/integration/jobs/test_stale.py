@@ -41,3 +41,10 @@ async def test_a_rare_job_is_given_time_before_it_is_called_stale(
         await running.ready()
         await workshop.until_run(station, "often", 3)
         assert "job rare" not in running.process._checks()
+
+
+async def test_a_frequent_job_is_given_time_too(station: Station, workshop: Workshop) -> None:
+    station.toy.jobs = [workshop.job("sick", fail)]
+    async with station.running() as running:
+        await workshop.until_run(station, "sick", 3 * jobs.STALE_AFTER_INTERVALS)
+        assert "job sick" not in running.process._checks()

@@ -7,7 +7,7 @@ import pytest
 
 from messages.transport import dead_letters, parked
 from messages.transport.addresses import DEAD_LETTERS, REQUESTS, Address
-from messages.transport.broker import MANY_DOCUMENTS, Envelope
+from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.handled import Outgoing
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Malformed
@@ -89,6 +89,35 @@ async def test_a_dead_letter_whose_connection_is_lost_while_it_is_parked_is_park
         await blocker.execute("COMMIT")
         await station.until_count("parked WHERE times = 2", 1)
     await blocker.close()
+    assert await station.left_in("toy.dead") == []
+
+
+async def test_a_dead_letter_that_is_somebody_elses_once_it_is_parked_is_left_to_them(station: Station) -> None:
+    """The connection was lost meanwhile, and the broker gave it to another process of the service."""
+    await give_up(station, document(bought("a")))
+    broker = station.broker.beside()
+    blocker = await asyncpg.connect(station.url)
+    await blocker.execute("BEGIN; LOCK TABLE parked IN EXCLUSIVE MODE")
+    async with station.running(broker) as running:
+        await station.until(station.somebody_waits)
+        others = await station.client.subscribe("toy.dead", 10, lambda: None)
+        broker.break_connection()
+        assert len(others.arrived) == 1
+        await blocker.execute("COMMIT")
+        await station.until_count("parked", 1)
+        await station.say(bought("b"))
+        await station.until_heard(1)
+        assert not running.task.done()
+    await blocker.close()
+    assert len(others.arrived) == 1
+
+
+async def test_what_is_put_among_the_dead_letters_without_having_died_is_parked(station: Station) -> None:
+    letter = Envelope(Address(DEAD_LETTERS, "toy.dead"), document(bought("a")), ONE_DOCUMENT, str(uuid4()))
+    assert await station.client.publish([letter]) == [True]
+    async with station.running():
+        await station.until_count("parked", 1)
+    assert [(row.reason, row.from_outside) for row in await parked.parked(station.connection)] == [("forbidden", True)]
     assert await station.left_in("toy.dead") == []
 
 

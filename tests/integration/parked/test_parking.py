@@ -72,3 +72,12 @@ async def test_what_is_parked_once_more_waits_for_another_request(station: Stati
         assert row.replay_requested_at is None
         assert await parked.request_replay(station.connection, None) == 1
     assert row.times == 2
+
+
+async def test_the_oldest_is_listed_first_whatever_has_become_of_it_since(station: Station) -> None:
+    first, second = malformed(), malformed()
+    for document in (first, second, first):
+        await parked.park(station.connection, [document])
+    listed = [row.message_id for row in await parked.parked(station.connection)]
+    assert listed == [first.message_id, second.message_id]
+    assert [row.message_id for row in await parked.parked(station.connection, limit=1)] == [first.message_id]

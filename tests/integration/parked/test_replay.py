@@ -6,6 +6,8 @@ import asyncpg
 
 from messages.transport import parked
 from messages.transport.database.transactions import Transaction
+from messages.transport.document import Reader
+from messages.transport.replay import Replay
 from tests.integration.parked.replays import nothing_is_requested, park
 from tests.integration.toy.service import BREAK_A_RULE, FAIL, HIDE_AN_ERROR, LOOK_AGAIN, TELL_ELSEWHERE, bought
 from tests.integration.toy.station import Station, document
@@ -140,3 +142,20 @@ async def test_a_discarded_document_is_not_replayed(station: Station) -> None:
     async with station.running() as running:
         await running.until_counted("job_runs", 2, job="replay", result="done")
     assert await station.heard() == []
+
+
+async def test_what_was_asked_for_first_is_replayed_first(station: Station) -> None:
+    await park(station, document(bought("a")), document(bought("b")))
+    earlier, later = [row.id for row in await parked.parked(station.connection)]
+    for parked_id in (later, earlier):
+        assert await parked.request_replay(station.connection, [parked_id]) == 1
+    await station.rows("UPDATE parked SET times = times WHERE id = $1", later)  # which is last in the table now
+    taken = await parked.take_for_replay(station.connection)
+    assert taken is not None
+    assert taken.id == later
+
+
+async def test_a_request_that_another_process_has_just_met_is_nothing_to_do(station: Station) -> None:
+    service = station.toy.service()
+    handled = await Replay(service, Reader(service.handlers)).next(station.connection)
+    assert not handled.more

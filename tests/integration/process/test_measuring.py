@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,8 +14,9 @@ import order_saga.settings
 from messages.transport.daemon.measuring import _question, measure, measures_of
 from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction
+from messages.transport.incoming import Malformed
 from messages.transport.metrics import Metrics
-from messages.transport.parked import MOST_COUNTED
+from messages.transport.parked import MOST_COUNTED, park
 from messages.transport.service import Service
 from tests.conftest import NewDatabase
 
@@ -56,6 +58,10 @@ PARKED = f"""
     INSERT INTO parked (message_id, queue, reason, detail, body, from_outside)
     SELECT gen_random_uuid(), 'q', CASE WHEN i <= {ALIVE} THEN 'handler_failed' ELSE 'invalid' END, '', '', true
     FROM generate_series({DONE}, 1, -1) AS i
+"""
+KEPT = f"""
+    INSERT INTO outbox (exchange, key, body, documents, publish_after, kept_at)
+    SELECT 'outcomes', 'order_placed', '', 1, now(), now() - interval '1 hour' * i FROM generate_series(1, {ALIVE}) AS i
 """
 
 
@@ -100,10 +106,41 @@ async def test_of_a_table_that_has_grown_only_what_is_alive_is_read(
     assert measured == pytest.approx(expected, abs=60)
     assert read.pop("parked") == MOST_COUNTED
     assert max(read.values()) <= 2 * ALIVE, read
-    parked = [
-        metrics.registry.get_sample_value("ordersaga_parked_documents", {"fault": who}) for who in ("ours", "theirs")
+    assert _parked(metrics) == [ALIVE, MOST_COUNTED - ALIVE]
+
+
+async def test_the_outbox_is_measured_by_its_rows_and_by_the_oldest_of_them(new_database: NewDatabase) -> None:
+    database = Database(await new_database(*SAGA.migrations))
+    await database.open()
+    metrics = Metrics(measures_of(SAGA))
+    async with database.transaction() as tx:
+        await tx.execute(KEPT)
+        await measure(metrics, tx)
+    await database.close()
+
+    assert metrics.registry.get_sample_value("ordersaga_outbox_rows") == ALIVE
+    oldest = metrics.registry.get_sample_value("ordersaga_outbox_oldest_seconds")
+    assert oldest == pytest.approx(3_600 * ALIVE, abs=60)
+
+
+async def test_what_is_parked_is_ours_if_we_gave_it_up_or_one_of_us_sent_it(new_database: NewDatabase) -> None:
+    database = Database(await new_database(*SAGA.migrations))
+    await database.open()
+    metrics = Metrics(measures_of(SAGA))
+    kinds = [
+        ("handler_failed", True),
+        ("dead_lettered", True),
+        ("invalid", False),
+        ("invalid", True),
+        ("expired", True),
     ]
-    assert parked == [ALIVE, MOST_COUNTED - ALIVE]
+    async with database.transaction() as tx:
+        for reason, from_outside in kinds:
+            await park(tx, [Malformed(b"", uuid4(), reason, "", from_outside=from_outside)])
+        await measure(metrics, tx)
+    await database.close()
+
+    assert _parked(metrics) == [3, 2]
 
 
 async def test_where_nothing_is_alive_nothing_is_old(new_database: NewDatabase) -> None:
@@ -114,8 +151,15 @@ async def test_where_nothing_is_alive_nothing_is_old(new_database: NewDatabase) 
         async with database.transaction() as tx:
             await measure(metrics, tx)
         await database.close()
-        for each in service.measures:
-            assert metrics.registry.get_sample_value(f"ordersaga_{each.name}") == 0
+        for each in measures_of(service):
+            assert metrics.registry.get_sample_value(f"ordersaga_{each.name}", dict(each.labels)) == 0
+
+
+def _parked(metrics: Metrics) -> list[float | None]:
+    """Through our own fault, and through others'."""
+    return [
+        metrics.registry.get_sample_value("ordersaga_parked_documents", {"fault": who}) for who in ("ours", "theirs")
+    ]
 
 
 async def most_rows_read(tx: Transaction, table: str, metrics: Metrics) -> int:

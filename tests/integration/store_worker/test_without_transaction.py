@@ -9,10 +9,12 @@ import pytest
 from messages.contracts.store import PacketsAssigned
 from messages.transport.database import transactions
 from messages.transport.database.lock_mode import LockMode
+from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Handled
 from tests.integration.store_worker.messages import assign, refused, reserve, stock
 from tests.integration.toy.station import has_lost_what_is_at_hand
 from tests.integration.toy.waiting import until
-from tests.integration.workers import Worker, heard
+from tests.integration.workers import Worker, heard, trust_the_clock_for_long
 
 
 async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
@@ -60,6 +62,26 @@ async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_c
 
     assert await store.holdings() == {order: "reserved"}
     assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+
+
+async def test_what_writes_nothing_leaves_what_is_known_of_the_time(
+    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust_the_clock_for_long(monkeypatch)
+    transactor = store.transactor()
+    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    assert store.service.row_cache is not None
+    before = store.service.row_cache.clock.now()
+    assert before is not None
+
+    async def nothing(_tx: Transaction) -> Handled:
+        return Handled()
+
+    await transactor.run(nothing)
+
+    after = store.service.row_cache.clock.now()
+    assert after is not None
+    assert after >= before
 
 
 async def _is_sleeping(store: Worker) -> bool:
