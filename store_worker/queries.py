@@ -90,7 +90,10 @@ class Retired(NamedTuple):
 
 
 async def retire(tx: Transaction, margin_seconds: float, after: tuple[str, str], shelves: int, limit: int) -> Retired:
-    """Take packets that are too near their best-before off the next shelves, which are ordered by store and sku."""
+    """Retire at most `limit` packets that are too near their best-before, from so many `shelves` behind `after`.
+
+    A shelf is (store id, sku); shelves are ordered by both. Packets that others have locked are left.
+    """
     (row,) = await tx.fetch(
         f"""
         WITH shelf AS MATERIALIZED (

@@ -9,6 +9,7 @@ from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsRe
 from order_saga.service import service
 from order_saga.settings import Settings
 from tests.conftest import NewDatabase
+from tests.integration.plans import kept_plans
 from tests.integration.workers import Worker
 
 SERVICE = service(Settings(database_url="postgresql://elsewhere/"))
@@ -46,7 +47,7 @@ async def test_no_plan_that_is_kept_reads_the_whole_table(new_database: NewDatab
             await saga.run(job.name)
         await ask_for_room(saga)
 
-    plans = await kept_plans(saga)
+    plans = await kept_plans(saga, "saga")
 
     assert len(plans) == 13, (
         "one for each statement that is run as a routine, and one for each combination of columns that changes"
@@ -68,17 +69,3 @@ async def ask_for_room(saga: Worker) -> None:
     assert SERVICE.capacity is not None
     async with saga.database.transaction() as tx:
         assert await SERVICE.capacity(tx) > 0
-
-
-async def kept_plans(saga: Worker) -> list[str]:
-    """How the statements that were prepared so far will be executed from now on."""
-    async with saga.database.transaction() as tx:
-        statements = await tx.fetch(
-            "SELECT name, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
-            " WHERE statement ~ 'saga' AND cardinality(parameter_types) > 0"
-        )
-        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        explained = [
-            f'EXPLAIN EXECUTE "{each["name"]}" ({", ".join(["NULL"] * each["parameters"])})' for each in statements
-        ]
-        return ["\n".join(line[0] for line in await tx.fetch(explain)) for explain in explained]

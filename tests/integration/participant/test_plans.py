@@ -22,11 +22,13 @@ from messages.contracts.store import (
 )
 from messages.transport.service import Service
 from tests.conftest import NewDatabase
+from tests.integration.plans import kept_plans
 from tests.integration.workers import Worker, in_seconds
 
 STORE = store_worker.service.service(store_worker.settings.Settings(database_url="postgresql://elsewhere/"))
 DELIVERY = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
 TIMES_UNTIL_A_PLAN_IS_KEPT = 8
+TABLES = ("reservation", "packet", "agent")
 
 
 def store_life(order_id: UUID) -> list[Message]:
@@ -67,11 +69,10 @@ async def test_no_plan_that_is_kept_reads_whole_tables(
         for job in service.jobs:
             await worker.run(job.name)
 
-    plans = await kept_plans(worker)
+    plans = await kept_plans(worker, *TABLES)
 
     assert len(plans) > 5
-    tables = ("reservation", "packet", "agent")
-    whole = [plan for plan in plans if any(f"Seq Scan on {table}" in plan for table in tables)]
+    whole = [plan for plan in plans if any(f"Seq Scan on {table}" in plan for table in TABLES)]
     assert whole == []
     assert [plan for plan in plans if reads_an_index_from_end_to_end(plan)] == []
     await worker.stop()
@@ -94,7 +95,7 @@ async def test_no_unit_of_a_batch_is_compared_with_each_of_the_others(
     for message in life(uuid4()):
         await worker.hear(message)
 
-    plans = await kept_plans(worker)
+    plans = await kept_plans(worker, *TABLES)
 
     inner = [each for plan in plans for each in inner_sides(plan)]
     assert [each for each in inner if "Index" not in each or "CTE Scan" in each] == []
@@ -112,22 +113,3 @@ def inner_sides(plan: str) -> Iterator[str]:
         least = min(depth for depth in depths[at + 1 : end] if depth >= 0)
         *_, inner = (n for n in range(at + 1, end) if depths[n] == least)
         yield "\n".join(lines[inner:end])
-
-
-async def kept_plans(worker: Worker) -> list[str]:
-    """How the statements that were prepared so far will be executed from now on."""
-    async with worker.database.transaction() as tx:
-        statements = await tx.fetch(
-            "SELECT name, cardinality(parameter_types) AS parameters FROM pg_prepared_statements"
-            " WHERE statement ~ 'reservation|packet|agent' AND cardinality(parameter_types) > 0"
-        )
-        await tx.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        return [
-            "\n".join(
-                line[0]
-                for line in await tx.fetch(
-                    f'EXPLAIN EXECUTE "{statement["name"]}" ({", ".join(["NULL"] * statement["parameters"])})'
-                )
-            )
-            for statement in statements
-        ]
