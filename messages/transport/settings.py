@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from messages.transport.certificates import read_certificates
+
 
 def _url(*schemes: str, host_needed: bool = True) -> Callable[[SecretStr], SecretStr]:
     """Refuse what is no URL here, without quoting it: it may hold a password."""
@@ -20,6 +22,7 @@ def _url(*schemes: str, host_needed: bool = True) -> Callable[[SecretStr], Secre
             raise ValueError("a / ? # or @ in its password must be written as %2F %3F %23 or %40")
         if host_needed and not parts.hostname:
             raise ValueError("must be a URL that names a host")
+        read_certificates(url.get_secret_value())
         return url
 
     return check

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import asyncpg
 from pydantic import SecretStr
 
+from messages.transport.certificates import WrongCertificate, read_certificates
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import is_infrastructure
@@ -78,6 +79,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
 
 async def _connect(url: str, setting: str) -> Transaction:
     try:
+        read_certificates(url)
         with _errors_naming(setting, url):
             connection: Transaction = await asyncpg.connect(
                 url,
@@ -85,6 +87,8 @@ async def _connect(url: str, setting: str) -> Transaction:
                 command_timeout=STATEMENT_SECONDS,
                 server_settings={"application_name": "order-saga reader", "jit": "off"},
             )
+    except WrongCertificate as error:
+        raise WrongUsage(f"{setting}: {error}") from None
     except ValueError:
         raise WrongUsage(f"{setting}: not a PostgreSQL URL") from None
     return connection

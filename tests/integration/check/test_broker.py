@@ -45,16 +45,6 @@ async def test_a_broker_that_cannot_be_reached_is_named_by_its_setting(checked: 
     assert not any(outgoing in problem for outgoing in ("toy:", "Error", "()"))
 
 
-@pytest.mark.parametrize(
-    ("cafile", "told"),
-    [("/no/such.pem", "cannot read a file in the URL: [Errno 2] No such file or directory"), (__file__, "TLS: ")],
-    ids=["missing", "not a certificate"],
-)
-async def test_a_certificate_that_cannot_be_read_is_told_as_such(checked: Checked, cafile: str, told: str) -> None:
-    (problem,) = await checked.problems(broker_url=f"amqps://toy:{SECRET}@127.0.0.1:1/?cafile={cafile}")
-    assert problem.startswith(f"TOY_BROKER_URL: {told}")
-
-
 async def test_a_broker_that_does_not_speak_tls_is_told_as_such(checked: Checked) -> None:
     (problem,) = await checked.problems(broker_url=checked.broker_url.replace("amqp://", "amqps://"))
     assert problem.startswith("TOY_BROKER_URL: TLS: ")

@@ -16,7 +16,17 @@ SPEAKERS = pytest.mark.parametrize(
 
 
 @SPEAKERS
-@pytest.mark.parametrize("url", ["http://toy:secret@x", "broker", "amqp://", "amqp://toy:secret@x:port", "amqp://[x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://toy:secret@x",
+        "broker",
+        "amqp://",
+        "amqp://toy:secret@x:port",
+        "amqp://[x",
+        "amqps://toy:secret@x/?cafile=/no/such.pem",
+    ],
+)
 @pytest.mark.parametrize("variable", ["CLIENT_BROKER_URL", "BROKER_URL"])
 def test_what_is_no_url_of_a_broker_is_a_wrong_setting_and_told_by_the_variable_that_was_read(
     program: str, arguments: tuple[str, ...], url: str, variable: str
@@ -38,13 +48,8 @@ def test_what_is_no_url_of_a_broker_is_a_wrong_setting_and_told_by_the_variable_
     [
         ("amqp://toy:secret@127.0.0.1:1/", "the broker cannot be reached at 127.0.0.1:1: Connection refused\n"),
         ("amqp://toy:secret@[::1]:1/", "the broker cannot be reached at [::1]:1: "),
-        (
-            "amqps://127.0.0.1:1/?cafile=/no/such.pem",
-            "cannot read a file in the URL: [Errno 2] No such file or directory",
-        ),
-        (f"amqps://127.0.0.1:1/?cafile={__file__}", "TLS: "),
     ],
-    ids=["nobody there", "nobody there either", "no certificate", "not a certificate"],
+    ids=["nobody there", "nobody there either"],
 )
 def test_a_broker_that_cannot_be_had_is_told_by_the_variable_that_was_read(
     program: str, arguments: tuple[str, ...], variable: str, url: str, sentence: str

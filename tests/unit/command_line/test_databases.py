@@ -15,9 +15,14 @@ from tests.unit.command_line.programs import NOWHERE, typed
         ({"STORE_WORKER_DATABASE_URL": ""}, 2, "STORE_WORKER_DATABASE_URL: not set"),
         ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL: not a PostgreSQL URL"),
         ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_READER_URL: not a PostgreSQL URL"),
+        (
+            {"ORDER_SAGA_READER_URL": f"{NOWHERE}?sslrootcert=/no/such.pem"},
+            2,
+            "ORDER_SAGA_READER_URL: cannot read its sslrootcert /no/such.pem: No such file or directory",
+        ),
         ({}, 3, "ORDER_SAGA_DATABASE_URL: "),
     ],
-    ids=["missing", "empty", "of another database", "of another database for readers", "unreachable"],
+    ids=["missing", "empty", "of another database", "of another database for readers", "certificate", "unreachable"],
 )
 def test_a_wrong_setting_is_named(
     command: tuple[str, ...], settings: dict[str, str | None], code: int, sentence: str
