@@ -111,6 +111,11 @@ def test_a_header_is_read_as_pamqp_reads_it(
     assert death(written) is None
 
 
+def test_a_message_that_was_only_given_back_has_not_failed() -> None:
+    assert failures(header(headers={"x-acquired-count": 5})) == 0
+    assert failures(header(headers={"x-acquired-count": 5, "x-delivery-count": 2})) == 2
+
+
 @pytest.mark.parametrize(("count", "failed"), [(0, 0), (7, 7), ("many", 1)])
 def test_how_often_a_message_failed_is_what_the_broker_counts(count: object, failed: int) -> None:
     table = {"x-first": "text", "x-delivery-count": count}

@@ -110,12 +110,15 @@ def content_type(header: bytes) -> str | None:
 def failures(header: bytes) -> int:
     """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count.
 
+    From RabbitMQ 4.3 on it counts in `x-acquired-count` what was only given back too.
+
     One whose header a client made too long to be read is a suspect.
     """
     if len(header) > _HEADER_BYTES:
         return FAILURES_BEFORE_ISOLATION + 1
     try:
-        count = _headers(header).get("x-delivery-count", 1)
+        headers = _headers(header)
+        count = headers.get("x-delivery-count", 0 if "x-acquired-count" in headers else 1)
     except Exception:  # noqa: BLE001 - clients set headers, and none may break the connection on every delivery
         return 1
     return count if isinstance(count, int) else 1

@@ -92,9 +92,12 @@ class RabbitSubscription:
         """Requeue what is unacknowledged by nack: from RabbitMQ 4.3 that is no failure, a lost consumer is."""
         await self.stop()
         if self._epoch is not None:
-            with suppress(*BROKER_FAILURES):
+            underlay = self._epoch.channel.underlay
+            with suppress(*BROKER_FAILURES), cancellation_as_connection_error():
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._epoch.channel.underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
+                    await underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
+                    # Any answer will do: if the channel closed at once, that would overtake the nack within RabbitMQ.
+                    await underlay.basic_qos(prefetch_count=1)
         await cancel(self._keeper)
 
     async def _cancel(self) -> None:
