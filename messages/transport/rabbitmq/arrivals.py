@@ -18,8 +18,13 @@ from messages.transport.rabbitmq.frames import (
 )
 from messages.transport.strict_json import DOCUMENT_BYTES
 
-CONSUMER = "consumer"
-"""A consumer tag is unique in its channel, and each channel has one consumer."""
+CAUTIOUS_CONSUMER, CONSUMER = "consumer:1", "consumer:n"
+"""Tags are unique in their channel, and each channel has one consumer: first, and then instead of it, the other.
+
+Under the same tag again, RabbitMQ 3.10 fails at what the first has not acknowledged yet.
+"""
+_BEGINNINGS = (deliver_to(CAUTIOUS_CONSUMER), deliver_to(CONSUMER))
+_BEGINNING_BYTES = len(_BEGINNINGS[0])
 
 
 class Arrivals:
@@ -36,7 +41,6 @@ class Arrivals:
         self._arrived = arrived
         self._on_arrival = on_arrival
         self._on_first_harmless: Callable[[], None] | None = on_first_harmless
-        self._begins = deliver_to(CONSUMER)
         self._tag, self._redelivered, self._exchange = 0, 0, ""
         self._acknowledged = 0
         self._stopped = False
@@ -51,15 +55,23 @@ class Arrivals:
             self._acknowledged = tag
             self.channel.send(acknowledged(tag, self.channel.number))
 
+    async def give_back(self) -> None:
+        """Requeue what is unacknowledged: from RabbitMQ 4.3 on that is no failure of a message, a lost consumer is."""
+        underlay = self.channel.underlay
+        await underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
+        # Any answer will do: if the channel were closed at once, that would overtake the nack within RabbitMQ.
+        await underlay.basic_qos(prefetch_count=1)
+
     def stop(self) -> None:
         """Append nothing more."""
         self._stopped = True
 
     def method(self, frames: bytes, start: int) -> Method:
-        if not frames.startswith(self._begins, start):
+        if not frames.startswith(_BEGINNINGS, start):
             return Method.LEFT
-        self._tag, self._redelivered = tag_and_bit(frames, start + len(self._begins))
-        self._exchange = exchange(frames, start + len(self._begins) + TAG_AND_BITS_BYTES)
+        start += _BEGINNING_BYTES
+        self._tag, self._redelivered = tag_and_bit(frames, start)
+        self._exchange = exchange(frames, start + TAG_AND_BITS_BYTES)
         return Method.TAKEN_WITH_CONTENT
 
     def content(self, header: bytes, body: bytes) -> None:

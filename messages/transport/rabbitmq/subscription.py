@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 from aiormq.abc import AbstractChannel as UnderlayChannel
@@ -12,7 +13,7 @@ from pamqp.common import FieldValue
 
 from messages.transport.broker import Arrival
 from messages.transport.cancelling import cancel
-from messages.transport.rabbitmq.arrivals import CONSUMER, Arrivals
+from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import (
     BROKER_FAILURES,
     SupervisedConnection,
@@ -54,6 +55,7 @@ class RabbitSubscription:
         self._paused = False
         self._stopped = False
         self._one_at_a_time = True
+        self._consumer = CAUTIOUS_CONSUMER
         self._changing = asyncio.Lock()
         self._widening: asyncio.Task[None] | None = None
         self._keeper = asyncio.create_task(self._keep_consuming(), name=f"consume {queue}")
@@ -89,15 +91,11 @@ class RabbitSubscription:
         await self._cancel()
 
     async def close(self) -> None:
-        """Requeue what is unacknowledged by nack: from RabbitMQ 4.3 that is no failure, a lost consumer is."""
         await self.stop()
         if self._epoch is not None:
-            underlay = self._epoch.channel.underlay
             with suppress(*BROKER_FAILURES), cancellation_as_connection_error():
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await underlay.basic_nack(0, multiple=True, requeue=True, wait=False)
-                    # Any answer will do: if the channel closed at once, that would overtake the nack within RabbitMQ.
-                    await underlay.basic_qos(prefetch_count=1)
+                    await self._epoch.give_back()
         await cancel(self._keeper)
 
     async def _cancel(self) -> None:
@@ -106,7 +104,7 @@ class RabbitSubscription:
             return
         with suppress(Exception), cancellation_as_connection_error():
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._epoch.channel.underlay.basic_cancel(CONSUMER, nowait=True)
+                await self._epoch.channel.underlay.basic_cancel(self._consumer, nowait=True)
 
     async def _resubscribe(self, arrivals: Arrivals, lose: Callable[[str], None]) -> None:
         """Replace the consumer: a new prefetch, say, applies to new consumers only."""
@@ -114,7 +112,7 @@ class RabbitSubscription:
         try:
             async with self._changing:
                 with cancellation_as_connection_error():
-                    await underlay.basic_cancel(CONSUMER, nowait=True)
+                    await underlay.basic_cancel(self._consumer, nowait=True)
                     await self._ask_for_arrivals(underlay)
         except Exception as error:  # noqa: BLE001 - whatever it was, a fresh channel consumes
             lose(self._link.describe(error))
@@ -175,9 +173,9 @@ class RabbitSubscription:
     async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:
         await in_time(channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch))
         if not self._paused and not self._stopped:
-            await in_time(
-                channel.basic_consume(self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=CONSUMER)
-            )
+            self._consumer = tag = CAUTIOUS_CONSUMER if self._one_at_a_time else CONSUMER
+            ask = partial(channel.basic_consume, arguments=self._arguments, consumer_tag=tag)
+            await in_time(ask(self.queue, _nothing_comes_here))
 
     def _widen(self) -> None:
         """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
