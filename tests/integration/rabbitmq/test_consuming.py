@@ -1,18 +1,23 @@
 """Who consumes gets what is meant for it, as it was sent, and nothing from a lost channel."""
 
+from functools import partial
+from urllib.parse import urlsplit
+
 import aio_pika
 import pytest
 from pamqp.commands import Basic
 
 from messages.transport.addresses import OUTCOMES, REQUESTS, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
+from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, CONSUMER
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
-from tests.integration.broker.carriers import ASKED, TOPOLOGY, Reader, bodies, envelope, until
+from tests.integration.broker.carriers import ASKED, TOPOLOGY, Reader, bodies, envelope, eventually, until
 from tests.integration.network import Network
 from tests.integration.rabbitmq.probing import TIMEOUT_SECONDS
+from tests.servers.management import Management
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -40,6 +45,27 @@ async def test_one_consumer_has_everything_until_it_is_full_and_the_next_one_has
     await brokers[1].close()
     assert sorted(bodies(await second.take(2))) == ["5", "6"]
     await brokers[0].close()
+
+
+async def test_the_consumer_that_takes_over_with_the_whole_prefetch_has_a_tag_of_its_own(
+    broker: RabbitBroker, network: Network, management_url: str
+) -> None:
+    """RabbitMQ 3.10 fails at a tag that is used again while something is unacknowledged."""
+    vhost = urlsplit(network.url).path[1:]
+
+    async def consumers() -> set[tuple[str, int]]:
+        told = await Management(management_url).call("GET", f"consumers/{vhost}")
+        return {(each["consumer_tag"], each["prefetch_count"]) for each in told if each["queue"]["name"] == "work"}
+
+    async def only(tag: str, prefetch: int) -> bool:
+        return await consumers() == {(tag, prefetch)}
+
+    assert CAUTIOUS_CONSUMER != CONSUMER
+    reader = await Reader.of(broker, "work", prefetch=7)
+    await eventually(partial(only, CAUTIOUS_CONSUMER, 1))
+    await broker.publish([envelope()])
+    await reader.take(1)
+    await eventually(partial(only, CONSUMER, 7))
 
 
 async def test_of_what_a_client_sends_no_more_is_kept_than_tells_that_it_is_too_large(broker: RabbitBroker) -> None:

@@ -9,7 +9,7 @@ from pamqp.header import ContentHeader
 
 from messages.transport.broker import FAILURES_BEFORE_ISOLATION
 from messages.transport.provenance import Death, Provenance
-from messages.transport.rabbitmq.arrivals import CONSUMER
+from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, CONSUMER
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.unit.fast_lane.line import HEARTBEAT, MINE, Line, delivery, message
 
@@ -27,6 +27,12 @@ async def test_what_arrives_in_one_read_is_told_once() -> None:
     assert (line.bodies, line.told) == ([b"a", b"b", b""], 1)
     line.receive(HEARTBEAT)
     assert line.told == 1
+
+
+async def test_what_either_consumer_of_the_channel_brings_is_taken() -> None:
+    line = Line()
+    line.receive(b"".join(delivery(b"a", CAUTIOUS_CONSUMER) + delivery(b"b", CONSUMER) + delivery(b"c", "other")))
+    assert line.bodies == [b"a", b"b"]
 
 
 @pytest.mark.parametrize(("redelivered", "failed"), [(True, 4), (False, 0)])
