@@ -21,7 +21,8 @@ from messages.transport.strict_json import DOCUMENT_BYTES
 CAUTIOUS_CONSUMER, CONSUMER = "consumer:1", "consumer:n"
 """Tags are unique in their channel, and each channel has one consumer: first, and then instead of it, the other.
 
-Under the same tag again, RabbitMQ 3.10 fails at what the first has not acknowledged yet.
+Under the same tag again, RabbitMQ 3.10 fails at what the first has not acknowledged yet. That is not in the other's
+prefetch.
 """
 _BEGINNINGS = (deliver_to(CAUTIOUS_CONSUMER), deliver_to(CONSUMER))
 _BEGINNING_BYTES = len(_BEGINNINGS[0])

@@ -16,3 +16,11 @@ async def settle_on(broker: Broker, queue: str, to: Address) -> None:
         await broker.publish([envelope(to=to)])
         await reader.acknowledge((await reader.take(1))[0])
     await reader.subscription.stop()
+
+
+async def greet(broker: Broker, reader: Reader) -> None:
+    """Let the reader handle a first message: what a subscription's first consumer holds, is not in its prefetch."""
+    await broker.publish([envelope("greeting")])
+    (greeting,) = await reader.take(1)
+    await reader.acknowledge(greeting)
+    await settle(broker)

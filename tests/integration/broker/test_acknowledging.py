@@ -4,7 +4,7 @@ import asyncio
 
 from messages.transport.broker import Broker
 from tests.integration.broker.carriers import Carrier, Reader, bodies, envelope, until
-from tests.integration.broker.round_trips import settle
+from tests.integration.broker.round_trips import greet, settle
 
 
 async def test_an_acknowledgement_that_a_later_one_has_overtaken_does_no_harm(carrier: Carrier, broker: Broker) -> None:
@@ -22,6 +22,7 @@ async def test_an_acknowledgement_that_a_later_one_has_overtaken_does_no_harm(ca
 
 async def test_no_more_arrives_unacknowledged_than_the_prefetch(broker: Broker) -> None:
     reader = await Reader.of(broker, "work", prefetch=3)
+    await greet(broker, reader)
     await broker.publish([envelope(str(number)) for number in range(5)])
     first = await reader.take(3)
     await settle(broker)

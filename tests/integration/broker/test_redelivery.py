@@ -2,7 +2,7 @@
 
 from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Broker
 from tests.integration.broker.carriers import ASKED, OTHER, Carrier, Reader, bodies, envelope, until
-from tests.integration.broker.round_trips import settle, settle_on
+from tests.integration.broker.round_trips import greet, settle, settle_on
 
 
 async def test_what_a_lost_consumer_held_comes_again_and_says_so(carrier: Carrier, broker: Broker) -> None:
@@ -54,8 +54,13 @@ async def test_what_has_failed_often_comes_one_at_a_time_until_something_comes_t
 async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     carrier: Carrier, broker: Broker
 ) -> None:
+    other = await carrier.broker()
     one = await Reader.of(broker, "work", prefetch=10)
-    two = await Reader.of(await carrier.broker(), "work", prefetch=10)
+    await greet(broker, one)
+    await one.subscription.pause()
+    two = await Reader.of(other, "work", prefetch=10)
+    await greet(other, two)
+    await one.subscription.resume()
     await until(lambda: broker.connected)
     said = [envelope() for _ in range(20)]
     await broker.publish(said)

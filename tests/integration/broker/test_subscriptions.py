@@ -2,7 +2,7 @@
 
 from messages.transport.broker import Broker
 from tests.integration.broker.carriers import Carrier, Reader, bodies, envelope, until
-from tests.integration.broker.round_trips import settle
+from tests.integration.broker.round_trips import greet, settle
 
 
 async def test_a_stopped_subscription_takes_no_more_and_can_still_acknowledge(carrier: Carrier, broker: Broker) -> None:
@@ -58,6 +58,7 @@ async def test_a_resumed_subscription_takes_more_as_often_as_it_is_resumed(broke
 
 async def test_the_prefetch_counts_what_was_held_through_a_pause(broker: Broker) -> None:
     reader = await Reader.of(broker, "work", prefetch=3)
+    await greet(broker, reader)
     await broker.publish([envelope(str(number)) for number in range(5)])
     held = await reader.take(3)
     await reader.subscription.pause()

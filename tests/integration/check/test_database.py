@@ -31,7 +31,7 @@ async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> N
     await checked.station.rows(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}'")
     try:
         parts = urlsplit(checked.station.url)
-        url = parts._replace(netloc=f"{role}:{SECRET}@{parts.hostname}:{parts.port}").geturl()
+        url = parts._replace(netloc=f"{role}:{SECRET}@{parts.netloc.rpartition('@')[2]}").geturl()
         (problem,) = await checked.problems(database_url=url)
     finally:
         await checked.station.rows(f"DROP ROLE {role}")
