@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from tests.servers.server import Unavailable, postgres_answers, rabbitmq_answers, until
 
@@ -39,7 +40,7 @@ def look_for_postgres() -> Callable[[], GivenServer]:
 
 def look_for_rabbitmq() -> Callable[[], GivenBroker]:
     """Raises Unavailable."""
-    url, management_url = _read("TEST_AMQP_URL"), _read("TEST_MANAGEMENT_URL")
+    url, management_url = _with_port(_read("TEST_AMQP_URL"), 5672), _with_port(_read("TEST_MANAGEMENT_URL"), 15672)
     return lambda: GivenBroker(url, management_url)
 
 
@@ -47,3 +48,8 @@ def _read(variable: str) -> str:
     if variable not in os.environ:
         raise Unavailable(f"{variable} is not set")
     return os.environ[variable]
+
+
+def _with_port(url: str, default: int) -> str:
+    parts = urlsplit(url)
+    return url if parts.port else parts._replace(netloc=f"{parts.netloc}:{default}").geturl()

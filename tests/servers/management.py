@@ -27,6 +27,11 @@ class Management:
     async def delete_vhost(self, name: str) -> None:
         await self.call("DELETE", f"vhosts/{quote(name, safe='')}")
 
+    async def version(self) -> tuple[int, ...]:
+        """RabbitMQ's: (4, 3)."""
+        told = str((await self.call("GET", "overview"))["rabbitmq_version"])
+        return tuple(int(part) for part in told.split(".")[:2])
+
     async def queues(self, vhost: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self.call("GET", f"queues/{quote(vhost, safe='')}")
         return found
