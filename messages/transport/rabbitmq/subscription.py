@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import structlog
 from aiormq.abc import AbstractChannel as UnderlayChannel
@@ -173,9 +172,12 @@ class RabbitSubscription:
     async def _ask_for_arrivals(self, channel: UnderlayChannel) -> None:
         await in_time(channel.basic_qos(prefetch_count=1 if self._one_at_a_time else self._prefetch))
         if not self._paused and not self._stopped:
-            self._consumer = tag = CAUTIOUS_CONSUMER if self._one_at_a_time else CONSUMER
-            ask = partial(channel.basic_consume, arguments=self._arguments, consumer_tag=tag)
-            await in_time(ask(self.queue, _nothing_comes_here))
+            self._consumer = CAUTIOUS_CONSUMER if self._one_at_a_time else CONSUMER
+            await in_time(
+                channel.basic_consume(
+                    self.queue, _nothing_comes_here, arguments=self._arguments, consumer_tag=self._consumer
+                )
+            )
 
     def _widen(self) -> None:
         """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
