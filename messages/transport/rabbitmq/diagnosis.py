@@ -14,8 +14,6 @@ def why_not_connected(error: Exception, url: str) -> str:
     for each in (error, error.__cause__):
         if isinstance(each, ssl.SSLError):
             return f"TLS: {each}"
-    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
-        return f"cannot read a file in the URL: {error}"
     if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
         return "the virtual host does not exist, or this user may not access it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
