@@ -90,7 +90,10 @@ class Broker(Protocol):
         """Begin to connect, and return at once; the server may be down."""
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> Subscription:
-        """Consume `queue`, now or as soon as the server and the queue are there. `on_arrival` must not block."""
+        """Consume `queue`, now or as soon as the server and the queue are there. `on_arrival` must not block.
+
+        At most `prefetch` messages are unacknowledged; one more until the first that came on a connection is not.
+        """
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """Publish all at once and wait for the confirms, at most the publish timeout.

@@ -31,6 +31,17 @@ async def test_no_more_arrives_unacknowledged_than_the_prefetch(broker: Broker) 
     assert bodies(await reader.take(2)) == ["3", "4"]
 
 
+async def test_until_the_first_is_acknowledged_no_more_than_one_more_arrives(broker: Broker) -> None:
+    reader = await Reader.of(broker, "work", prefetch=3)
+    await broker.publish([envelope(str(number)) for number in range(9)])
+    taken = await reader.take(3)
+    await settle(broker)
+    assert len(reader.waiting) <= 1
+    await reader.acknowledge(taken[0])
+    await settle(broker)
+    assert len(reader.waiting) == 1
+
+
 async def test_an_acknowledgement_covers_all_before_it_and_nothing_after(carrier: Carrier, broker: Broker) -> None:
     reader = await Reader.of(broker, "work")
     await broker.publish([envelope(str(number)) for number in range(5)])
