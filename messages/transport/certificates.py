@@ -1,4 +1,4 @@
-"""Reads the certificates and keys that a server's URL names, so that a wrong one is told with the name of its file."""
+"""Reads the certificates and keys that are named for a server, so that a wrong one is told with its file."""
 
 import os
 import ssl
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class WrongCertificate(ValueError):
-    """The text names the parameter and the file."""
+    """The text names the parameter or variable, and the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,54 +21,78 @@ class Parameters:
     key: str
     passphrase: str = ""
     """Empty: it takes none, and OpenSSL would ask for it on the terminal."""
+    variables: str = ""
+    """What the environment's names of them begin with; empty: the library does not look there."""
 
 
-OF_POSTGRESQL = Parameters(("sslrootcert", "sslcrl"), "sslcert", "sslkey", "sslpassword")
+OF_POSTGRESQL = Parameters(("sslrootcert", "sslcrl"), "sslcert", "sslkey", "sslpassword", "PG")
 OF_AMQP = Parameters(("cafile",), "certfile", "keyfile")
 PARAMETERS = {"postgresql": OF_POSTGRESQL, "postgres": OF_POSTGRESQL, "amqps": OF_AMQP}
 """By scheme; others take no certificates."""
 
 
 def read_certificates(url: str) -> None:
-    """Raises WrongCertificate, one line, if a file that the URL names cannot be used."""
+    """Raises WrongCertificate, one line, if a file cannot be used that the URL names, or the environment for it."""
     parts = urlsplit(url)
     parameters = PARAMETERS.get(parts.scheme)
-    given = dict(parse_qsl(parts.query))
-    if parameters is None or given.get("sslmode") == "disable":
+    if parameters is None:
         return
-    for name in (*parameters.authorities, parameters.certificate, parameters.key):
-        if name in given:
-            _open(name, given[name])
+    query = dict(parse_qsl(parts.query))
+    if query.get("sslmode", os.environ.get(f"{parameters.variables}SSLMODE")) == "disable":
+        return
+    files = _files(parameters, query, in_environment=bool(parameters.variables and parts.hostname))
+    for file in files.values():
+        _open(file)
     for name in parameters.authorities:
-        if name in given:
-            _read_authority(name, given[name])
-    if parameters.certificate in given and parameters.key in given:
-        _read_pair(parameters, given)
+        if name in files:
+            _read_authority(files[name])
+    if parameters.certificate in files and parameters.key in files:
+        _read_pair(parameters, files, query.get(parameters.passphrase, ""))
 
 
-def _open(name: str, path: str) -> None:
+@dataclass(frozen=True, slots=True)
+class File:
+    path: str
+    told: str
+
+    def __str__(self) -> str:
+        return f"{self.told} {self.path}"
+
+
+def _files(parameters: Parameters, query: Mapping[str, str], *, in_environment: bool) -> dict[str, File]:
+    """By parameter. The URL goes before the environment."""
+    files = {}
+    for name in (*parameters.authorities, parameters.certificate, parameters.key):
+        variable = f"{parameters.variables}{name.upper()}"
+        if name in query:
+            files[name] = File(query[name], f"its {name}")
+        elif in_environment and os.environ.get(variable):
+            files[name] = File(os.environ[variable], variable)
+    return files
+
+
+def _open(file: File) -> None:
     try:
-        with Path(path).open("rb"):
+        with Path(file.path).open("rb"):
             pass
     except OSError as error:
-        raise WrongCertificate(f"cannot read its {name} {path}: {os.strerror(error.errno or 0)}") from None
+        raise WrongCertificate(f"cannot read {file}: {os.strerror(error.errno or 0)}") from None
 
 
-def _read_authority(name: str, path: str) -> None:
+def _read_authority(file: File) -> None:
     try:
-        _context().load_verify_locations(path)
+        _context().load_verify_locations(file.path)
     except ssl.SSLError:
-        raise WrongCertificate(f"its {name} {path} holds no certificate in PEM format") from None
+        raise WrongCertificate(f"{file} holds no certificate in PEM format") from None
 
 
-def _read_pair(parameters: Parameters, given: Mapping[str, str]) -> None:
-    certificate, key = parameters.certificate, parameters.key
+def _read_pair(parameters: Parameters, files: Mapping[str, File], passphrase: str) -> None:
+    certificate, key = files[parameters.certificate], files[parameters.key]
     try:
-        _context().load_cert_chain(given[certificate], given[key], lambda: given.get(parameters.passphrase, ""))
+        _context().load_cert_chain(certificate.path, key.path, lambda: passphrase)
     except ssl.SSLError:
-        unless = f", or {parameters.passphrase} is wrong" if parameters.passphrase else ", or has a passphrase"
-        files = f"its {key} {given[key]} is not the key of its {certificate} {given[certificate]}"
-        raise WrongCertificate(f"{files}{unless}") from None
+        unless = f"{parameters.passphrase} is wrong" if parameters.passphrase else "has a passphrase"
+        raise WrongCertificate(f"{key} is not the key of {certificate}, or {unless}") from None
 
 
 def _context() -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""A certificate or key that a URL names and that cannot be used is told with its file, before anybody connects."""
+"""A certificate or key that is named and cannot be used is told with its file, before anybody connects."""
 
 import shutil
 import subprocess
@@ -68,6 +68,48 @@ def test_a_file_that_cannot_be_used_is_named(folder: Path, url: str, told: str) 
 )
 def test_what_can_be_used_or_is_not_used_is_no_problem(folder: Path, url: str) -> None:
     read_certificates(url.replace("DIR", str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ("PGSSLCERT=DIR/none", "cannot read PGSSLCERT DIR/none: No such file or directory"),
+        ("PGSSLMODE=require PGSSLROOTCERT=DIR/empty", "PGSSLROOTCERT DIR/empty holds no certificate in PEM format"),
+        (
+            "PGSSLCERT=DIR/mine.pem PGSSLKEY=DIR/another.key",
+            "PGSSLKEY DIR/another.key is not the key of PGSSLCERT DIR/mine.pem, or sslpassword is wrong",
+        ),
+    ],
+)
+def test_the_environment_may_name_the_files_for_postgresql(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: str, told: str
+) -> None:
+    _set(monkeypatch, variables.replace("DIR", str(folder)))
+    with pytest.raises(WrongCertificate) as raised:
+        read_certificates(DATABASE)
+    assert str(raised.value) == told.replace("DIR", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ("PGSSLCERT=DIR/none PGSSLKEY=DIR/none", f"{DATABASE}sslcert=DIR/mine.pem&sslkey=DIR/mine.key"),
+        ("PGSSLMODE=disable PGSSLCERT=DIR/none", DATABASE),
+        ("PGSSLCERT=", DATABASE),
+        ("PGSSLCERT=DIR/none", "postgresql:///toy?host=/run/postgresql"),
+        ("PGSSLCERT=DIR/none CERTFILE=DIR/none", BROKER),
+    ],
+)
+def test_what_the_environment_names_in_vain_is_no_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: str, url: str
+) -> None:
+    _set(monkeypatch, variables.replace("DIR", str(folder)))
+    read_certificates(url.replace("DIR", str(folder)))
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, variables: str) -> None:
+    for variable in variables.split():
+        monkeypatch.setenv(*variable.split("="))
 
 
 def _openssl(folder: Path, arguments: str) -> None:
