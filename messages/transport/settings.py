@@ -20,6 +20,8 @@ def _url(*schemes: str, host_needed: bool = True) -> Callable[[SecretStr], Secre
             raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         if "@" in f"{parts.path}{parts.query}{parts.fragment}":
             raise ValueError("a / ? # or @ in its password must be written as %2F %3F %23 or %40")
+        if not _has_ports_that_exist(parts):
+            raise ValueError("its port must be a number from 1 to 65535")
         if host_needed and not parts.hostname:
             raise ValueError("must be a URL that names a host")
         read_certificates(url.get_secret_value())
@@ -31,12 +33,18 @@ def _url(*schemes: str, host_needed: bool = True) -> Callable[[SecretStr], Secre
 def _parts(text: str) -> SplitResult | None:
     """None: it is no URL."""
     try:
-        parts = urlsplit(text)
-        several_hosts = "," in parts.netloc
-        port = None if several_hosts else parts.port
+        return urlsplit(text)
     except ValueError:
         return None
-    return parts if port != 0 else None
+
+
+def _has_ports_that_exist(parts: SplitResult) -> bool:
+    """PostgreSQL's URLs may name several hosts."""
+    try:
+        ports = [urlsplit(f"//{host}").port for host in parts.netloc.rpartition("@")[2].split(",")]
+    except ValueError:
+        return False
+    return 0 not in ports
 
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

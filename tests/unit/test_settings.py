@@ -63,6 +63,7 @@ def test_what_is_missing_is_named(environment: pytest.MonkeyPatch) -> None:
         ("BROKER_URL", "amqp://toy:/x@broker.example/"),
         ("BROKER_URL", "amqps://broker.example/?cafile=/no/such.pem"),
         ("DATABASE_URL", "postgresql://toy:/x@db.example/toy"),
+        ("DATABASE_URL", "postgresql://one,two:port/toy"),
         ("DATABASE_URL", "postgresql://db.example/toy?sslrootcert=/no/such.pem"),
         ("MANAGEMENT_URL", "amqp://broker.example/"),
         ("TOPOLOGY", "maybe"),
@@ -95,6 +96,21 @@ def test_a_wrong_value_is_one_line_that_begins_with_the_variable(
     told = complaint()
     assert told.startswith(f"TOY_{name}: ")
     assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("mysql://db.example/toy", "must be a URL that begins with postgresql:// or postgres://"),
+        ("postgresql://toy:/x@db.example/toy", "a / ? # or @ in its password must be written as %2F %3F %23 or %40"),
+        ("postgresql://db.example:port/toy", "its port must be a number from 1 to 65535"),
+        ("postgresql://one:5432,two:65536/toy", "its port must be a number from 1 to 65535"),
+        ("postgresql://db.example:0/toy", "its port must be a number from 1 to 65535"),
+    ],
+)
+def test_the_line_says_what_is_wrong_with_a_url(environment: pytest.MonkeyPatch, url: str, sentence: str) -> None:
+    environment.setenv("TOY_DATABASE_URL", url)
+    assert complaint() == f"TOY_DATABASE_URL: {sentence}"
 
 
 @pytest.mark.parametrize(
