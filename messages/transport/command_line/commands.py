@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import asyncpg
 import click
 import structlog
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
-from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage, told_at
+from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage
+from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import FailedMigration, migrate
-from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase
+from messages.transport.faults import UnfitDatabase, told
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -141,17 +141,13 @@ def _broker(service: Service, settings: Settings) -> Broker:
 
 
 async def _migrate(service: Service, settings: Settings) -> list[str]:
-    url = settings.database_url.get_secret_value()
     try:
-        connection = await asyncpg.connect(url, timeout=10.0)
-        try:
+        async with own_database(settings) as connection:
             return await migrate(connection, service.migrations, partial(click.echo, err=True))
-        finally:
-            await connection.close()
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
-    except (FailedMigration, *DATABASE_FAILURES) as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
+    except FailedMigration as error:
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
 
 
 def _event_loop(work: Any) -> Any:

@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-import asyncpg
 import click
 
 from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Time
-from messages.transport.command_line.failures import Unreachable, told_at
+from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.printing import utc
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES
 from messages.transport.parked import Parked
 from messages.transport.settings import Settings
 
@@ -96,16 +94,8 @@ def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitabl
 
 
 async def _ask_database(settings: Settings, question: Callable[[Transaction], Awaitable[T]]) -> T:
-    url = settings.database_url.get_secret_value()
-    try:
-        connection = await asyncpg.connect(url, timeout=10.0)
-        try:
-            async with connection.transaction():
-                return await question(connection)
-        finally:
-            await connection.close()
-    except DATABASE_FAILURES as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}") from None
+    async with own_database(settings) as connection, connection.transaction():
+        return await question(connection)
 
 
 def _report(number: int, done: str, parked_ids: Sequence[int]) -> None:

@@ -110,7 +110,7 @@ class Process:
         try:
             await self._database.open()
         except ValueError as error:  # refused before any server is asked: an unknown sslmode, say
-            raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {error}") from None
+            raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {told(error)}") from None
         while not await self._database_is_ready():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True

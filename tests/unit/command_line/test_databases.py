@@ -13,8 +13,10 @@ from tests.unit.command_line.programs import NOWHERE, typed
     [
         ({"DELIVERY_WORKER_DATABASE_URL": None}, 2, "DELIVERY_WORKER_DATABASE_URL: not set"),
         ({"STORE_WORKER_DATABASE_URL": ""}, 2, "STORE_WORKER_DATABASE_URL: not set"),
-        ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL: not a PostgreSQL URL"),
-        ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_READER_URL: not a PostgreSQL URL"),
+        ({"ORDER_SAGA_DATABASE_URL": "mysql://x"}, 2, "ORDER_SAGA_DATABASE_URL: invalid DSN: scheme is expected to be"),
+        ({"ORDER_SAGA_READER_URL": "mysql://x"}, 2, "ORDER_SAGA_READER_URL: invalid DSN: scheme is expected to be"),
+        ({"ORDER_SAGA_READER_URL": NOWHERE.replace(":1/", ":port/")}, 2, "ORDER_SAGA_READER_URL: not a PostgreSQL URL"),
+        ({"ORDER_SAGA_READER_URL": f"{NOWHERE}?sslmode=full"}, 2, "ORDER_SAGA_READER_URL: `sslmode` parameter must be"),
         (
             {"ORDER_SAGA_READER_URL": f"{NOWHERE}?sslrootcert=/no/such.pem"},
             2,
@@ -22,7 +24,16 @@ from tests.unit.command_line.programs import NOWHERE, typed
         ),
         ({}, 3, "ORDER_SAGA_DATABASE_URL: "),
     ],
-    ids=["missing", "empty", "of another database", "of another database for readers", "certificate", "unreachable"],
+    ids=[
+        "missing",
+        "empty",
+        "of another database",
+        "of another database for readers",
+        "port",
+        "mode",
+        "certificate",
+        "unreachable",
+    ],
 )
 def test_a_wrong_setting_is_named(
     command: tuple[str, ...], settings: dict[str, str | None], code: int, sentence: str
@@ -65,6 +76,15 @@ def test_whatever_looks_first_names_the_database_it_cannot_reach(program: str, c
     assert own.stderr.startswith(f"Error: {prefix}_DATABASE_URL: ")
     assert for_readers.stderr.startswith(f"Error: {prefix}_READER_URL: ")
     assert all(said.stderr.endswith(" (127.0.0.1:1/nowhere)\n") for said in (own, for_readers))
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("run",), ("parked", "list")], ids=lambda command: command[0])
+def test_a_url_that_is_refused_before_any_server_is_asked_is_a_wrong_setting(command: tuple[str, ...]) -> None:
+    said = typed("store-worker", *command, settings={"STORE_WORKER_DATABASE_URL": f"{NOWHERE}?sslmode=verfy"})
+
+    assert said.exit_code == 2
+    assert said.stderr.startswith("Error: STORE_WORKER_DATABASE_URL: `sslmode` parameter must be one of: ")
+    assert said.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("check",), ("parked", "list")], ids=lambda command: command[0])

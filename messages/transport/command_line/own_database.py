@@ -1,0 +1,29 @@
+"""The service's own database, as a command opens it: an error is one line that names the setting."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+
+from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
+from messages.transport.database.transactions import Transaction
+from messages.transport.faults import DATABASE_FAILURES, told
+from messages.transport.settings import Settings
+
+CONNECT_SECONDS = 10.0
+
+
+@contextlib.asynccontextmanager
+async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
+    """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
+    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
+    try:
+        connection: Transaction = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+    except asyncpg.ClientConfigurationError as error:
+        raise WrongUsage(f"{setting}: {told(error)}") from None
+    except DATABASE_FAILURES as error:
+        raise Unreachable(f"{setting}: {told_at(error, url)}") from None
