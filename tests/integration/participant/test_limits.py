@@ -5,7 +5,7 @@ import pytest
 from messages.contracts.store import StockReceived
 from messages.participant import queries
 from store_worker import queries as packets
-from store_worker.service import BEFORE_ALL_SHELVES
+from store_worker.retiring import BEFORE_ALL_SHELVES
 from tests.integration.participant.reservations import expire_all, reserved_orders
 from tests.integration.store_worker.messages import STORE
 from tests.integration.workers import Worker, in_seconds

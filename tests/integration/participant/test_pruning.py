@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-import store_worker.service
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import ReleasePackets
 from messages.participant import sweeper
 from messages.transport.database.transactions import locking
+from store_worker import retiring
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.integration.participant.bad_rows import make_unreadable
@@ -54,7 +54,7 @@ async def test_there_is_more_to_prune_and_to_retire_while_not_all_has_been_seen(
     store: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeper, "PRUNE_BATCH", 2)
-    monkeypatch.setattr(store_worker.service, "RETIRE_BATCH", 2)
+    monkeypatch.setattr(retiring, "BATCH", 2)
     orders = await reserved_orders(store, 3)
     await store.hear(*(ReleasePackets(order_id=order) for order in orders))
     await store.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")

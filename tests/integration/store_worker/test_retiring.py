@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-import store_worker.service
+from store_worker import retiring
 from tests.integration.store_worker.messages import stock
 from tests.integration.workers import Worker
 
@@ -20,8 +20,8 @@ async def test_packets_too_near_their_best_before_are_retired(store: Worker) -> 
 async def test_each_run_retires_from_where_the_last_one_stopped_and_at_the_end_from_the_start(
     store: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_worker.service, "RETIRE_BATCH", 3)
-    monkeypatch.setattr(store_worker.service, "RETIRE_SHELVES", 2)
+    monkeypatch.setattr(retiring, "BATCH", 3)
+    monkeypatch.setattr(retiring, "SHELVES", 2)
     skus = ("a", "b", "c", "d", "e")
     for _ in range(2):
         seen = len(store.handled)
