@@ -18,7 +18,7 @@ from messages.transport.addresses import queue_name
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
-from messages.transport.edge.requests import Listener
+from messages.transport.edge.outcomes import Listener
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings

@@ -8,7 +8,8 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
 from messages.transport.backoff import Backoff
-from messages.transport.edge.requests import Outcome, Request
+from messages.transport.edge.outcomes import Outcome
+from messages.transport.edge.requests import Request
 
 REPEAT_CAP_SECONDS = 30.0
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from messages.transport.broker import Broker
-from messages.transport.edge.requests import Listener
+from messages.transport.edge.outcomes import Listener
 from order_saga.client.awaiting import Answer, Awaiting
 from order_saga.client.request_lines import Lines
 

@@ -21,7 +21,7 @@ from deploy.definitions import all_services
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
-from messages.transport.edge.requests import Listener
+from messages.transport.edge.outcomes import Listener
 from messages.transport.service import Service
 from order_saga.client.awaiting import Answer
 from order_saga.client.place import Limits, place

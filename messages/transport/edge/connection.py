@@ -13,7 +13,8 @@ from yarl import URL
 from messages.transport.addresses import OUTCOMES, REQUESTS
 from messages.transport.broker import Broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
-from messages.transport.edge.requests import Listener, Request
+from messages.transport.edge.outcomes import Listener
+from messages.transport.edge.requests import Request
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
 from messages.transport.rabbitmq.diagnosis import why_not_connected

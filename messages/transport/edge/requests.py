@@ -1,6 +1,5 @@
-"""The public edge, as our own tools use it: requests go in one document a message, outcomes come out."""
+"""Requests, as they go into the public edge: made here or read line by line, one document a message."""
 
-import asyncio
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
@@ -8,23 +7,18 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
-import structlog
 from pydantic import ValidationError
 
 from messages.contracts.message import Message
-from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport import document
 from messages.transport.addresses import REQUESTS, Address
-from messages.transport.broker import ONE_DOCUMENT, Arrival, Broker, Envelope, Subscription
+from messages.transport.broker import ONE_DOCUMENT, Envelope
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import Reader
 from messages.transport.faults import told
 from messages.transport.handled import Outgoing
-from messages.transport.incoming import Incoming, Malformed
+from messages.transport.incoming import Malformed
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
-
-OUTCOMES_AHEAD = 1_000
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,54 +115,3 @@ def new_request(kind: type[Message], **content: Any) -> Request:
         raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
     body = document.encode(Outgoing(message, Address(REQUESTS, message.routing_key())))
     return Request(message, UUID(json.loads(body)["message_id"]), body)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A received outcome, and the id of the message that caused it, if it has one."""
-
-    message: Message
-    causation_id: UUID | None
-
-
-class Listener:
-    """Reads a queue of its own, in which all outcomes arrive, also those of other clients' orders.
-
-    Other clients with the same account can publish to the queue too: only what came through `outcomes` is an outcome.
-    """
-
-    def __init__(self, broker: Broker, queue: str) -> None:
-        self._broker = broker
-        self._queue = queue
-        self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
-        self._subscription: Subscription | None = None
-        self._forgery_logged = False
-        self.something = asyncio.Event()
-        """Set with each arrival; the waiting task clears it."""
-
-    async def start(self) -> None:
-        self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.something.set)
-
-    async def take(self) -> list[Outcome]:
-        """Take everything that has arrived; what cannot be read is skipped."""
-        assert self._subscription is not None, "start first"
-        arrived = self._subscription.arrived
-        taken = [arrived.popleft() for _ in range(len(arrived))]
-        if taken:
-            await self._subscription.acknowledge(taken[-1])
-        return [outcome for arrival in taken for outcome in self._read(arrival)]
-
-    def _read(self, arrival: Arrival) -> Iterator[Outcome]:
-        if arrival.from_outside:
-            self._log_forgery()
-            return
-        received = self._reader.read(arrival.body)
-        if isinstance(received, Incoming):
-            causation_id = json.loads(arrival.body).get("causation_id")
-            yield Outcome(received.message, UUID(causation_id) if causation_id else None)
-
-    def _log_forgery(self) -> None:
-        """Once: who floods the queue does not flood the log."""
-        if not self._forgery_logged:
-            log.error("forged outcome ignored: it did not come through the exchange `outcomes`", queue=self._queue)
-            self._forgery_logged = True

@@ -7,7 +7,7 @@ import pytest
 
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested, RequestRejected
-from messages.transport.edge.requests import Outcome
+from messages.transport.edge.outcomes import Outcome
 from order_saga.client.awaiting import Answer, Asked, Awaiting
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
