@@ -48,14 +48,14 @@ class Customer:
         await self._receive_until(lambda: time.monotonic() >= until, PAUSE_SECONDS)
 
     async def _receive_until(self, enough: Callable[[], bool], look_seconds: float = 1.0) -> None:
-        something = self._system.listener.something
+        news = self._system.listener.news
         while True:
-            something.clear()
+            news.clear()
             await self._receive()
             if enough():
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(something.wait(), look_seconds)
+                await asyncio.wait_for(news.wait(), look_seconds)
 
     async def _receive(self) -> None:
         outcomes = await self._system.listener.take()

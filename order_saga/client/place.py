@@ -28,12 +28,12 @@ async def place(
     On cancellation open requests are reported as unanswered, so that their order ids are known.
     """
     awaiting = Awaiting(limits.timeout_seconds)
-    lines.start(listener.something)
+    lines.start(listener.news)
     try:
         while awaiting or not lines.exhausted:
-            listener.something.clear()
+            listener.news.clear()
             await _publish(broker, lines, awaiting, limits)
-            await _something(listener.something, awaiting.next_at())
+            await _await_news(listener.news, awaiting.next_at())
             await _receive(listener, awaiting, tell)
     except asyncio.CancelledError:
         for answer in awaiting.unanswered(time.monotonic()):
@@ -50,12 +50,12 @@ async def _publish(broker: Broker, lines: Lines, awaiting: Awaiting, limits: Lim
         await broker.publish([request.envelope for request in requests])
 
 
-async def _something(something: asyncio.Event, until: float | None) -> None:
-    """Wait for an arrival or a line, or until something is due."""
+async def _await_news(news: asyncio.Event, until: float | None) -> None:
+    """Wait for an arrival or a line, or until a request is due."""
     timeout = None if until is None else max(0.0, until - time.monotonic())
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout):  # wait_for swallows a cancellation that comes with the event
-            await something.wait()
+            await news.wait()
 
 
 async def _receive(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:

@@ -35,16 +35,16 @@ class Lines:
         self.mistake: WrongUsage | None = None
         """Why reading stopped before the end of the input."""
 
-    def start(self, something: asyncio.Event) -> None:
-        """Begin to read; `something` is set after each line and at the end."""
+    def start(self, news: asyncio.Event) -> None:
+        """Begin to read; `news` is set after each line and at the end."""
         loop = asyncio.get_running_loop()
 
-        def news() -> None:
+        def notify() -> None:
             # The loop may be closed: this thread is not waited for, as a pipe may stay silent.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(something.set)
+                loop.call_soon_threadsafe(news.set)
 
-        threading.Thread(target=self._read_all, args=(news,), name="read lines", daemon=True).start()
+        threading.Thread(target=self._read_all, args=(notify,), name="read lines", daemon=True).start()
 
     @property
     def exhausted(self) -> bool:
@@ -54,18 +54,18 @@ class Lines:
         """What is there, without waiting for more."""
         return [self._read.get_nowait() for _ in range(min(most, self._read.qsize()))]
 
-    def _read_all(self, news: Callable[[], None]) -> None:
+    def _read_all(self, notify: Callable[[], None]) -> None:
         try:
             for asked in read(self._stream):
                 self._read.put(asked)
-                news()
+                notify()
         except WrongUsage as mistake:
             self.mistake = mistake
         except Exception as error:  # noqa: BLE001  whatever it was, the rest of the input must not pass for its end
             self.mistake = WrongUsage(f"reading the input failed: {type(error).__name__}: {told(error)}")
         finally:
             self._ended = True
-            news()
+            notify()
 
 
 def _own(pipe: BinaryIO) -> BinaryIO:

@@ -39,11 +39,11 @@ class Listener:
         self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
         self._subscription: Subscription | None = None
         self._forgery_logged = False
-        self.something = asyncio.Event()
+        self.news = asyncio.Event()
         """Set with each arrival; the waiting task clears it."""
 
     async def start(self) -> None:
-        self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.something.set)
+        self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.news.set)
 
     async def take(self) -> list[Outcome]:
         """Take everything that has arrived; what cannot be read is skipped."""

@@ -113,11 +113,11 @@ async def test_a_pipe_that_breaks_does_not_pass_for_one_that_ends(error: Excepti
 
 async def read_ahead(pipe: io.BytesIO) -> tuple[list[Asked], WrongUsage | None]:
     """What a thread makes of a pipe: its requests, and why there are no more of them."""
-    lines, something, taken = Lines(pipe), asyncio.Event(), list[Asked]()
-    lines.start(something)
+    lines, news, taken = Lines(pipe), asyncio.Event(), list[Asked]()
+    lines.start(news)
     while not lines.exhausted:
-        await asyncio.wait_for(something.wait(), 5)
-        something.clear()
+        await asyncio.wait_for(news.wait(), 5)
+        news.clear()
         taken += lines.take(10)
     return taken, lines.mistake
 
