@@ -1,7 +1,7 @@
 """Scheduled work on orders: repeats unanswered commands, and decides orders whose deadline has passed."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -59,7 +59,7 @@ async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     if not due:
         return Handled()
     put_off = partial(queries.postpone, tx, policy.repeat_cap)
-    handled = await isolate(tx, due, partial(_decide, policy, tx), put_off, DUE_SAGA_FAILED)
+    handled = await isolate(tx, due, partial(_settle, policy, tx), put_off, DUE_SAGA_FAILED)
     handled.more = handled.more and len(due) == BATCH
     return handled
 
@@ -73,6 +73,25 @@ async def release_again(policy: Policy, tx: Transaction) -> Handled:
     handled = await look_at_due(Due.UNCLEAN, policy, tx)
     handled.more = False
     return handled
+
+
+async def _settle(policy: Policy, tx: Transaction, due: Sequence[Record]) -> Handled:
+    sagas = [saga_of(row, row["request"]) for row in due]
+    decisions = [saga.fall_due(each, due[0]["now"], random.random(), policy) for each in sagas]  # noqa: S311  jitter
+    changes = [(before, decision.saga) for before, decision in zip(sagas, decisions, strict=True) if decision.saga]
+    await write(tx, queries.write(changes))
+    handled = Handled(outcomes=first_outcomes(changes))
+    for before, decision in zip(sagas, decisions, strict=True):
+        _record(before, decision, handled)
+    return handled
+
+
+def _record(before: Saga, decision: Decision, handled: Handled) -> None:
+    trace = before.traceparent
+    handled.outgoing += [Outgoing(message, to, traceparent=trace) for message, to in decision.outgoing]
+    handled.alarms += [Alarm(name, before.order_id, detail, traceparent=trace) for name, detail in decision.alarms]
+    if decision.outgoing:
+        handled.timeline += timeline.entries(before.order_id, "Due", decision)
 
 
 class Forgetting:
@@ -104,27 +123,3 @@ async def _forget(tx: Transaction, done: Sequence[Record]) -> Handled:
 
 async def _pass_over(_order_id: UUID) -> None:
     """Nothing to write: the next batch starts behind it."""
-
-
-async def _decide(policy: Policy, tx: Transaction, due: Sequence[Record]) -> Handled:
-    sagas = [saga_of(row, row["request"]) for row in due]
-    decisions = [saga.fall_due(each, due[0]["now"], random.random(), policy) for each in sagas]  # noqa: S311  jitter
-    await write(tx, queries.write(_changes(sagas, decisions)))
-    handled = Handled(outcomes=first_outcomes(_changes(sagas, decisions)))
-    for before, decision in zip(sagas, decisions, strict=True):
-        _record(before, decision, handled)
-    return handled
-
-
-def _changes(sagas: Sequence[Saga], decisions: Sequence[Decision]) -> Iterator[tuple[Saga, Saga]]:
-    for before, decision in zip(sagas, decisions, strict=True):
-        if decision.saga is not None:
-            yield before, decision.saga
-
-
-def _record(before: Saga, decision: Decision, handled: Handled) -> None:
-    handled.outgoing.extend(Outgoing(message, to, traceparent=before.traceparent) for message, to in decision.outgoing)
-    trace = before.traceparent
-    handled.alarms.extend(Alarm(name, before.order_id, detail, traceparent=trace) for name, detail in decision.alarms)
-    if decision.outgoing:
-        handled.timeline.extend(timeline.entries(before.order_id, "Due", decision))

@@ -1,6 +1,6 @@
 """The queries of the order saga to its own database: one typed function each."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -28,9 +28,8 @@ async def read(tx: Transaction, order_ids: Collection[UUID]) -> tuple[datetime, 
     return rows[-1]["now"], {row["order_id"]: saga_of(row) for row in rows if row["order_id"] is not None}
 
 
-def write(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Write]:
+def write(changes: Sequence[tuple[Saga | None, Saga]]) -> list[Write]:
     """Create sagas that were not there before, and write what has changed in the others."""
-    changes = list(changes)
     new = [after for before, after in changes if before is None]
     return TABLE.insert(new) + TABLE.update((before, after) for before, after in changes if before is not None)
 

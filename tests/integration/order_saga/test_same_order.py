@@ -90,6 +90,6 @@ async def test_a_row_that_was_read_without_a_lock_and_changed_since_cannot_be_ov
         await hear(database, order)
         _, sagas = await queries.read(tx, [order.order_id])
         await hear(database, AgentReserved(order_id=order.order_id))
-        writes = queries.write((saga, saga._replace(repeats=1)) for saga in sagas.values())
+        writes = queries.write([(saga, saga._replace(repeats=1)) for saga in sagas.values()])
         with pytest.raises(Collision):
             await write(tx, writes)
