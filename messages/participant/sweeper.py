@@ -55,16 +55,6 @@ def _few(found: Sequence[Record]) -> Sequence[Record]:
     return found[: 1 + sum(1 for number in units if number < BATCH_UNITS)]
 
 
-async def prune(participant: Participant, tx: Transaction) -> Handled:
-    """Delete reservations that may be forgotten."""
-    pruned = await queries.prune(tx, PRUNE_BATCH, BATCH_UNITS)
-    used = [unit_id for row in pruned if row["state"] == State.FULFILLED for unit_id in row["unit_ids"]]
-    if used:
-        await participant.units.forget(tx, used)
-    units = sum(len(row["unit_ids"]) for row in pruned)
-    return Handled(more=len(pruned) == PRUNE_BATCH or units >= BATCH_UNITS)
-
-
 async def _settle(participant: Participant, tx: Transaction, due: Sequence[Record]) -> Handled:
     handled, changes = Handled(), []
     for row in due:
@@ -88,3 +78,13 @@ def _report(participant: Participant, decision: Decision, handled: Handled) -> N
         detail = f"{participant.name} has asked for the outcome {reservation.inquiries} times"
         alarm = Alarm(OUTCOME_UNKNOWN, reservation.order_id, detail, traceparent=reservation.traceparent)
         handled.alarms.append(alarm)
+
+
+async def prune(participant: Participant, tx: Transaction) -> Handled:
+    """Delete reservations that may be forgotten."""
+    pruned = await queries.prune(tx, PRUNE_BATCH, BATCH_UNITS)
+    used = [unit_id for row in pruned if row["state"] == State.FULFILLED for unit_id in row["unit_ids"]]
+    if used:
+        await participant.units.forget(tx, used)
+    units = sum(len(row["unit_ids"]) for row in pruned)
+    return Handled(more=len(pruned) == PRUNE_BATCH or units >= BATCH_UNITS)
