@@ -5,9 +5,12 @@ from datetime import datetime
 from messages.contracts.participation import RESERVATION_EXPIRED
 from messages.participant.reservation import Decision, Reply, Reservation, State, Timing, ended, lease_is_over, refusal
 
+MOST_DOUBLINGS = 6
+"""Of the time to the next inquiry: about an hour at most, if the first comes after a minute."""
+
 
 def fall_due(reservation: Reservation, clock: datetime, timing: Timing) -> Decision:
-    """What the sweeper does with a reservation whose `due_at` has come. Always moves or clears `due_at`."""
+    """Expire a lease that is over, or ask for the outcome. Always moves or clears `due_at`."""
     match reservation.state:
         case State.RESERVED if lease_is_over(reservation, clock):
             return refusal(ended(reservation, State.EXPIRED, RESERVATION_EXPIRED, clock, timing))
@@ -24,6 +27,6 @@ def _ask(assigned: Reservation, clock: datetime, timing: Timing) -> Decision:
     first_at = assigned.assigned_at + timing.inquiry_after
     if clock < first_at:
         return Decision(assigned._replace(due_at=first_at))
-    backoff = timing.inquiry_after * 2 ** min(assigned.inquiries, 6)
+    backoff = timing.inquiry_after * 2 ** min(assigned.inquiries, MOST_DOUBLINGS)
     asked = assigned._replace(inquiries=assigned.inquiries + 1, due_at=clock + backoff)
     return Decision(asked, Reply.OUTCOME_INQUIRY, note="asked for the order's outcome")

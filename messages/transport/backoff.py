@@ -2,6 +2,9 @@
 
 import random
 
+MAX_EXPONENT = 30
+"""Caps the exponent: 2.0 ** tries overflows at 1,024."""
+
 
 class Backoff:
     """Successive waits of one retry loop; `reset` after a success."""
@@ -17,7 +20,7 @@ class Backoff:
 
     def next_seconds(self) -> float:
         """Between a tenth of and the whole of base * 2^tries, at most the cap."""
-        ceiling = min(self._cap_seconds, self._base_seconds * 2.0 ** min(self._tries, 30))
+        ceiling = min(self._cap_seconds, self._base_seconds * 2.0 ** min(self._tries, MAX_EXPONENT))
         self._tries += 1
         return ceiling * random.uniform(0.1, 1.0)  # noqa: S311  jitter, not a secret
 
