@@ -1,4 +1,4 @@
-"""The jobs that every service runs for the transport's own tables: relay, confirmed rows, replays, measures, days."""
+"""The transport's own jobs, which every service runs: relay, confirmed rows, replays, measures, partitions."""
 
 import asyncio
 from functools import partial
@@ -24,7 +24,7 @@ RELAY_ROWS = 50
 CONFIRMED_SECONDS = 1.0
 REPLAY_SECONDS = 1.0
 MEASURE_SECONDS = 20.0
-DAYS_SECONDS = 3_600.0
+ROTATE_SECONDS = 3_600.0
 LAST_WORD_SECONDS = 1.0
 
 
@@ -41,9 +41,7 @@ def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay,
         """Empty on purpose: every transaction deletes rows confirmed before it; this one runs when no batch does."""
         return Handled()
 
-    async def rotate_partitions(tx: Transaction) -> Handled:
-        return await timeline.rotate_partitions(tx, settings.timeline_days)
-
+    rotate_partitions = partial(timeline.rotate_partitions, days_kept=settings.timeline_days)
     return (
         Job("relay", settings.relay_interval_seconds, relay, due=outbox.IS_ANY_OVERDUE),
         Job(
@@ -55,7 +53,7 @@ def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay,
         ),
         Job("replay", REPLAY_SECONDS, replay.next, due=parked.IS_ANY_TO_REPLAY),
         Job("measure", MEASURE_SECONDS, partial(measure, metrics), despite_backpressure=True),
-        Job("rotate_partitions", DAYS_SECONDS, rotate_partitions, despite_backpressure=True),
+        Job("rotate_partitions", ROTATE_SECONDS, rotate_partitions, despite_backpressure=True),
     )
 
 
