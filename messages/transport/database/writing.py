@@ -12,8 +12,8 @@ import asyncpg
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import Collision
 
-Part: TypeAlias = tuple[str, int, bool, bool]
-"""The shape of a write: its SQL, how many arguments it has, whether it expects a row count, and whether a deadline."""
+Shape: TypeAlias = tuple[str, int, bool, bool]
+"""Of a write: its SQL, how many arguments it has, whether it expects a row count, and whether a deadline."""
 
 PLACEHOLDER = re.compile(r"\$(\d+)")
 
@@ -33,7 +33,7 @@ async def write(tx: Transaction, writes: Sequence[Write]) -> datetime | None:
     """Execute all or none; return the database's clock. Raises Collision on a conflict, or after a write's `before`."""
     if not writes:
         return None
-    sql = _compose(tuple(map(_part, writes)))
+    sql = _compose(tuple(map(_shape, writes)))
     arguments = [argument for each in writes for argument in each.arguments]
     expected: list[object] = [each.rows for each in writes if each.rows is not None]
     expected += [each.before for each in writes if each.before is not None]
@@ -54,24 +54,24 @@ def rows_changed(status: str) -> int:
     return int(status.rpartition(" ")[2])
 
 
-def _part(each: Write) -> Part:
+def _shape(each: Write) -> Shape:
     return each.sql, len(each.arguments), each.rows is not None, each.before is not None
 
 
 @lru_cache(maxsize=256)
-def _compose(parts: tuple[Part, ...]) -> str:
+def _compose(shapes: tuple[Shape, ...]) -> str:
     """One WITH statement of all writes, which afterwards checks the expected row counts and deadlines."""
     clauses, checks = [], []
     used = 0
-    for position, (sql, arguments, _, _) in enumerate(parts):
+    for position, (sql, arguments, _, _) in enumerate(shapes):
         clauses.append(f"write_{position} AS ({_renumbered(sql, used)})")
         used += arguments
-    for position, (_, _, counted, _) in enumerate(parts):
+    for position, (_, _, counted, _) in enumerate(shapes):
         if counted:
             used += 1
             checks.append(f"expect_rows((SELECT count(*) FROM write_{position}), ${used})")  # noqa: S608
     # Last: counting the rows includes waiting for their locks.
-    for _ in filter(itemgetter(3), parts):
+    for _ in filter(itemgetter(3), shapes):
         used += 1
         checks.append(f"expect_before(${used})")
     return f"WITH {', '.join(clauses)} SELECT {', '.join([*checks, 'clock_timestamp()'])}"
