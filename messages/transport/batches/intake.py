@@ -102,9 +102,8 @@ class Intake:
         """Take from the first queue what arrives within `seconds` and fits beside `taken`; perhaps nothing."""
         if self.quiet:
             await self._arrival(seconds)
-        documents = self.documents - sum(each.documents for each in taken)
-        size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
-        return take(self._subscriptions[0], documents, size_bytes, may_be_more=False)
+        documents, size_bytes = self._room_beside(taken)
+        return take(self._subscriptions[0], documents, size_bytes, at_least_one=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch soon, together with those that follow: cumulatively, by the last arrival of each channel.
@@ -154,16 +153,20 @@ class Intake:
         return self._pace.wait_seconds() if self._pace is not None else 0.0
 
     def _take_new(self, new_work: Subscription, taken: Sequence[Taken]) -> list[Taken]:
-        documents = self.documents - sum(each.documents for each in taken)
-        size_bytes = self._size_bytes - sum(len(each.arrival.body) for each in taken)
+        documents, size_bytes = self._room_beside(taken)
         if self._ask_for_capacity is not None:
             documents = min(documents, self._capacity)
-        new = take(new_work, documents, size_bytes, may_be_more=not taken and documents > 0)
+        new = take(new_work, documents, size_bytes, at_least_one=not taken and documents > 0)
         begun = sum(each.documents for each in new)
         self._capacity -= begun
         if begun and self._pace is not None:
             self._pace.begin(begun)
         return new
+
+    def _room_beside(self, taken: Sequence[Taken]) -> tuple[int, int]:
+        """How many documents, and how many bytes, may still join these in a batch."""
+        documents = self.documents - sum(each.documents for each in taken)
+        return documents, self._size_bytes - sum(len(each.arrival.body) for each in taken)
 
     async def _await_capacity(self) -> None:
         """Too many orders are undecided: wait for an answer, but check again soon."""

@@ -23,17 +23,15 @@ class Taken:
         return self.arrival.failures > FAILURES_BEFORE_ISOLATION
 
 
-def take(subscription: Subscription, documents: int, size_bytes: int, *, may_be_more: bool = True) -> list[Taken]:
-    """Take from the left, up to the caps; `may_be_more`: the first one even if it exceeds them or must be alone."""
+def take(subscription: Subscription, documents: int, size_bytes: int, *, at_least_one: bool = True) -> list[Taken]:
+    """Take from the left, up to the caps; `at_least_one`: the first even if it exceeds them or must be alone."""
     batch: list[Taken] = []
     while subscription.arrived:
         taken = Taken(subscription, subscription.arrived[0])
         documents -= taken.documents
         size_bytes -= len(taken.arrival.body)
-        fits = documents >= 0 and size_bytes >= 0
-        if not fits and (batch or not may_be_more):
-            break
-        if taken.is_suspect and (batch or not may_be_more):
+        fits = documents >= 0 and size_bytes >= 0 and not taken.is_suspect
+        if not fits and (batch or not at_least_one):
             break
         batch.append(taken)
         subscription.arrived.popleft()
