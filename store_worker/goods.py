@@ -8,6 +8,8 @@ from messages.contracts.store import StockReceived
 from messages.participant.queries import lock_reservations
 from messages.transport.database.transactions import Transaction
 
+ADVISORY_LOCK = 7_305_812_028
+
 
 class Withdrawn(NamedTuple):
     """A packet that was withdrawn while an order holds it, and the state of that order's reservation, if it has one."""
@@ -82,7 +84,7 @@ async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple
 
 async def take_turn(tx: Transaction) -> None:
     """Serialise receiving and withdrawing until the commit: neither sees the other's uncommitted rows."""
-    await tx.execute("SELECT pg_advisory_xact_lock(7305812028)")
+    await tx.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
 
 
 async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:

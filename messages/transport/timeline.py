@@ -8,6 +8,7 @@ from messages.transport.database.writing import Write
 from messages.transport.handled import Alarm, Handled, TimelineEntry
 
 DAYS_AHEAD = 3
+ADVISORY_LOCK = 7_305_812_027
 ALARM = "Alarm"
 """The timeline event of an alarm about the order."""
 RECORD = """
@@ -40,7 +41,7 @@ def entries_of(alarms: Sequence[Alarm]) -> list[TimelineEntry]:
 
 async def rotate_partitions(tx: Transaction, days_kept: int) -> Handled:
     """Create the coming days' partitions and drop the expired ones. One process at a time; the others skip it."""
-    if not await tx.fetchval("SELECT pg_try_advisory_xact_lock(7305812027)"):
+    if not await tx.fetchval(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})"):
         return Handled()
     today: date = await tx.fetchval("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
     oldest = today - timedelta(days=days_kept)

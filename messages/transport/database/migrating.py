@@ -14,6 +14,7 @@ from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told
 
 OWN_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 ADVISORY_LOCK = 7_305_812_026
+"""Not that of the timeline, nor that of goods: all three may be locked in one database."""
 LOCK_SECONDS = 1.0
 """How long a migration may wait for a table: batches queue behind it, and after two seconds daemons pause consuming."""
 KEEP_EVERY_TEXT = ("UTF8", "SQL_ASCII")
