@@ -8,9 +8,9 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.broker import Broker, Envelope
 from messages.transport.cancelling import cancel
-from messages.transport.events import clear_and_wait
 from messages.transport.log_throttle import KindThrottle
 from messages.transport.outbox import Row, envelopes
+from messages.transport.waiting import clear_and_wait
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from messages.transport.batches.pacing import Pace
 from messages.transport.batches.stall_guard import StallGuard
 from messages.transport.batches.taken import Taken, head_is_suspect, is_isolated, take
 from messages.transport.broker import Broker, Subscription
-from messages.transport.events import clear_and_wait
+from messages.transport.waiting import clear_and_wait
 
 CAPACITY_RETRY_SECONDS = 0.02
 ACKNOWLEDGE_SECONDS = 0.02

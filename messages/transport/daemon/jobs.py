@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from messages.transport.batches.transactor import Transactor
-from messages.transport.events import clear_and_wait
 from messages.transport.faults import is_infrastructure, told
 from messages.transport.log_throttle import FailureThrottle
 from messages.transport.service import Job
+from messages.transport.waiting import clear_and_wait
 
 log = structlog.get_logger(__name__)
 
