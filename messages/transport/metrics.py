@@ -7,8 +7,8 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from messages.transport.handled import Decided
-from messages.transport.release import release
 from messages.transport.service import Measure
+from messages.transport.version import version
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 DECISION_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 300)
@@ -25,7 +25,7 @@ class Metrics:
     def __init__(self, measures: Sequence[Measure] = ()) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        Info("ordersaga_build", "The running release.", registry=self.registry).info({"version": release()})
+        Info("ordersaga_build", "The running release.", registry=self.registry).info({"version": version()})
         self.received = ByType(self._counter("messages_received", "Documents handled, by type.", "type"))
         self.sent = ByType(self._counter("messages_sent", "Documents put into the outbox, by type.", "type"))
         self.parked = self._counter("messages_parked", "Documents parked, by reason.", "reason")

@@ -4,8 +4,8 @@ from messages.transport import metrics
 from messages.transport.daemon.measuring import offset
 from messages.transport.handled import Decided
 from messages.transport.metrics import Metrics
-from messages.transport.release import UNKNOWN, release
 from messages.transport.service import Measure
+from messages.transport.version import UNKNOWN, version
 
 
 def counted(metrics: Metrics, outcome: str, reason: str) -> float | None:
@@ -44,8 +44,8 @@ def test_how_long_a_decision_took_is_observed_by_its_outcome_and_only_of_orders_
 
 def test_a_service_says_which_release_it_is_and_how_its_process_fares() -> None:
     value = Metrics().registry.get_sample_value
-    assert release() != UNKNOWN
-    assert value("ordersaga_build_info", {"version": release()}) == 1
+    assert version() != UNKNOWN
+    assert value("ordersaga_build_info", {"version": version()}) == 1
     assert (value("process_start_time_seconds") or 0) > 0
     assert (value("process_resident_memory_bytes") or 0) > 0
 

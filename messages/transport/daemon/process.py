@@ -26,10 +26,10 @@ from messages.transport.document import Reader
 from messages.transport.faults import is_infrastructure, told
 from messages.transport.metrics import Metrics
 from messages.transport.publisher import OutboxPublisher
-from messages.transport.release import release
 from messages.transport.replay import Replay
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
+from messages.transport.version import version
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +122,7 @@ class Process:
             (queue_name(name, self._service.priority_queue), settings.priority_prefetch),
             (queue_name(name, self._service.new_work_queue), settings.new_work_prefetch),
         )
-        log.info("started", version=release())
+        log.info("started", version=version())
 
     async def _database_is_ready(self) -> bool:
         try:

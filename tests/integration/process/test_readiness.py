@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from messages.transport.batches import stall_guard
 from messages.transport.database.migrating import migrate
-from messages.transport.release import release
+from messages.transport.version import version
 from tests.integration.network import Network
 from tests.integration.process.endpoints import NOT_READY, READY, get, measured, says, until_measured, until_says
 from tests.integration.toy.service import MIGRATIONS, bought
@@ -59,7 +59,7 @@ async def test_a_process_says_which_release_it_is_when_it_starts(station: Statio
     with capture_logs() as logs:
         async with station.running() as running:
             await running.ready()
-    assert [line["version"] for line in logs if line["event"] == "started"] == [release()]
+    assert [line["version"] for line in logs if line["event"] == "started"] == [version()]
 
 
 async def test_missing_migrations_are_waited_for(postgres_url: str) -> None:
