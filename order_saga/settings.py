@@ -6,13 +6,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Seconds
+from messages.transport.settings import DAY_SECONDS, TEN_YEARS_SECONDS, Interval, Seconds
 from messages.transport.settings import Settings as TransportSettings
 from order_saga.state import Policy
 
 LEASE_MARGIN_SECONDS = 5.0
 """How much longer than the budget a lease must be: for clock skew, and an Assign that waits for a lock."""
-DAY_SECONDS = 86_400.0
 
 
 class Settings(TransportSettings):

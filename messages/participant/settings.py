@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from messages.participant.reservation import Timing
-from messages.transport.settings import TEN_YEARS_SECONDS, Interval, Settings
+from messages.transport.settings import DAY_SECONDS, TEN_YEARS_SECONDS, Interval, Settings
 
 
 class ParticipantSettings(Settings):
@@ -21,7 +21,7 @@ class ParticipantSettings(Settings):
     inquiry_after_seconds: Annotated[float, Field(gt=0, le=90)] = 60.0
     """How long a unit may be assigned before the orchestrator is asked what became of the order."""
     prune_interval_seconds: Interval = 60.0
-    prune_after_seconds: Annotated[float, Field(ge=86_400, le=TEN_YEARS_SECONDS)] = 86_400.0
+    prune_after_seconds: Annotated[float, Field(ge=DAY_SECONDS, le=TEN_YEARS_SECONDS)] = DAY_SECONDS
     """How long past a command's `not_after` a finished reservation still answers duplicates."""
 
     @property

@@ -47,10 +47,11 @@ def _has_ports_that_exist(parts: SplitResult) -> bool:
     return 0 not in ports
 
 
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
+DAY_SECONDS = 86_400.0
+TEN_YEARS_SECONDS = 315_360_000.0
+Seconds = Annotated[float, Field(gt=0, le=DAY_SECONDS)]
 Interval = Annotated[float, Field(gt=0, le=300)]
 """Seconds between two runs of a job. deploy/alerts.yaml expects each of them every ten minutes."""
-TEN_YEARS_SECONDS = 315_360_000.0
 PostgresUrl = Annotated[SecretStr, AfterValidator(_url("postgresql", "postgres", host_needed=False))]
 BrokerUrl = Annotated[SecretStr, AfterValidator(_url("amqp", "amqps"))]
 HttpUrl = Annotated[SecretStr, AfterValidator(_url("http", "https"))]

@@ -7,12 +7,11 @@ from typing import Any, TypeAlias
 
 import click
 
-from messages.transport.settings import Settings
+from messages.transport.settings import DAY_SECONDS, Settings
 
 ReadSettings: TypeAlias = Callable[[], Settings]
 """What a command gets instead of arguments: its service's settings, once they are needed."""
 
-DAY_SECONDS = 86_400.0
 PARKED_ID = click.IntRange(1, 2**63 - 1)
 """The range of the ids in the database."""
 
