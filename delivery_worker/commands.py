@@ -1,7 +1,7 @@
 """`delivery-worker agents`: who is at work, who begins and who leaves, and who has delivered."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import BinaryIO
@@ -14,11 +14,11 @@ from delivery_worker.service import NAME
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.views import CONFIRMED
+from messages.transport.command_line.arguments import ReadSettings
 from messages.transport.command_line.printing import utc
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.publishing import publish
 from messages.transport.edge.requests import Request, RequestReader, new_request, read_lines
-from messages.transport.settings import Settings
 
 OFFLINE = "offline"
 NOWHERE = "-"
@@ -33,7 +33,7 @@ def agents_group() -> None:
 @agents_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def list_agents(read_settings: Callable[[], Settings], as_json: bool) -> None:
+def list_agents(read_settings: ReadSettings, as_json: bool) -> None:
     """List every agent, with zone and state, the order they work for, and since when that is so, in UTC.
 
     An agent who goes offline with an order is listed as `confirmed, offline` until it is delivered.
@@ -86,7 +86,7 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
 @click.argument("agent_id", metavar="AGENT")
 @click.argument("order_id", metavar="ORDER", type=click.UUID)
 @click.pass_obj
-def complete_delivery(read_settings: Callable[[], Settings], agent_id: str, order_id: UUID) -> None:
+def complete_delivery(read_settings: ReadSettings, agent_id: str, order_id: UUID) -> None:
     """Report that AGENT has delivered ORDER, or never will: the agent becomes free, the packets are used up.
 
     Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, publishing nothing, if the order is not
