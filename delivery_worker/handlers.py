@@ -12,6 +12,7 @@ from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import RESERVE, SETTLE
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
+from messages.participant.reservation import State
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import write
 from messages.transport.handled import Alarm, Handled, TimelineEntry
@@ -28,7 +29,11 @@ HANDLERS: Mapping[type[Message], str] = {
 }
 
 OFFLINE_WHILE_ASSIGNED = "offline_while_assigned"
-ALARMS = {None: HELD_WITHOUT_RESERVATION, "assigned": OFFLINE_WHILE_ASSIGNED, "confirmed": OFFLINE_WHILE_ASSIGNED}
+ALARMS: Mapping[str | None, str] = {
+    None: HELD_WITHOUT_RESERVATION,
+    State.ASSIGNED: OFFLINE_WHILE_ASSIGNED,
+    State.CONFIRMED: OFFLINE_WHILE_ASSIGNED,
+}
 """State of the reservation that holds an agent who goes offline -> alarm."""
 
 

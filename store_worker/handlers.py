@@ -16,6 +16,7 @@ from messages.contracts.store import (
 )
 from messages.participant.participant import HELD_WITHOUT_RESERVATION
 from messages.participant.queries import expect_no_reservations
+from messages.participant.reservation import State
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import write
 from messages.transport.handled import Alarm, Handled, TimelineEntry
@@ -37,10 +38,10 @@ MOST_TOLD = 10
 PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_ELSEWHERE = "withdrawn_elsewhere"
 WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
-ALARMS = {
+ALARMS: Mapping[str | None, str] = {
     None: HELD_WITHOUT_RESERVATION,
-    "assigned": WITHDRAWN_WHILE_ASSIGNED,
-    "confirmed": WITHDRAWN_WHILE_ASSIGNED,
+    State.ASSIGNED: WITHDRAWN_WHILE_ASSIGNED,
+    State.CONFIRMED: WITHDRAWN_WHILE_ASSIGNED,
 }
 """State of the reservation that holds a withdrawn packet -> alarm."""
 
