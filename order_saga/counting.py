@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from messages.contracts.order import DEADLINE_PASSED
+from messages.contracts.views import NOT_PLACED, PLACED
 from messages.transport.handled import Decided
 from order_saga.state import Phase, Saga
 
@@ -21,8 +22,8 @@ def first_outcomes(changes: Iterable[tuple[Saga | None, Saga]]) -> list[Decided]
 
 def _decided(saga: Saga, seconds: float) -> Decided:
     if saga.phase is Phase.PLACED:
-        return Decided("placed", seconds=seconds)
+        return Decided(PLACED, seconds=seconds)
     reason = saga.reason or ""
     if saga.standing:
-        return Decided("not_placed", reason, seconds)
-    return Decided("not_placed", DEADLINE_PASSED_BEFORE if reason == DEADLINE_PASSED else reason)
+        return Decided(NOT_PLACED, reason, seconds)
+    return Decided(NOT_PLACED, DEADLINE_PASSED_BEFORE if reason == DEADLINE_PASSED else reason)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
+from messages.contracts.views import NOT_PLACED, PLACED
 from messages.transport.addresses import Address
 from order_saga.participants import PARTICIPANTS, Granted, Participant, placed
 
@@ -74,7 +75,7 @@ class Saga(NamedTuple):
         """`placed`, `not_placed`, or None while it is undecided."""
         if self.undecided:
             return None
-        return "placed" if self.phase is Phase.PLACED else "not_placed"
+        return PLACED if self.phase is Phase.PLACED else NOT_PLACED
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
+from messages.contracts.views import NOT_PLACED, PLACED
 from messages.transport.addresses import OUTCOMES
 from messages.transport.handled import TimelineEntry
 from order_saga.state import Decision
 
 OUTCOME_TOLD = "OutcomeTold"
 """The event by which the audit knows what was published to customers; its detail is `placed` or `not_placed`."""
-OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: "placed", OrderNotPlaced: "not_placed"}
+OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: PLACED, OrderNotPlaced: NOT_PLACED}
 
 
 def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> Iterator[TimelineEntry]:
