@@ -56,7 +56,7 @@ class Holding(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """`published.stock`: one packet or one agent. Delivery's also has `online`."""
+    """`published.stock`: one packet or one agent. Each worker's own commands read further columns of it."""
 
     unit_id: str
     place: str
