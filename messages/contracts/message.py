@@ -37,10 +37,10 @@ class Message(Contract):
     VERSION: ClassVar[str] = "1.0"
     FROM_OUTSIDE: ClassVar[bool] = False
     """Published by clients one document a message, on the `requests` exchange."""
-    ABOUT_AN_ORDER: ClassVar[bool] = False
-    """Each message of this type is about exactly one order; others may name one in passing."""
     TO_OUTSIDE: ClassVar[bool] = False
     """Published for clients one document a message, on the `outcomes` exchange."""
+    ABOUT_AN_ORDER: ClassVar[bool] = False
+    """Each message of this type is about exactly one order; others may name one in passing."""
 
     order_id: UUID | None = None
 
