@@ -63,7 +63,8 @@ class Transactor:
             if malformed:
                 await parked.park(tx, malformed)
                 for document in malformed:
-                    handled.outgoing.extend([] if document.our_fault else self._answer(document))
+                    if not document.our_fault:
+                        handled.outgoing += self._answer(document)
             return handled
 
         try:
