@@ -21,7 +21,8 @@ MAX_EXPONENT = 30
 def accept(order: OrderRequested, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     """Ask all participants to reserve; close the order at once if its deadline has passed already."""
     content = canonical(order)
-    deadline = min(order.deadline or now + policy.budget, now + policy.budget)
+    latest = now + policy.budget
+    deadline = min(order.deadline or latest, latest)
     if deadline <= now:
         saga = close_unasked(order.order_id, DEADLINE_PASSED, incoming, now)
         saga = saga._replace(request=content, fingerprint=fingerprint(content))
