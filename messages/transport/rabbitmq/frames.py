@@ -20,7 +20,7 @@ from messages.transport.provenance import Death
 HEAD = Struct(">BHI")
 METHOD, HEADER, BODY, LAST_KIND = 1, 2, 3, 8
 END = 0xCE
-_END = b"\xce"
+_END_OCTET = bytes((END,))
 
 CONNECTION_CHANNEL = 0
 """The channel number of what concerns the whole connection."""
@@ -66,10 +66,10 @@ def published(envelope: Envelope, channel: int, max_body: int) -> bytes:
     method = _publish(channel, envelope.to.exchange, envelope.to.key, envelope.mandatory)
     content = _CONTENT.pack(HEADER, channel, _CONTENT_BYTES + len(properties), Basic.frame_id, 0, size, flags)
     if size and (size <= max_body or max_body < 1):  # below 1: from a frame_max of 0, no limit
-        return b"".join((method, content, properties, _END, HEAD.pack(BODY, channel, size), body, _END))
+        return b"".join((method, content, properties, _END_OCTET, HEAD.pack(BODY, channel, size), body, _END_OCTET))
     pieces = (body[start : start + max_body] for start in range(0, size, max_body))
-    bodies = (HEAD.pack(BODY, channel, len(piece)) + piece + _END for piece in pieces)
-    return b"".join((method, content, properties, _END, *bodies))
+    bodies = (HEAD.pack(BODY, channel, len(piece)) + piece + _END_OCTET for piece in pieces)
+    return b"".join((method, content, properties, _END_OCTET, *bodies))
 
 
 def acknowledged(tag: int, channel: int) -> bytes:
