@@ -96,7 +96,7 @@ def command_line(program: Program) -> click.Group:
         Exits with 1 if something does not fit, 2 if a setting is wrong.
         """
         settings = program.read_settings()
-        configure_logs(program.name, "error", "auto")
+        configure_logs(program.name, "error")
         problems = _event_loop(_check(program, settings))
         for problem in problems:
             click.echo(problem, err=True)
