@@ -9,30 +9,12 @@ from uuid import UUID
 from asyncpg import Record
 
 from messages.participant.reservation import Reservation, State
+from messages.participant.rows import READ, TABLE, reservation_of
 from messages.transport.database.transactions import Transaction
-from messages.transport.database.versioned import Column, Table
 from messages.transport.database.writing import Write
 from messages.transport.faults import Collision
 
-STATES = {state.value: state for state in State}
-
-COLUMNS = {
-    "order_id": Column("uuid"),
-    "state": Column("text"),
-    "reason": Column("text"),
-    "unit_ids": Column("text", ",".join, "string_to_array({}, ',')"),  # no identifier contains a comma
-    "expires_at": Column("timestamptz"),
-    "not_after": Column("timestamptz"),
-    "assigned_at": Column("timestamptz"),
-    "completed": Column("boolean"),
-    "inquiries": Column("smallint"),
-    "due_at": Column("timestamptz"),
-    "forget_at": Column("timestamptz"),
-    "traceparent": Column("text"),
-}
-TABLE = Table("reservation", Reservation._fields, COLUMNS, now="changed_at")
 IS_ANY_DUE = "EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())"
-READ = f"{', '.join(COLUMNS)}, version"
 
 
 class Change(NamedTuple):
@@ -155,9 +137,3 @@ async def prune(tx: Transaction, limit: int, units: int) -> list[Record]:
         limit,
         units,
     )
-
-
-def reservation_of(row: Record) -> Reservation:
-    """From a row of the clock, the columns of `READ`, and why a unit is unfit."""
-    _, order_id, state, reason, unit_ids, *rest = row
-    return Reservation(order_id, STATES[state], reason, tuple(unit_ids), *rest)

@@ -8,8 +8,8 @@ from messages.contracts.participation import RESERVE, SETTLE
 from messages.participant import sweeper
 from messages.participant.handling import HandleUnits, handle_for
 from messages.participant.participant import Participant
-from messages.participant.queries import TABLE
 from messages.participant.reservation import Reservation
+from messages.participant.rows import TABLE
 from messages.participant.settings import ParticipantSettings
 from messages.transport.database.row_cache import RowCache
 from messages.transport.service import Job, Measure, Service

@@ -12,6 +12,7 @@ from messages.participant.handling import writes
 from messages.participant.participant import ORCHESTRATOR, Participant
 from messages.participant.queries import Change
 from messages.participant.reservation import Decision, State
+from messages.participant.rows import reservation_of
 from messages.participant.settings import ParticipantSettings
 from messages.transport.batches.isolating import isolate
 from messages.transport.database.transactions import Transaction
@@ -58,7 +59,7 @@ def _few(found: Sequence[Record]) -> Sequence[Record]:
 async def _settle(participant: Participant, tx: Transaction, due: Sequence[Record]) -> Handled:
     handled, changes = Handled(), []
     for row in due:
-        reservation = queries.reservation_of(row)
+        reservation = reservation_of(row)
         decision = fall_due(reservation, row[0], participant.timing)
         changes.append(Change(reservation, decision.reservation))
         _report(participant, decision, handled)

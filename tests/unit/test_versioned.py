@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from messages.participant import queries
+from messages.participant import rows as reservation_rows
 from messages.participant.reservation import Reservation
 from messages.transport.database.versioned import Column, Table
 from order_saga import rows
@@ -98,4 +98,4 @@ def test_what_is_not_written_can_be_held_against_its_version_or_its_absence() ->
 def test_the_fields_of_a_row_follow_its_columns_because_it_is_read_by_position() -> None:
     """One out of place would take another's value: the version's, say, and each write would collide for ever."""
     assert Saga._fields == (*rows.COLUMNS, "version")
-    assert Reservation._fields == (*queries.COLUMNS, "version", "unfit")
+    assert Reservation._fields == (*reservation_rows.COLUMNS, "version", "unfit")
