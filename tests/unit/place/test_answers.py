@@ -8,8 +8,8 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, RequestRejected
 from order_saga.client.awaiting import Answer
-from order_saga.client.commands import Telling, fields, line
 from order_saga.client.progress import Progress
+from order_saga.client.telling import Telling, fields, line
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
 

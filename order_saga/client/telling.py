@@ -1,0 +1,85 @@
+"""Tells what became of each request: a line for people, with a bar on a terminal, or an object for machines."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import click
+
+from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.transport.command_line.printing import counted
+from order_saga.client.awaiting import Answer
+from order_saga.client.progress import Progress
+
+NOT_ALL_PLACED = 1
+UNANSWERED = 3
+NAMES_SHOWN = 5
+
+
+class Telling:
+    """Prints answers as they come, counts them, and knows what to exit with."""
+
+    def __init__(self, progress: Progress, *, as_json: bool) -> None:
+        self._progress = progress
+        self._as_json = as_json
+        self._counts: Counter[str] = Counter()
+        self._began = time.monotonic()
+        self.exit_code = 0
+
+    def tell(self, answer: Answer) -> None:
+        self._counts[outcome_of(answer)] += 1
+        if not answer.is_success:
+            self.exit_code = max(self.exit_code, NOT_ALL_PLACED if answer.outcome else UNANSWERED)
+        self._progress.clear()
+        click.echo(json.dumps(fields(answer)) if self._as_json else line(answer))
+        self._progress.show(self._counts)
+
+    def sum_up(self) -> None:
+        self._progress.clear()
+        counts = ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in self._counts.items())
+        click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
+
+
+def outcome_of(answer: Answer) -> str:
+    match answer.outcome:
+        case OrderPlaced():
+            return "placed"
+        case OrderNotPlaced():
+            return "not_placed"
+        case RequestRejected():
+            return "rejected"
+    return "unanswered"
+
+
+def line(answer: Answer) -> str:
+    """`placed      b2c3...  2 packets P-1 P-2, agent A-1`."""
+    return f"{outcome_of(answer).replace('_', ' '):<11} {answer.asked.order_id}  {_explained(answer)}"
+
+
+def fields(answer: Answer) -> dict[str, Any]:
+    """An answer for machines: which line it is about, the outcome, and all its fields."""
+    details = (
+        answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
+    )
+    return {
+        "line": answer.asked.line,
+        "request": type(answer.asked.request.message).__name__,
+        "message_id": str(answer.asked.request.message_id),
+        "order_id": str(answer.asked.order_id),
+        "outcome": outcome_of(answer),
+        "seconds": round(answer.seconds, 3),
+        **details,
+    }
+
+
+def _explained(answer: Answer) -> str:
+    match answer.outcome:
+        case OrderPlaced(packet_ids=packet_ids, agent_id=agent_id):
+            names = " ".join(packet_ids[:NAMES_SHOWN]) + (" ..." if len(packet_ids) > NAMES_SHOWN else "")
+            return f"{counted(len(packet_ids), 'packet')} {names}, agent {agent_id}"
+        case OrderNotPlaced(participant=participant, reason=reason):
+            return f"{reason} ({participant})" if participant else reason
+        case RequestRejected(reason=reason, detail=detail):
+            return f"{reason}: {detail} (line {answer.asked.line})"
+    return f"no outcome within {answer.seconds:.0f} s (line {answer.asked.line})"
