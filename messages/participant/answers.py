@@ -46,15 +46,15 @@ def decide(reservation: Reservation, context: Context) -> Decision:
 
 def _reserve(absent: Reservation, context: Context) -> Decision:
     reserve = cast("Reserve", context.message)
-    if reserve.not_after < context.clock:
+    if reserve.not_after < context.now:
         return refusal(absent, TOO_LATE)
     allocation = context.allocate(reserve)
     if not allocation.conclusive:
         return Decision(absent, look_again=True)
     if allocation.reason is not None:
         known = absent._replace(not_after=reserve.not_after, traceparent=context.traceparent)
-        return refusal(ended(known, State.REFUSED, allocation.reason, context.clock, context.timing))
-    expires_at = context.clock + timedelta(seconds=reserve.lease_seconds)
+        return refusal(ended(known, State.REFUSED, allocation.reason, context.now, context.timing))
+    expires_at = context.now + timedelta(seconds=reserve.lease_seconds)
     reserved = absent._replace(
         state=State.RESERVED,
         unit_ids=allocation.unit_ids,
@@ -62,22 +62,22 @@ def _reserve(absent: Reservation, context: Context) -> Decision:
         not_after=reserve.not_after,
         traceparent=context.traceparent,
         # Not moved when the reservation is assigned, so that assigning touches no index.
-        due_at=min(expires_at, context.clock + context.timing.inquiry_after),
+        due_at=min(expires_at, context.now + context.timing.inquiry_after),
     )
     return Decision(reserved, Reply.RESERVED, note=f"reserved {_names(allocation.unit_ids)}")
 
 
 def _assign(reserved: Reservation, context: Context) -> Decision:
     assign = cast("Assign", context.message)
-    if lease_is_over(reserved, context.clock):
-        return refusal(ended(reserved, State.EXPIRED, RESERVATION_EXPIRED, context.clock, context.timing))
+    if lease_is_over(reserved, context.now):
+        return refusal(ended(reserved, State.EXPIRED, RESERVATION_EXPIRED, context.now, context.timing))
     # What has been refused once stays refused, so its units are given back at once.
-    reason = TOO_LATE if assign.not_after < context.clock else reserved.unfit
+    reason = TOO_LATE if assign.not_after < context.now else reserved.unfit
     if reason is not None:
-        return refusal(ended(reserved, State.REFUSED, reason, context.clock, context.timing))
+        return refusal(ended(reserved, State.REFUSED, reason, context.now, context.timing))
     assigned = reserved._replace(
         state=State.ASSIGNED,
-        assigned_at=context.clock,
+        assigned_at=context.now,
         not_after=max(assign.not_after, reserved.not_after or assign.not_after),
     )
     return Decision(assigned, Reply.ASSIGNED, note=f"assigned {_names(assigned.unit_ids)}")
@@ -94,7 +94,7 @@ def _fulfil(confirmed: Reservation, context: Context) -> Decision:
         state=State.FULFILLED,
         completed=True,
         due_at=None,
-        forget_at=forgotten_at(confirmed, context.clock, context.timing),
+        forget_at=forgotten_at(confirmed, context.now, context.timing),
     )
     return Decision(fulfilled, note="fulfilled")
 
@@ -106,14 +106,14 @@ def _remember(held: Reservation, _context: Context) -> Decision:
 
 
 def _free(held: Reservation, context: Context) -> Decision:
-    released = ended(held, State.RELEASED, RELEASED, context.clock, context.timing)
+    released = ended(held, State.RELEASED, RELEASED, context.now, context.timing)
     alarm = RELEASE_OF_DELIVERED if held.completed else None
     return Decision(released, Reply.RELEASED, note=f"released {_names(held.unit_ids)}", alarm=alarm)
 
 
 def _leave_tombstone(absent: Reservation, context: Context) -> Decision:
     known = absent._replace(traceparent=context.traceparent)
-    tombstone = ended(known, State.RELEASED, RELEASED, context.clock, context.timing)
+    tombstone = ended(known, State.RELEASED, RELEASED, context.now, context.timing)
     return Decision(tombstone, Reply.RELEASED, note="released, though nothing was held")
 
 

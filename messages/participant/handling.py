@@ -86,7 +86,7 @@ class Batch:
     """Decisions folded in order of arrival: each message meets the reservation as those before it left it."""
 
     participant: Participant
-    clock: datetime
+    now: datetime
     pools: Mapping[Shelf, Pool]
     before: Mapping[UUID, Reservation]
     may_look_again: bool
@@ -100,7 +100,7 @@ class Batch:
         order_id = _order_id(document)
         current = self.after.get(order_id) or self.before.get(order_id) or Reservation(order_id)
         decision = decide(
-            current, Context(message, self.clock, self.participant.timing, self._allocate, document.traceparent)
+            current, Context(message, self.now, self.participant.timing, self._allocate, document.traceparent)
         )
         if decision.look_again:
             self._look_again(document)

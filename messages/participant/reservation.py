@@ -79,8 +79,8 @@ class Context(NamedTuple):
     """A received message, and what is needed to decide on it."""
 
     message: Message
-    clock: datetime
-    """The database's: read after the row was locked, or cached; then the write checks the lease once more."""
+    now: datetime
+    """By the database's clock, read after the row was locked, or cached; then the write checks the lease once more."""
     timing: Timing
     allocate: Callable[[Reserve], Allocation]
     """Finds units for a Reserve; called only if nothing else refuses it."""
@@ -101,24 +101,24 @@ class Decision(NamedTuple):
     """Undecided: units that may be free were locked by other transactions, or have just been given back."""
 
 
-def ended(reservation: Reservation, state: State, reason: str, clock: datetime, timing: Timing) -> Reservation:
+def ended(reservation: Reservation, state: State, reason: str, now: datetime, timing: Timing) -> Reservation:
     """Hold nothing, and answer later commands with `reason`."""
     return reservation._replace(
         state=state,
         reason=reason,
         unit_ids=(),
         due_at=None,
-        forget_at=forgotten_at(reservation, clock, timing),
+        forget_at=forgotten_at(reservation, now, timing),
     )
 
 
-def forgotten_at(reservation: Reservation, clock: datetime, timing: Timing) -> datetime:
-    return max(clock, reservation.not_after or clock) + timing.prune_after
+def forgotten_at(reservation: Reservation, now: datetime, timing: Timing) -> datetime:
+    return max(now, reservation.not_after or now) + timing.prune_after
 
 
-def lease_is_over(reserved: Reservation, clock: datetime) -> bool:
+def lease_is_over(reserved: Reservation, now: datetime) -> bool:
     assert reserved.expires_at is not None, "a reservation is a lease"
-    return reserved.expires_at <= clock
+    return reserved.expires_at <= now
 
 
 def refusal(reservation: Reservation, reason: str | None = None) -> Decision:

@@ -65,5 +65,5 @@ def a_reservation(state: State) -> Reservation:
     }[state]
 
 
-def hear(reservation: Reservation, message: Message, *, clock: datetime = NOON, offer: Allocation = ENOUGH) -> Decision:
-    return decide(reservation, Context(message, clock, TERMS, lambda _: offer, "trace"))
+def hear(reservation: Reservation, message: Message, *, now: datetime = NOON, offer: Allocation = ENOUGH) -> Decision:
+    return decide(reservation, Context(message, now, TERMS, lambda _: offer, "trace"))

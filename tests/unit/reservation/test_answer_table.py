@@ -100,10 +100,10 @@ def test_the_table_has_a_cell_for_everything() -> None:
     st.lists(st.sampled_from(sorted(MESSAGES)), max_size=12), st.lists(st.integers(0, 200), min_size=12, max_size=12)
 )
 def test_whatever_comes_units_are_held_exactly_while_the_state_says_so(names: list[str], seconds: list[int]) -> None:
-    reservation, clock = Reservation(ORDER), NOON
+    reservation, now = Reservation(ORDER), NOON
     for name, passed in zip(names, seconds, strict=False):
-        clock += timedelta(seconds=passed)
-        decision = hear(reservation, MESSAGES[name], clock=clock)
+        now += timedelta(seconds=passed)
+        decision = hear(reservation, MESSAGES[name], now=now)
         outcome_before, reservation = reservation.state, decision.reservation
         assert bool(reservation.unit_ids) == (reservation.state in HOLDING | {State.FULFILLED})
         assert (reservation.due_at is not None) == (reservation.state in {State.RESERVED, State.ASSIGNED})

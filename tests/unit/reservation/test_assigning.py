@@ -10,22 +10,22 @@ from tests.unit.reservation.reservations import LEASE, NOON, a_reservation, assi
 
 @pytest.mark.parametrize(("late_by", "state"), [(0, State.EXPIRED), (1, State.EXPIRED), (-1, State.ASSIGNED)])
 def test_an_assign_is_obeyed_while_the_lease_lasts(late_by: int, state: State) -> None:
-    clock = NOON + LEASE + timedelta(microseconds=late_by)
+    now = NOON + LEASE + timedelta(microseconds=late_by)
 
-    decision = hear(a_reservation(State.RESERVED), assign(not_after=NOON + 2 * LEASE), clock=clock)
+    decision = hear(a_reservation(State.RESERVED), assign(not_after=NOON + 2 * LEASE), now=now)
 
     assert decision.reservation.state is state
 
 
 def test_an_assign_that_meets_an_expired_lease_frees_the_units() -> None:
-    decision = hear(a_reservation(State.RESERVED), assign(), clock=NOON + LEASE)
+    decision = hear(a_reservation(State.RESERVED), assign(), now=NOON + LEASE)
 
     assert (decision.reply, decision.reason) == (Reply.REFUSED, "reservation_expired")
     assert decision.reservation.unit_ids == ()
 
 
 def test_an_assign_past_its_time_is_refused_for_good_and_frees_the_units() -> None:
-    decision = hear(a_reservation(State.RESERVED), assign(not_after=NOON), clock=NOON + timedelta(seconds=1))
+    decision = hear(a_reservation(State.RESERVED), assign(not_after=NOON), now=NOON + timedelta(seconds=1))
 
     assert (decision.reply, decision.reason) == (Reply.REFUSED, "command_too_late")
     assert decision.reservation.unit_ids == ()
@@ -39,7 +39,7 @@ def test_an_assign_exactly_at_its_time_is_obeyed() -> None:
 def test_an_assigned_order_stays_assigned_whatever_the_time() -> None:
     assigned = a_reservation(State.ASSIGNED)
 
-    assert hear(assigned, assign(not_after=NOON - LEASE), clock=NOON + 10 * LEASE).reply is Reply.ASSIGNED
+    assert hear(assigned, assign(not_after=NOON - LEASE), now=NOON + 10 * LEASE).reply is Reply.ASSIGNED
 
 
 def test_a_unit_that_became_unfit_while_reserved_is_not_assigned() -> None:

@@ -41,14 +41,14 @@ def test_the_outcome_is_asked_for_only_after_a_while() -> None:
 
 
 def test_the_outcome_is_asked_for_again_and_again_ever_more_rarely() -> None:
-    reservation, clock, pauses = a_reservation(State.ASSIGNED), NOON + TERMS.inquiry_after, []
+    reservation, now, pauses = a_reservation(State.ASSIGNED), NOON + TERMS.inquiry_after, []
     for _ in range(9):
-        decision = fall_due(reservation, clock, TERMS)
+        decision = fall_due(reservation, now, TERMS)
         assert decision.reply is Reply.OUTCOME_INQUIRY
         reservation = decision.reservation
         assert reservation.due_at is not None
-        pauses.append((reservation.due_at - clock) // TERMS.inquiry_after)
-        clock = reservation.due_at
+        pauses.append((reservation.due_at - now) // TERMS.inquiry_after)
+        now = reservation.due_at
 
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 64, 64]
 

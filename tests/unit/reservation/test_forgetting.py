@@ -42,6 +42,6 @@ def test_an_assign_that_was_meant_for_less_time_does_not_shorten_that_of_the_res
 
 
 def test_what_ends_after_all_its_commands_were_meant_to_be_obeyed_is_kept_from_then_on() -> None:
-    released = hear(a_reservation(State.ASSIGNED), MESSAGES["Release"], clock=NOON + 10 * LEASE).reservation
+    released = hear(a_reservation(State.ASSIGNED), MESSAGES["Release"], now=NOON + 10 * LEASE).reservation
 
     assert released.forget_at == NOON + 10 * LEASE + TERMS.prune_after

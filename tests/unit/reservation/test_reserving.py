@@ -44,7 +44,7 @@ def test_an_uncertain_miss_decides_nothing() -> None:
 
 
 def test_a_reserve_past_its_time_is_refused_and_leaves_no_trace() -> None:
-    decision = hear(Reservation(ORDER), reserve(not_after=NOON), clock=NOON + timedelta(microseconds=1))
+    decision = hear(Reservation(ORDER), reserve(not_after=NOON), now=NOON + timedelta(microseconds=1))
 
     assert (decision.reply, decision.reason) == (Reply.REFUSED, "command_too_late")
     assert decision.reservation == Reservation(ORDER)
