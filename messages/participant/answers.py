@@ -125,12 +125,12 @@ def _refuse_unknown(absent: Reservation, _context: Context) -> Decision:
     return refusal(absent, NEVER_RESERVED)
 
 
-def _refuse_again(ended: Reservation, _context: Context) -> Decision:
-    return Decision(ended, Reply.REFUSED, ended.reason)
+def _refuse_again(finished: Reservation, _context: Context) -> Decision:
+    return Decision(finished, Reply.REFUSED, finished.reason)
 
 
-def _refuse_late(ended: Reservation, _context: Context) -> Decision:
-    return refusal(ended)
+def _refuse_late(finished: Reservation, _context: Context) -> Decision:
+    return refusal(finished)
 
 
 def _reply_reserved(held: Reservation, _context: Context) -> Decision:
@@ -141,8 +141,8 @@ def _reply_assigned(held: Reservation, _context: Context) -> Decision:
     return Decision(held, Reply.ASSIGNED)
 
 
-def _reply_released(ended: Reservation, _context: Context) -> Decision:
-    return Decision(ended, Reply.RELEASED)
+def _reply_released(finished: Reservation, _context: Context) -> Decision:
+    return Decision(finished, Reply.RELEASED)
 
 
 def _nothing(reservation: Reservation, _context: Context) -> Decision:
