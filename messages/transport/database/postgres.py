@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 # A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
 logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+
 
 class Database:
     """A pool that may be opened while the server is down, and outlives its restarts."""
@@ -56,7 +59,7 @@ class Database:
         if self._pool is None:
             return
         try:
-            await asyncio.wait_for(self._close(self._pool), timeout=1.0)
+            await asyncio.wait_for(self._close(self._pool), timeout=CLOSE_SECONDS)
         except TimeoutError:
             self._pool.terminate()
         self._pool = None
@@ -114,7 +117,7 @@ class Database:
     async def _acquire(self, pool: "asyncpg.Pool[Any]") -> Any:
         self._wanted += 1
         try:
-            return await pool.acquire(timeout=5.0)
+            return await pool.acquire(timeout=CONNECT_SECONDS)
         except Exception:
             self.reachable = False  # whatever the reason that there is no connection
             raise
@@ -156,7 +159,7 @@ class Database:
             self._url,
             min_size=1,
             max_size=self._size,
-            timeout=5.0,
+            timeout=CONNECT_SECONDS,
             connect=self._hosts.connect,
             init=self._opened,
             reset=_nothing_to_reset,
