@@ -115,8 +115,8 @@ class Consumer:
             bodies += found
             origins += [Origin(taken.subscription.queue, taken.arrival.from_outside)] * len(found)
         documents = self._reader.read_all(bodies, origins)
-        for start in range(0, len(documents), self._intake.documents):
-            yield Part.of(documents[start : start + self._intake.documents])
+        for start in range(0, len(documents), self._intake.batch_documents):
+            yield Part.of(documents[start : start + self._intake.batch_documents])
 
     async def _settle(self, part: Part, lock_mode: LockMode = LockMode.CACHED) -> None:
         """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it.

@@ -19,20 +19,20 @@ MAX_UNACKNOWLEDGED = 50
 class Intake:
     """The two queues of a service. Answers are drained first: they complete orders, and so end an overload.
 
-    `documents` and `size_bytes` limit a batch; `capacity` returns how much new work may begin, and is asked again when
-    that much has been taken; `pace` spaces out new work.
+    A batch has at most so many documents and bytes. `capacity` returns how much new work may begin, and is asked again
+    when that much has been taken; `pace` spaces out new work.
     """
 
     def __init__(
         self,
         *,
-        documents: int,
-        size_bytes: int,
+        batch_documents: int,
+        batch_bytes: int,
         capacity: Callable[[], Awaitable[int]] | None = None,
         pace: Pace | None = None,
     ) -> None:
-        self.documents = documents
-        self._size_bytes = size_bytes
+        self.batch_documents = batch_documents
+        self._batch_bytes = batch_bytes
         self._ask_for_capacity = capacity
         self._capacity = 0
         self._pace = pace
@@ -88,7 +88,7 @@ class Intake:
             self._capacity = await self._ask_for_capacity()
         if head_is_suspect(priority) and head_is_suspect(new_work) and random.choice((True, False)):  # noqa: S311  a coin
             priority, new_work = new_work, priority
-        taken = take(priority, self.documents, self._size_bytes)
+        taken = take(priority, self.batch_documents, self._batch_bytes)
         if begins and not is_isolated(taken):
             taken += self._take_new(new_work, taken)
         if is_isolated(taken):
@@ -165,8 +165,8 @@ class Intake:
 
     def _room_beside(self, taken: Sequence[Taken]) -> tuple[int, int]:
         """How many documents, and how many bytes, may still join these in a batch."""
-        documents = self.documents - sum(each.documents for each in taken)
-        return documents, self._size_bytes - sum(len(each.arrival.body) for each in taken)
+        documents = self.batch_documents - sum(each.documents for each in taken)
+        return documents, self._batch_bytes - sum(len(each.arrival.body) for each in taken)
 
     async def _await_capacity(self) -> None:
         """Too many orders are undecided: wait for an answer, but check again soon."""

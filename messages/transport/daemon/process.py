@@ -58,8 +58,8 @@ class Process:
             service, self._database, self._publisher, self.metrics, settings.relay_after_seconds
         )
         self._intake = Intake(
-            documents=settings.batch_documents,
-            size_bytes=settings.batch_bytes,
+            batch_documents=settings.batch_documents,
+            batch_bytes=settings.batch_bytes,
             capacity=self._capacity if service.capacity else None,
             # Only the service that begins orders is paced: what begins together reaches all others together.
             pace=Pace() if service.capacity else None,

@@ -46,8 +46,8 @@ class Place:
         pace: Pace | None = None,
     ) -> Intake:
         self.intake = Intake(
-            documents=documents,
-            size_bytes=size_bytes,
+            batch_documents=documents,
+            batch_bytes=size_bytes,
             capacity=None if limit is None else partial(self._capacity, limit),
             pace=pace,
         )

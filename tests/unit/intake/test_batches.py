@@ -83,7 +83,7 @@ async def test_answers_that_fill_a_batch_leave_no_room_for_new_work(place: Place
 
 
 async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
-    intake = place.intake = Intake(documents=1, size_bytes=1)
+    intake = place.intake = Intake(batch_documents=1, batch_bytes=1)
     assert intake.quiet
     await place.open()
     await place.say(ORDERS, "o1")
