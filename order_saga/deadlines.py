@@ -55,7 +55,7 @@ def jobs(settings: Settings) -> list[Job]:
 
 async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     """Decide on a batch of due sagas, in order of their due time."""
-    due = await queries.lock_due(which, tx, BATCH)
+    due = await queries.lock_due(tx, which, BATCH)
     if not due:
         return Handled()
     put_off = partial(queries.postpone, tx, policy.repeat_cap)

@@ -48,7 +48,7 @@ def is_any_due(which: Due) -> str:
     return f"EXISTS (SELECT FROM saga WHERE {which} AND due_at <= statement_timestamp())"
 
 
-async def lock_due(which: Due, tx: Transaction, limit: int) -> list[Record]:
+async def lock_due(tx: Transaction, which: Due, limit: int) -> list[Record]:
     """The rows of these sagas in order of due time, each with the clock as it was after the locks as `now`.
 
     Skips those locked by others. `saga_of` may fail on a row.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -89,7 +89,7 @@ async def expect_no_reservations(tx: Transaction, order_ids: AbstractSet[UUID]) 
         raise Collision("a unit was reserved while it was being withdrawn")
 
 
-async def take_due(tx: Transaction, limit: int) -> list[Record]:
+async def lock_due(tx: Transaction, limit: int) -> list[Record]:
     """Lock reservations that are due, the longest due first, each with the clock as it was after the lock.
 
     `reservation_of` may fail on a row.
@@ -106,15 +106,12 @@ async def take_due(tx: Transaction, limit: int) -> list[Record]:
     )
 
 
-async def postpone(tx: Transaction, seconds: float, order_id: UUID) -> None:
-    """Keep a reservation that cannot be handled out of the sweeper's way for a while."""
+async def postpone(tx: Transaction, wait: timedelta, order_id: UUID) -> None:
+    """Look at the reservation again only after `wait`."""
     await tx.execute(
-        """
-        UPDATE reservation SET version = version + 1, due_at = clock_timestamp() + make_interval(secs => $2)
-        WHERE order_id = $1
-        """,
+        "UPDATE reservation SET version = version + 1, due_at = clock_timestamp() + $2::interval WHERE order_id = $1",
         order_id,
-        seconds,
+        wait,
     )
 
 

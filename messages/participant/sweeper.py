@@ -1,6 +1,7 @@
 """Scheduled work on reservations: expire leases, ask for outcomes, prune what is over."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from itertools import accumulate
 
@@ -24,7 +25,8 @@ SWEEP_BATCH = 200
 PRUNE_BATCH = 500
 BATCH_UNITS = 20_000
 """About so many units a batch: one order may have thousands, and a batch that takes too long would fail in each run."""
-POSTPONE_SECONDS = 300.0
+TRY_AGAIN_AFTER = timedelta(minutes=5)
+"""Of a reservation that cannot be handled."""
 INQUIRIES_BEFORE_ALARM = 3
 
 CANNOT_SWEEP = "cannot_sweep"
@@ -40,11 +42,11 @@ def jobs(participant: Participant, settings: ParticipantSettings) -> list[Job]:
 
 async def sweep(participant: Participant, tx: Transaction) -> Handled:
     """Expire leases that are over, ask for outcomes of what has been assigned for long; tell the orchestrator."""
-    found = await queries.take_due(tx, SWEEP_BATCH)
+    found = await queries.lock_due(tx, SWEEP_BATCH)
     if not found:
         return Handled()
     due = _few(found)
-    put_off = partial(queries.postpone, tx, POSTPONE_SECONDS)
+    put_off = partial(queries.postpone, tx, TRY_AGAIN_AFTER)
     handled = await isolate(tx, due, partial(_settle, participant, tx), put_off, CANNOT_SWEEP)
     handled.more = handled.more and (len(found) == SWEEP_BATCH or len(due) < len(found))
     return handled

@@ -60,8 +60,8 @@ async def test_two_processes_share_what_is_due(database: Database) -> None:
     await hear(database, *(requested() for _ in range(6)))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
     async with database.transaction() as first, database.transaction() as second:
-        some = await queries.lock_due(Due.UNANSWERED, first, 4)
-        rest = await queries.lock_due(Due.UNANSWERED, second, 4)
+        some = await queries.lock_due(first, Due.UNANSWERED, 4)
+        rest = await queries.lock_due(second, Due.UNANSWERED, 4)
     assert (len(some), len(rest)) == (4, 2)
     assert not {each["order_id"] for each in some} & {each["order_id"] for each in rest}
 
@@ -76,7 +76,7 @@ async def test_what_is_due_first_is_looked_at_first(database: Database) -> None:
         )
     async with database.transaction() as tx:
         await tx.execute("SET LOCAL enable_indexscan = off")  # or they come in this order whether asked for or not
-        due = await queries.lock_due(Due.UNANSWERED, tx, 2)
+        due = await queries.lock_due(tx, Due.UNANSWERED, 2)
     assert [each["order_id"] for each in due] == [orders[2].order_id, orders[1].order_id]
 
 

@@ -51,7 +51,7 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
     await hear(database, PacketsReleased(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now()")
     async with database.transaction() as tx:
-        assert await queries.lock_due(Due.UNCLEAN, tx, 1) == []
+        assert await queries.lock_due(tx, Due.UNCLEAN, 1) == []
 
 
 async def test_release_is_repeated_for_one_batch_of_orders_at_a_time(

@@ -32,7 +32,7 @@ async def test_no_statement_takes_more_rows_than_its_limit_whatever_the_plan(sto
             await tx.execute(f"SET LOCAL enable_{method} = on")
         for method in without.split():
             await tx.execute(f"SET LOCAL enable_{method} = off")
-        assert len(await queries.take_due(tx, 3)) == 3
+        assert len(await queries.lock_due(tx, 3)) == 3
         assert (await packets.retire(tx, 3_600, BEFORE_ALL_SHELVES, 10, 3)).packets == 3
         await tx.execute(
             "UPDATE reservation SET state = 'expired', reason = 'x', unit_ids = '{}', due_at = NULL, forget_at = now()"

@@ -54,7 +54,7 @@ async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> No
 
     async with store.database.transaction() as tx:
         await tx.execute("SET LOCAL enable_indexscan = off")  # or they come in this order whether asked for or not
-        (first,) = await queries.take_due(tx, 1)
+        (first,) = await queries.lock_due(tx, 1)
 
     assert first["order_id"] == orders[1]
 
