@@ -74,11 +74,16 @@ async def _handle_orders(
     return batch.handled
 
 
-def writes(
-    participant: Participant, changes: Sequence[Change], places: Mapping[UUID, str] = MappingProxyType({})
-) -> list[Write]:
-    """Write reservations and the moves of their units. `places`: order -> where the units it took were found."""
-    return [*queries.write(changes), *participant.units.move(moves_of(changes, places))]
+@cache
+def _asks_for_units(kind: type[Message]) -> bool:
+    return issubclass(kind, Reserve)
+
+
+async def _find(
+    participant: Participant, tx: Transaction, reserves: Sequence[Incoming], *, waiting: bool
+) -> Mapping[Shelf, Pool]:
+    wants = [want for document in reserves for want in participant.units.wants(document.message)]
+    return await participant.units.find(tx, total_demand(wants), waiting=waiting) if wants else {}
 
 
 @dataclass(slots=True)
@@ -145,6 +150,13 @@ class Batch:
             self.handled.alarms.append(Alarm(decision.alarm, order_id, detail, document))
 
 
+def writes(
+    participant: Participant, changes: Sequence[Change], places: Mapping[UUID, str] = MappingProxyType({})
+) -> list[Write]:
+    """Write reservations and the moves of their units. `places`: order -> where the units it took were found."""
+    return [*queries.write(changes), *participant.units.move(moves_of(changes, places))]
+
+
 def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
     """Which units change hands. Units taken and given back within one batch do not move."""
     moves = Moves(places=places)
@@ -169,18 +181,6 @@ def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
     not be cached.
     """
     return None if change.before.state is State.ABSENT else change.before, change.after
-
-
-async def _find(
-    participant: Participant, tx: Transaction, reserves: Sequence[Incoming], *, waiting: bool
-) -> Mapping[Shelf, Pool]:
-    wants = [want for document in reserves for want in participant.units.wants(document.message)]
-    return await participant.units.find(tx, total_demand(wants), waiting=waiting) if wants else {}
-
-
-@cache
-def _asks_for_units(kind: type[Message]) -> bool:
-    return issubclass(kind, Reserve)
 
 
 def _order_id(document: Incoming) -> UUID:
