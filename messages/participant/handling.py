@@ -171,15 +171,12 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
 
 
 def _may_be_cached(reservation: Reservation) -> bool:
+    """Not with an unfit unit: one that becomes fit again changes no version."""
     return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS
 
 
 def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
-    """(row before, row after) for the cache, None if there was no row.
-
-    Only for reservations whose units are fit: a unit that becomes fit again changes no version, so an unfit one must
-    not be cached.
-    """
+    """(row before, row after) for the cache, None if there was no row."""
     return None if change.before.state is State.ABSENT else change.before, change.after
 
 
