@@ -1,4 +1,4 @@
-"""Agents as the units of the protocol."""
+"""Agents as the units of the protocol: how they are found, and how they change hands."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -17,7 +17,7 @@ class Packets:
     """Packets are reserved only while they are fresh: not within a margin before their best-before."""
 
     best_before_margin_seconds: float
-    fulfilled_are_free: bool = False
+    fulfilled_are_free = False
 
     def wants(self, reserve: ReservePackets) -> Sequence[Want]:
         return wants_of(reserve)
