@@ -26,7 +26,7 @@ CONNECT_SECONDS = 10.0
 """How long connecting may take, for all addresses of a name together."""
 CLOSE_SECONDS = 1.0
 
-Address: TypeAlias = tuple[str, int]
+HostAndPort: TypeAlias = tuple[str, int]
 
 
 class FrameHandler(Protocol):
@@ -184,7 +184,7 @@ class _Transports(TransportFactory):
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
 
-    async def _open(self, address: Address, kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self, address: HostAndPort, kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(READER_BYTES, loop)
         lane = self.lane = FastLane(reader)
@@ -192,7 +192,7 @@ class _Transports(TransportFactory):
         return reader, asyncio.StreamWriter(transport, lane, reader, loop)
 
 
-async def _addresses(url: URL) -> list[Address]:
+async def _addresses(url: URL) -> list[HostAndPort]:
     found = await asyncio.get_running_loop().getaddrinfo(url.host or "", url.port or 0, type=socket.SOCK_STREAM)
     shuffle(found)
     return [(str(address[0]), int(address[1])) for *_, address in found]
