@@ -106,10 +106,6 @@ def command_line(program: Program) -> click.Group:
     return group
 
 
-async def _check(program: Program, settings: Settings) -> list[str]:
-    return [*await check(program.service(settings), settings), *await program.problems()]
-
-
 async def _run(service: Service, settings: Settings) -> None:
     _spare_the_collector()
     stop = asyncio.Event()
@@ -148,6 +144,10 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except FailedMigration as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
+
+
+async def _check(program: Program, settings: Settings) -> list[str]:
+    return [*await check(program.service(settings), settings), *await program.problems()]
 
 
 def _event_loop(work: Any) -> Any:
