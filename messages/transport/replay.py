@@ -64,6 +64,6 @@ class Replay:
 
 def _origin(row: Parked) -> Origin:
     """As it was on arrival: what was forbidden then stays forbidden in a replay."""
-    return Origin(
-        row.queue, Provenance.UNTRUSTED_ROUTE if row.reason == parked.FORBIDDEN else Provenance(row.from_outside)
-    )
+    if row.reason == parked.FORBIDDEN:
+        return Origin(row.queue, Provenance.UNTRUSTED_ROUTE)
+    return Origin(row.queue, Provenance.CLIENT if row.from_outside else Provenance.INTERNAL)
