@@ -11,6 +11,7 @@ from messages.transport.broker import Broker, Subscription
 from messages.transport.waiting import clear_and_wait
 
 CAPACITY_RETRY_SECONDS = 0.02
+"""While too many orders are undecided: how long to wait for an answer before capacity is asked for again."""
 ACKNOWLEDGE_SECONDS = 0.02
 MAX_UNACKNOWLEDGED = 50
 """Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker, so they are batched."""
@@ -95,7 +96,7 @@ class Intake:
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
         if new_work.arrived and not taken:
             await self._stall_guard.progress()
-            await self._await_capacity()
+            await self._arrival(CAPACITY_RETRY_SECONDS)
         return taken
 
     async def more(self, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
@@ -167,10 +168,6 @@ class Intake:
         """How many documents, and how many bytes, may still join these in a batch."""
         documents = self.batch_documents - sum(each.documents for each in taken)
         return documents, self._batch_bytes - sum(len(each.arrival.body) for each in taken)
-
-    async def _await_capacity(self) -> None:
-        """Too many orders are undecided: wait for an answer, but check again soon."""
-        await self._arrival(CAPACITY_RETRY_SECONDS)
 
     async def _arrival(self, seconds: float) -> None:
         """Wait until something arrives, for `seconds` at most."""
