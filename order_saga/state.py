@@ -91,6 +91,7 @@ class Policy:
     alarm_after_repeats: int
     participants: Mapping[str, Participant] = field(default_factory=lambda: PARTICIPANTS)
     placed: Callable[[UUID, Granted], OrderPlaced] = placed
+    """The customer's outcome, from what each of them granted."""
 
 
 class Decision(NamedTuple):
