@@ -103,6 +103,31 @@ class Database:
             raise
         self.reachable = True
 
+    async def _connect(self) -> "asyncpg.Pool[Any]":
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=1,
+            max_size=self._size,
+            timeout=CONNECT_SECONDS,
+            connect=self._hosts.connect,
+            init=self._opened,
+            reset=_nothing_to_reset,
+            max_inactive_connection_lifetime=0,
+            server_settings={"application_name": self._application_name, **SETTINGS},
+        )
+
+    async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
+        self.connections_opened += 1
+        _notice_a_dead_peer(connection)
+
+    async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
+        await self._release_at_hand(pool)
+        await pool.close()
+
+    async def _release_at_hand(self, pool: "asyncpg.Pool[Any]") -> None:
+        while self._at_hand:
+            await give_back(pool, self._at_hand.pop())
+
     # Acquiring and releasing costs as much as half a statement. So a connection stays at hand after use, unless a task
     # waits for one.
 
@@ -142,38 +167,6 @@ class Database:
         await self._replace_connections(pool)
         give_up(silent)
 
-    async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
-        await self._release_at_hand(pool)
-        await pool.close()
-
-    async def _release_at_hand(self, pool: "asyncpg.Pool[Any]") -> None:
-        while self._at_hand:
-            await give_back(pool, self._at_hand.pop())
-
-    async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
-        self.connections_opened += 1
-        _notice_a_dead_peer(connection)
-
-    async def _connect(self) -> "asyncpg.Pool[Any]":
-        return await asyncpg.create_pool(
-            self._url,
-            min_size=1,
-            max_size=self._size,
-            timeout=CONNECT_SECONDS,
-            connect=self._hosts.connect,
-            init=self._opened,
-            reset=_nothing_to_reset,
-            max_inactive_connection_lifetime=0,
-            server_settings={"application_name": self._application_name, **SETTINGS},
-        )
-
-
-def _is_lost(connection: Any) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # the pool has taken it back
-        return True
-
 
 async def _nothing_to_reset(_connection: object) -> None:
     """Session state is never changed, so the default reset would be a wasted round trip a batch."""
@@ -189,3 +182,10 @@ def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
     for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000)):
         if hasattr(socket, option):
             peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back
+        return True
