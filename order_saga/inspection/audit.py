@@ -9,9 +9,9 @@ from uuid import UUID
 from messages.transport.command_line.reading import PublishedViews
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
+from order_saga.inspection.evidence import Census, Finding, Moment
 from order_saga.inspection.merge import accounts
 from order_saga.inspection.rules import check_order, check_service
-from order_saga.inspection.snapshot import Census, Finding, Moment
 from order_saga.participants import PARTICIPANTS
 
 MOST_FINDINGS = 10_000

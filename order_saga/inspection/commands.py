@@ -16,8 +16,8 @@ from messages.transport.command_line.arguments import Span
 from messages.transport.command_line.printing import counted, utc
 from order_saga.inspection.audit import Report, examine
 from order_saga.inspection.databases import orchestrator, urls
+from order_saga.inspection.evidence import Finding
 from order_saga.inspection.show import fields, lines, story_of
-from order_saga.inspection.snapshot import Finding
 from order_saga.published import Unfinished, UnfinishedOrder, unfinished
 
 GRACE_SECONDS = 30.0

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from messages.contracts.views import Order
-from order_saga.inspection.snapshot import Account, Share
+from order_saga.inspection.evidence import Account, Share
 from order_saga.participants import Participant
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from messages.contracts.views import Holding, Order, Parked, Received, TimelineRow, Unit
 from messages.transport.command_line.reading import PublishedViews
 from messages.transport.parked import OURS
-from order_saga.inspection.snapshot import Share
+from order_saga.inspection.evidence import Share
 from order_saga.participants import Participant
 from order_saga.timeline import OUTCOME_TOLD
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
 from messages.transport.command_line.printing import counted
-from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
+from order_saga.inspection.evidence import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""

@@ -12,7 +12,7 @@ from deploy.demo.conversation import Conversation
 from deploy.demo.script import Line, step_of
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
 from order_saga.inspection.audit import Report
-from order_saga.inspection.snapshot import Finding
+from order_saga.inspection.evidence import Finding
 
 CLEAN = Report(findings=(), orders=1)
 ORDER_ID = UUID(int=1)

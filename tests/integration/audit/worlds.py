@@ -17,7 +17,7 @@ from messages.transport.edge.connection import publish_until_confirmed
 from messages.transport.edge.requests import new_request
 from messages.transport.topology import listener
 from order_saga.inspection.audit import examine
-from order_saga.inspection.snapshot import Finding
+from order_saga.inspection.evidence import Finding
 from tests.integration.small_system import Urls, place_all, until
 
 LATER = datetime.now(UTC) + timedelta(days=3)

@@ -3,7 +3,7 @@
 import pytest
 
 from messages.contracts.views import Received, Unit
-from order_saga.inspection.snapshot import Census, Share
+from order_saga.inspection.evidence import Census, Share
 from tests.unit.audit.world import (
     BLOCKING,
     CANCELLED,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from messages.contracts.views import Parked, Received
-from order_saga.inspection.snapshot import Share
+from order_saga.inspection.evidence import Share
 from tests.unit.audit.world import (
     A_WHILE_AGO,
     BLOCKING,

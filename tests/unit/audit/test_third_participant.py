@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from messages.contracts.views import Unit
+from order_saga.inspection.evidence import Account, Moment, Share
 from order_saga.inspection.rules import check_order
-from order_saga.inspection.snapshot import Account, Moment, Share
 from order_saga.participants import Participant
 from tests.unit.audit.world import GRACE, NOW, PLACED, STORE, holding, order
 

@@ -4,7 +4,7 @@ import pytest
 
 from order_saga.inspection.audit import Report
 from order_saga.inspection.commands import verdict
-from order_saga.inspection.snapshot import Finding
+from order_saga.inspection.evidence import Finding
 
 
 @pytest.mark.parametrize(

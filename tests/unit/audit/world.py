@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from messages.contracts.views import Holding, Order, Unit
+from order_saga.inspection.evidence import Account, Census, Finding, Moment, Share
 from order_saga.inspection.rules import check_order, check_service
-from order_saga.inspection.snapshot import Account, Census, Finding, Moment, Share
 from order_saga.participants import PARTICIPANTS
 
 NOW = datetime(2030, 5, 1, 12, 0, tzinfo=UTC)
