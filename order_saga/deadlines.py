@@ -45,7 +45,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job(
             "release_again",
             settings.repeat_interval_seconds,
-            partial(release_again, policy),
+            partial(look_at_unclean, policy),
             due=queries.is_any_due(Due.UNCLEAN),
             only_when_quiet=True,
         ),
@@ -64,7 +64,7 @@ async def look_at_due(which: Due, policy: Policy, tx: Transaction) -> Handled:
     return handled
 
 
-async def release_again(policy: Policy, tx: Transaction) -> Handled:
+async def look_at_unclean(policy: Policy, tx: Transaction) -> Handled:
     """Repeat Release for one batch of orders, and no more at once.
 
     Orders that are not placed while a participant is down stay unreleased. Without this limit the repeats would grow

@@ -61,6 +61,6 @@ async def test_release_is_repeated_for_one_batch_of_orders_at_a_time(
     orders = [requested() for _ in range(3)]
     await hear(database, *orders, *(AgentRefused(order_id=each.order_id, reason="no_agent") for each in orders))
     await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
-    handled = await in_transaction(database, partial(deadlines.release_again, TERMS))
+    handled = await in_transaction(database, partial(deadlines.look_at_unclean, TERMS))
     assert len({each.message.order_id for each in handled.outgoing}) == 2
     assert not handled.more
