@@ -105,14 +105,16 @@ async def test_what_is_on_its_way_when_a_consumer_is_lost_is_dropped_with_its_ch
     subscription = reader.subscription
     assert isinstance(subscription, RabbitSubscription)
     first, _ = await reader.take(2)
-    lost = subscription._epoch
-    assert first.epoch is lost
+    lost = subscription._consumer
     assert lost is not None
-    for told in lost.channel.underlay.on_consumer_cancel_callbacks:
+    assert first.epoch is lost.arrivals
+    for told in lost._channel.on_consumer_cancel_callbacks:
         told(Basic.Cancel("consumer"))
-    await until(lambda: subscription._epoch not in (lost, None))
+    await until(lambda: subscription._consumer not in (lost, None))
     arrivals = await reader.take(2_000)
-    assert {arrival.epoch for arrival in arrivals} == {subscription._epoch}
+    consumer = subscription._consumer
+    assert consumer is not None
+    assert {arrival.epoch for arrival in arrivals} == {consumer.arrivals}
     assert len(set(bodies(arrivals))) == 2_000
 
 
