@@ -93,7 +93,7 @@ def command_line(program: Program) -> click.Group:
     def check_command() -> None:
         """Prove that settings, database and broker fit together; one line for each thing that does not.
 
-        Exits with 1 if something does not fit, 2 if a setting is wrong.
+        Exits with 1 if something does not fit or a server cannot be reached, 2 if a setting is wrong.
         """
         settings = program.read_settings()
         configure_logs(program.name, "error")
