@@ -36,7 +36,8 @@ def agents_group() -> None:
 def list_agents(read_settings: ReadSettings, as_json: bool) -> None:
     """List every agent, with zone and state, the order they work for, and since when that is so, in UTC.
 
-    An agent who goes offline with an order is listed as `confirmed, offline` until it is delivered.
+    An agent who goes offline with an order is listed as `confirmed, offline`, for example, until it is delivered or
+    given up.
     """
     found = ask(read_settings(), agents)
     if not as_json:

@@ -51,8 +51,9 @@ def stock_group() -> None:
 def list_stock(read_settings: ReadSettings, /, ids: bool, as_json: bool, **choice: Any) -> None:
     """List how many packets of each sku every store has, or STORE, by what has become of them.
 
-    With --ids, list the packets themselves. One withdrawn while an order has it is listed as `confirmed, withdrawn`,
-    and counts as confirmed. A packet is `retired` if it was withdrawn, or came too near its best-before.
+    With --ids, list the packets themselves. One withdrawn while an order has it keeps its state and counts under it;
+    it is listed as `confirmed, withdrawn`, for example. A packet is `retired` if it was withdrawn, or came too near
+    its best-before.
     """
     ask(read_settings(), lambda reader: (tell_packets if ids else tell_shelves)(reader, Choice(**choice), as_json))
 
