@@ -69,7 +69,7 @@ async def _keep_others_out(tx: Transaction) -> None:
 
 async def _days(tx: Transaction) -> list[date]:
     names = await tx.fetch(
-        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
+        "SELECT relname AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
         " WHERE inhparent = 'timeline'::regclass AND inhrelid <> 'timeline_otherwise'::regclass"
     )
     return [datetime.strptime(row["name"], "timeline_%Y%m%d").replace(tzinfo=UTC).date() for row in names]

@@ -88,6 +88,15 @@ async def test_the_session_s_time_zone_moves_no_day(tx: Transaction) -> None:
     assert (await tables(tx))[table(day)] == 1
 
 
+async def test_days_are_known_by_name_however_the_session_spells_names(tx: Transaction) -> None:
+    await turn(tx)
+    prepared = await tables(tx)
+    await tx.execute("SET quote_all_identifiers = on")
+    await turn(tx)
+    await tx.execute("RESET quote_all_identifiers")
+    assert await tables(tx) == prepared
+
+
 async def test_days_past_keeping_are_dropped_and_the_last_kept_day_is_not(tx: Transaction) -> None:
     day = await today(tx)
     for age in (DAYS_KEPT, DAYS_KEPT + 1, DAYS_KEPT + 30):
