@@ -11,11 +11,14 @@ SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
+    # A batch reads after it has its locks, and must then see what others committed while it waited for them.
+    "default_transaction_isolation": "read committed",
     "lock_timeout": "50ms",
     "idle_in_transaction_session_timeout": "60s",
     "statement_timeout": "60s",
 }
-"""Sent when a session is opened: without them, statements are slow or wait for ever."""
+"""Sent when a session is opened, whatever the role or the database has: without them, statements are slow, are refused
+under load, or wait for ever."""
 
 NOT_SET = "SELECT name FROM pg_settings WHERE name = ANY($1) AND source <> 'client' ORDER BY name"
 

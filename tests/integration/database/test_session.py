@@ -20,6 +20,19 @@ async def test_no_statement_takes_for_ever_and_nobody_keeps_locks_for_ever(datab
         assert await tx.fetchval(f"SHOW {setting}") == "1min"
 
 
+async def test_a_stricter_isolation_that_a_database_has_by_default_is_not_ours(own_station: Station) -> None:
+    """It would refuse every other batch when two daemons take turns."""
+    name = own_station.url.rpartition("/")[2].partition("?")[0]
+    await own_station.rows(f'ALTER DATABASE "{name}" SET default_transaction_isolation = serializable')
+    database = Database(own_station.url)
+    await database.open()
+    async with database.session() as tx:
+        assert await tx.fetchval("SHOW transaction_isolation") == "read committed"
+    async with database.transaction() as tx:
+        assert await tx.fetchval("SHOW transaction_isolation") == "read committed"
+    await database.close()
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system does not know TCP_USER_TIMEOUT")
 async def test_a_host_that_vanishes_is_noticed_before_a_commit_has_waited_for_long(station: Station) -> None:
     async with Network(station.url) as network:

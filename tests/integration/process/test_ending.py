@@ -27,7 +27,9 @@ async def test_a_database_url_that_no_server_is_asked_about_ends_the_process_wit
 async def test_a_pooler_that_drops_what_a_session_is_set_to_ends_the_process(station: Station) -> None:
     async with Pooler(station.url) as pooler:
         running = station.running(database_url=pooler.url)
-        with pytest.raises(UnfitDatabase, match=r"a pooler in between drops enable_hashjoin, .*statement_timeout"):
+        with pytest.raises(
+            UnfitDatabase, match=r"a pooler in between drops default_transaction_isolation, .*statement_timeout"
+        ):
             async with running as process:
                 await process.task
 
