@@ -3,7 +3,7 @@
 import os
 import ssl
 
-from aiormq.exceptions import AuthenticationError, InvalidFrameError, ProbableAuthenticationError
+from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
 from yarl import URL
 
 PORT, TLS_PORT = 5672, 5671
@@ -14,7 +14,9 @@ def why_not_connected(error: Exception, url: str) -> str:
     for each in (error, error.__cause__):
         if isinstance(each, ssl.SSLError):
             return f"TLS: {each}"
-    if isinstance(error, InvalidFrameError):  # a close instead of the confirmation that the virtual host is open
+    if isinstance(error, ConnectionNotAllowed):
+        if "limit" in str(error):
+            return "the broker refuses one more connection: a limit of this user or of the virtual host is reached"
         return "the virtual host does not exist, or this user may not access it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
         return "the broker refuses this user or password"

@@ -1,23 +1,23 @@
 """Splits a connection's incoming bytes into frames: a registered channel handles its own at once, aiormq gets the rest.
 
-aiormq spends several awaits on each frame and a task on each delivery; it keeps opening, negotiating, declaring,
-heartbeats and closing.
+aiormq spends several awaits on each frame and a task on each delivery; it keeps whatever is rare, and heartbeats.
 """
 
 import asyncio
 import socket
 from contextlib import suppress
 from random import shuffle
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 import aio_pika
 from aio_pika.abc import TimeoutType
 from aiormq.abc import ExceptionType
 from aiormq.connection import TransportFactory
-from aiormq.exceptions import AMQPConnectionError, ConnectionClosed
+from aiormq.exceptions import AMQPConnectionError, ConnectionClosed, InvalidFrameError
 from yarl import URL
 
-from messages.transport.rabbitmq.frames import END, HEAD, HEARTBEAT, LAST_KIND
+from messages.transport.rabbitmq.first_frames import FirstFrames
+from messages.transport.rabbitmq.frames import CONNECTION_CHANNEL, END, HEAD, HEARTBEAT, LAST_KIND
 
 AIORMQ_HEARTBEAT_SECONDS = 1.0
 """aiormq gives a connection up on which it sees nothing for 3 * (heartbeat + 1) seconds."""
@@ -25,8 +25,6 @@ READER_BYTES = 65_536
 CONNECT_SECONDS = 10.0
 """How long connecting may take, for all addresses of a name together."""
 CLOSE_SECONDS = 1.0
-
-HostAndPort: TypeAlias = tuple[str, int]
 
 
 class FrameHandler(Protocol):
@@ -131,8 +129,7 @@ class FastConnection(aio_pika.Connection):
 
     def __init__(self, url: URL) -> None:
         super().__init__(url)
-        self._transports = _Transports()
-        self.kwargs["transport_factory"] = self._transports
+        self._transports = self.kwargs["transport_factory"] = _Transports()
 
     @property
     def lane(self) -> FastLane:
@@ -141,13 +138,15 @@ class FastConnection(aio_pika.Connection):
         return self._transports.lane
 
     async def connect(self, timeout: TimeoutType = None) -> None:  # noqa: ASYNC109  aio-pika's
-        """Raises AMQPConnectionError also if the broker, or what stands before it, accepts and closes at once."""
+        """Raises what the broker says if it refuses; AMQPConnectionError also if it, or a proxy, closes at once."""
         try:
             # aio-pika's own limit is wait_for, which up to Python 3.11 drops a cancellation that comes with the result.
             async with asyncio.timeout(timeout):
                 await super().connect()
         except StopAsyncIteration:  # aiormq's; a generator that it passed through would make it a RuntimeError
             raise AMQPConnectionError("Server connection unexpectedly closed") from None
+        except InvalidFrameError as error:
+            raise self._transports.first_frames.refused or error from None
 
     async def close(self, exc: ExceptionType | None = ConnectionClosed) -> None:
         """Close for good, even if the broker is not there to answer, or does not even read."""
@@ -164,6 +163,7 @@ class FastConnection(aio_pika.Connection):
 class _Transports(TransportFactory):
     def __init__(self) -> None:
         self.lane: FastLane | None = None
+        self.first_frames = FirstFrames()
 
     def abort(self) -> None:
         if self.lane is not None:
@@ -184,15 +184,16 @@ class _Transports(TransportFactory):
         except OSError as error:
             raise AMQPConnectionError(*error.args) from error
 
-    async def _open(self, address: HostAndPort, kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self, address: tuple[str, int], kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(READER_BYTES, loop)
         lane = self.lane = FastLane(reader)
+        lane.register(CONNECTION_CHANNEL, self.first_frames)
         transport, _ = await loop.create_connection(lambda: lane, *address, **kwargs)
         return reader, asyncio.StreamWriter(transport, lane, reader, loop)
 
 
-async def _addresses(url: URL) -> list[HostAndPort]:
+async def _addresses(url: URL) -> list[tuple[str, int]]:
     found = await asyncio.get_running_loop().getaddrinfo(url.host or "", url.port or 0, type=socket.SOCK_STREAM)
     shuffle(found)
     return [(str(address[0]), int(address[1])) for *_, address in found]

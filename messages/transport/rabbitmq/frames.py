@@ -24,7 +24,7 @@ _END_OCTET = bytes((END,))
 
 CONNECTION_CHANNEL = 0
 """The channel number of what concerns the whole connection."""
-ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, BLOCKED_ID, UNBLOCKED_ID = (
+ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, REFUSAL_ID, BLOCKED_ID, UNBLOCKED_ID = (
     Struct(">I").pack(method.index)
     for method in (
         Basic.Ack,
@@ -33,6 +33,7 @@ ACK_ID, NACK_ID, RETURN_ID, DELIVER_ID, CLOSE_ID, CLOSE_OK_ID, BLOCKED_ID, UNBLO
         Basic.Deliver,
         Channel.Close,
         Channel.CloseOk,
+        Connection.Close,
         Connection.Blocked,
         Connection.Unblocked,
     )
@@ -92,6 +93,13 @@ def exchange(frames: bytes, start: int) -> str:
     """The name that follows a delivery's tag and bits."""
     begins = start + 1
     return _text(frames[begins : begins + frames[start]])
+
+
+def refusal(frames: bytes, start: int) -> Connection.Close:
+    """The method with which the broker closes a connection."""
+    close = Connection.Close()
+    close.unmarshal(frames[start + ID_BYTES :])
+    return close
 
 
 def body_size(header: bytes) -> int:

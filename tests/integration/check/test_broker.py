@@ -1,7 +1,7 @@
 """A broker that cannot be reached, falls silent, or does not let us in is told in one sentence."""
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -10,6 +10,7 @@ from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.topology import declare
 from tests.integration.check.checked import SECRET, Checked
 from tests.integration.network import Network
+from tests.servers.management import Management
 
 
 async def test_a_parameter_of_the_broker_s_url_that_cannot_be_read_is_told(checked: Checked) -> None:
@@ -61,3 +62,13 @@ async def test_a_broker_that_refuses_the_user_or_lacks_the_vhost_is_named_by_its
         checked.broker_url + "-not": "TOY_BROKER_URL: the virtual host does not exist, or this user may not access it",
     }.items():
         assert await checked.problems(broker_url=url) == [told]
+
+
+async def test_a_limit_of_connections_that_is_reached_is_told_as_such(checked: Checked, management_url: str) -> None:
+    limit = f"vhost-limits/{quote(urlsplit(checked.broker_url).path[1:], safe='')}/max-connections"
+    await Management(management_url).call("PUT", limit, {"value": 0})
+    try:
+        (problem,) = await checked.problems(broker_url=checked.broker_url)
+    finally:
+        await Management(management_url).call("DELETE", limit)
+    assert problem.startswith("TOY_BROKER_URL: the broker refuses one more connection")

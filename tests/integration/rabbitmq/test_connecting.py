@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import quote, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.backoff import Backoff
 from messages.transport.rabbitmq import connection as rabbitmq_connection
@@ -109,6 +110,22 @@ async def test_a_server_that_is_killed_and_started_again_finds_everything_workin
     await until_published(broker)
     assert bodies(await reader.take(2)) == ["before", "probe"]
     await carrier.close()
+
+
+async def test_the_log_says_in_the_server_s_words_why_it_refuses_a_connection(
+    new_vhost: NewVhost, management_url: str
+) -> None:
+    url = await new_vhost()
+    limit = f"vhost-limits/{quote(urlsplit(url).path[1:], safe='')}/max-connections"
+    await Management(management_url).call("PUT", limit, {"value": 0})
+    link = SupervisedConnection(url, "test")
+    with capture_logs() as logs:
+        link.start()
+        await until(lambda: bool(logs))
+    await link.close()
+    assert logs[0]["event"] == "broker connection failed"
+    assert "connection limit (0) is reached" in logs[0]["error"]
+    assert f"'{urlsplit(url).username}'" not in logs[0]["error"]
 
 
 @pytest.mark.parametrize("known", [True, False])
