@@ -13,7 +13,7 @@ from yarl import URL
 from messages.transport.backoff import Backoff
 from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
-from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_CHANNEL, METHOD, UNBLOCKED_ID
+from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_CHANNEL, METHOD, UNBLOCKED_ID, obstacle
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +30,18 @@ BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
 class BlockedFlag:
     """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
 
-    blocks = False
+    def __init__(self, **place: str) -> None:
+        self.blocks = False
+        self._place = place
 
     def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
         """Only watch: aiormq gets these frames too."""
-        if kind == METHOD and frames.startswith((BLOCKED_ID, UNBLOCKED_ID), start):
-            self.blocks = frames.startswith(BLOCKED_ID, start)
+        if kind == METHOD and frames.startswith(BLOCKED_ID, start):
+            self.blocks = True
+            log.warning("broker blocks publishing", **self._place, reason=obstacle(frames, start))
+        elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
+            self.blocks = False
+            log.warning("broker blocks publishing no more", **self._place)
         return False
 
     def end_of_read(self) -> None:
@@ -101,7 +107,7 @@ class SupervisedConnection:
         try:
             with cancellation_as_connection_error():
                 await connection.connect(timeout=CONNECT_SECONDS)
-            self._blocked = BlockedFlag()
+            self._blocked = BlockedFlag(link=self.name, server=self._place)
             connection.lane.register(CONNECTION_CHANNEL, self._blocked)
             self._connection = connection
             self._opened.set()

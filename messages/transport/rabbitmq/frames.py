@@ -102,6 +102,12 @@ def refusal(frames: bytes, start: int) -> Connection.Close:
     return close
 
 
+def obstacle(frames: bytes, start: int) -> str:
+    """Why the broker blocks a connection."""
+    begins = start + ID_BYTES + 1
+    return _text(frames[begins : begins + frames[begins - 1]])
+
+
 def body_size(header: bytes) -> int:
     size: int = _BODY_SIZE.unpack_from(header)[0]
     return size
