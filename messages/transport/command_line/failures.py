@@ -1,6 +1,7 @@
 """How a command fails: one line on stderr, and an exit code that says whose fault it is."""
 
 import errno
+import os
 import sys
 from io import TextIOWrapper
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from messages.transport.faults import told
 
+LAST_STANDARD_STREAM = 2
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it."""
 
@@ -30,6 +32,10 @@ def _place(url: str) -> str | None:
 class CommandLine(click.Group):
     """Commands that each fail in one line, also if the disk is too full for their output."""
 
+    def main(self, *arguments: Any, **extra: Any) -> Any:
+        occupy_standard_streams()
+        return super().main(*arguments, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # as Python sets stderr: not every terminal shows all
@@ -45,6 +51,15 @@ class CommandLine(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             raise OutputError(f"the output is incomplete: {error.strerror}") from None
+
+
+def occupy_standard_streams() -> None:
+    """In place of those that were closed for us: uvloop aborts the process when it closes a socket of such a number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD_STREAM:
+        pass
+    os.close(number)
+    # The log goes there. Others may stay missing: a command that reads from stdin says so.
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123  for as long as the process runs
 
 
 class OutputError(click.ClickException):

@@ -18,11 +18,14 @@ QUICK_RELAY: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def daemon(station: Station, client: Client, **settings: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+async def daemon(
+    station: Station, client: Client, redirected: str = "", **settings: Any
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`redirected`: what a shell does to its standard streams first."""
     values = {"database_url": station.url, "broker_url": client.url, "log_format": "json"} | settings
     environment = {f"TOY_{name.upper()}": str(value) for name, value in values.items()}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.toy", "run"),
+        *("sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "tests.integration.toy", "run"),
         env=os.environ | environment,
         stderr=asyncio.subprocess.PIPE,
     )

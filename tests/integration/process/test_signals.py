@@ -36,6 +36,17 @@ async def test_a_daemon_that_is_told_to_stop_finishes_and_exits_with_zero(
     await client.until_left_in("toy.bought", 100 - len(handled))
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_a_daemon_whose_standard_streams_are_closed_works_and_stops_as_any_other(
+    station: Station, client: Client, closed: str
+) -> None:
+    async with daemon(station, client, redirected=closed) as process:
+        await client.say(bought("0"))
+        await client.until_heard({"0"})
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 async def test_a_daemon_killed_at_any_moment_loses_nothing(station: Station, client: Client) -> None:
     texts = {str(number) for number in range(300)}
     for number in range(3):
