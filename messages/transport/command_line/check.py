@@ -56,6 +56,7 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
             missing = await pending(connection, service.migrations)
             problems = [f"migration {migration.name} is not applied: run migrate" for migration in missing]
             problems += await _standby_problems(settings, connection)
+            problems += await _durability_problems(settings, connection)
             problems += await _primary_problems(settings, urlsplit(url))
             return problems + await _clock_problems(connection)
         finally:
@@ -70,6 +71,13 @@ async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[
         return [f"{settings.prefix()}DATABASE_URL: leads to a read-only standby; it must lead to the primary"]
     if await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
         return [f"{settings.prefix()}DATABASE_URL: the database is read-only (default_transaction_read_only)"]
+    return []
+
+
+async def _durability_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """What customers are told must outlast a crash; a role or a database may have been set to something quicker."""
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
+        return [f"{settings.prefix()}DATABASE_URL: synchronous_commit is off: a crash of the server loses commits"]
     return []
 
 

@@ -55,6 +55,13 @@ async def test_a_pooler_that_drops_what_a_session_is_set_to_is_named(checked: Ch
     assert problem == f"TOY_DATABASE_URL: must lead to PostgreSQL itself: a pooler in between drops {dropped}"
 
 
+async def test_a_role_or_database_that_does_not_wait_for_its_commits_is_named(own_database: Checked) -> None:
+    name = urlsplit(own_database.station.url).path[1:]
+    await own_database.station.rows(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    (problem,) = await own_database.problems()
+    assert problem.startswith("TOY_DATABASE_URL: synchronous_commit is off")
+
+
 async def test_each_missing_migration_is_named(own_database: Checked) -> None:
     await own_database.station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%'")
     assert await own_database.problems() == [
