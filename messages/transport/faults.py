@@ -55,5 +55,7 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def told(error: BaseException) -> str:
-    """The error's text and hint in one line, or its class if it has no text, as a timeout has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error's text and hint in one line, or its class if it has no text, as a timeout has none; and its notes."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    notes = ", ".join(getattr(error, "__notes__", ()))
+    return f"{text} ({notes})" if notes else text

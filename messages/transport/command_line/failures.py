@@ -5,10 +5,10 @@ import os
 import sys
 from io import TextIOWrapper
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
+from messages.transport.database.hosts import place
 from messages.transport.faults import told
 
 LAST_STANDARD_STREAM = 2
@@ -18,15 +18,8 @@ INTERRUPTED = 130
 
 def told_at(error: BaseException, url: str) -> str:
     """What it says, in one line; for network errors also the server's host, port and database."""
-    place = _place(url) if isinstance(error, OSError) else None
-    return f"{told(error)} ({place})" if place else told(error)
-
-
-def _place(url: str) -> str | None:
-    """Host, port and database; None if an @ leaves open which part of it is the password."""
-    parts = urlsplit(url)
-    place = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return place if parts.netloc and "@" not in f"{place}{parts.query}{parts.fragment}" else None
+    where = place(url) if isinstance(error, OSError) else None
+    return f"{told(error)} ({where})" if where else told(error)
 
 
 class CommandLine(click.Group):

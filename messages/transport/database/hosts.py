@@ -17,10 +17,19 @@ class Hosts:
         url = self._url
         try:
             return await asyncpg.connect(url, **arguments)
-        except BaseException:  # also when cancelled: the caller's time limit may be over first
+        except BaseException as error:  # also when cancelled: the caller's time limit may be over first
             if self._url == url:  # otherwise another attempt has failed meanwhile, and has moved on already
                 self._url = next_host_first(url)
+            if isinstance(error, OSError) and (where := place(url)) is not None:
+                error.add_note(where)
             raise
+
+
+def place(url: str) -> str | None:
+    """Hosts, ports and database; None if an @ leaves open which part of it is the password."""
+    parts = urlsplit(url)
+    place = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return place if parts.netloc and "@" not in f"{place}{parts.query}{parts.fragment}" else None
 
 
 def next_host_first(url: str) -> str:
