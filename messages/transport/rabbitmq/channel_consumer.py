@@ -43,6 +43,7 @@ class ChannelConsumer:
         self._consumption = consumption
         self._channel = channel.underlay
         self._consuming = consuming
+        self._ended = False
         self._cautious = True
         self._tag = CAUTIOUS_CONSUMER
         self._changing = asyncio.Lock()
@@ -59,7 +60,8 @@ class ChannelConsumer:
         if self._widening is not None:
             # Unacknowledged, the old consumer is at its prefetch of 1 and gets nothing while it is being replaced.
             await asyncio.wait({self._widening})
-        self.arrivals.acknowledge(tag)
+        if not self._ended:  # meanwhile
+            self.arrivals.acknowledge(tag)
 
     async def pause(self) -> None:
         self._consuming = False
@@ -82,7 +84,8 @@ class ChannelConsumer:
                 await self.arrivals.give_back()
 
     def end(self) -> None:
-        """Nothing arrives any more; the channel is still to be closed."""
+        """Nothing arrives or is acknowledged any more; the channel is still to be closed."""
+        self._ended = True
         self.arrivals.stop()
         if self._widening is not None:
             self._widening.cancel()

@@ -1,0 +1,83 @@
+"""A subscription acknowledges nothing on a channel that it has given up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, Arrivals
+from messages.transport.rabbitmq.frames import HEAD
+from messages.transport.rabbitmq.subscription import RabbitSubscription
+from tests.unit.fast_lane.line import delivery
+
+
+class Channel:
+    """One of RabbitMQ's that grants everything at once, but the full prefetch only when it is told to."""
+
+    def __init__(self) -> None:
+        self.widens = asyncio.Event()
+        self.sent: list[bytes] = []
+        self.receiver: Arrivals | None = None
+        self.underlay = Mock(
+            on_consumer_cancel_callbacks=set(),
+            closing=asyncio.get_running_loop().create_future(),
+            basic_qos=self._qos,
+            basic_consume=AsyncMock(),
+            basic_cancel=AsyncMock(),
+            basic_nack=AsyncMock(),
+            close=AsyncMock(),
+        )
+        self.number = 1
+        self.send = self.sent.append
+
+    def hand_to(self, receiver: Arrivals) -> None:
+        self.receiver = receiver
+
+    def receive_something_harmless(self) -> None:
+        assert self.receiver is not None
+        deliver, header, _ = delivery(b"harmless", CAUTIOUS_CONSUMER)
+        self.receiver.method(deliver, HEAD.size)
+        self.receiver.content(header[HEAD.size : -1], b"harmless")
+
+    async def _qos(self, prefetch_count: int) -> None:
+        if prefetch_count > 1:
+            await self.widens.wait()
+
+
+async def test_what_waits_to_be_acknowledged_is_so_once_the_prefetch_is_lifted() -> None:
+    reader, channel, acknowledging = await _widening()
+    channel.widens.set()
+    await acknowledging
+    assert len(channel.sent) == 1
+    await reader.close()
+
+
+async def test_what_waits_to_be_acknowledged_is_not_once_its_consumer_is_lost() -> None:
+    """RabbitMQ ends the whole connection for an acknowledgement on a channel that is closed already."""
+    reader, channel, acknowledging = await _widening()
+    for told in channel.underlay.on_consumer_cancel_callbacks:
+        told(Mock())
+    await acknowledging
+    assert not channel.sent
+    await reader.close()
+
+
+async def _widening() -> tuple[RabbitSubscription, Channel, "asyncio.Task[None]"]:
+    """With an acknowledgement that waits until the prefetch is lifted."""
+    channel = Channel()
+    reader = _subscription(AsyncMock(return_value=channel))
+    await _turns()
+    channel.receive_something_harmless()
+    acknowledging = asyncio.create_task(reader.acknowledge(reader.arrived[0]))
+    await _turns()
+    assert not channel.sent
+    return reader, channel, acknowledging
+
+
+def _subscription(open_channel: Callable[[], Awaitable[Any]]) -> RabbitSubscription:
+    return RabbitSubscription(Mock(), open_channel, "work", 7, Mock())
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
