@@ -1,10 +1,12 @@
-"""A subscription acknowledges nothing on a channel that it has given up."""
+"""A subscription acknowledges nothing on a channel that it has given up, and consumes nothing once it is stopped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
+from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, Arrivals
 from messages.transport.rabbitmq.frames import HEAD
 from messages.transport.rabbitmq.subscription import RabbitSubscription
@@ -60,6 +62,25 @@ async def test_what_waits_to_be_acknowledged_is_not_once_its_consumer_is_lost() 
     await acknowledging
     assert not channel.sent
     await reader.close()
+
+
+async def test_a_subscription_that_is_stopped_while_its_channel_opens_consumes_nothing_even_if_that_succeeds() -> None:
+    """A library may swallow the cancellation."""
+    channel, opening, opened = Channel(), asyncio.Event(), asyncio.Event()
+
+    async def open_all_the_same() -> Channel:
+        opening.set()
+        with suppress(asyncio.CancelledError):
+            await opened.wait()
+        return channel
+
+    reader = _subscription(open_all_the_same)
+    await opening.wait()
+    await reader.stop()
+    await _turns()
+    assert reader.settled
+    channel.underlay.basic_consume.assert_not_awaited()
+    await cancel(reader._keeper)
 
 
 async def _widening() -> tuple[RabbitSubscription, Channel, "asyncio.Task[None]"]:
