@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
+from aiormq.exceptions import ConnectionNotAllowed
 from structlog.testing import capture_logs
 
 from messages.transport.rabbitmq import connection, fast_lane
@@ -27,8 +28,20 @@ from messages.transport.rabbitmq.diagnosis import why_not_connected
             "amqp://toy:hunter2@mq",
             "the broker refuses this user or password",
         ),
+        (
+            ConnectionNotAllowed("NOT_ALLOWED - access to vhost 'limited' refused for user 'toy'"),
+            "amqp://toy:hunter2@mq/limited",
+            "the virtual host does not exist, or this user may not access it",
+        ),
+        (
+            ConnectionNotAllowed(
+                "NOT_ALLOWED - connection refused for user 'toy': user connection limit (2) is reached"
+            ),
+            "amqp://toy:hunter2@mq",
+            "the broker refuses one more connection: a limit of this user or of the virtual host is reached",
+        ),
     ],
-    ids=["silent", "in words of its own", "no such host", "refused"],
+    ids=["silent", "in words of its own", "no such host", "refused", "no access", "limit"],
 )
 def test_who_asks_once_is_told_in_a_sentence(error: Exception, url: str, told: str) -> None:
     assert why_not_connected(error, url) == told

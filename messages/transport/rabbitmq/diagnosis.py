@@ -1,12 +1,15 @@
 """Tells people in one line why a broker could not be reached."""
 
 import os
+import re
 import ssl
 
 from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
 from yarl import URL
 
 PORT, TLS_PORT = 5672, 5671
+LIMIT = re.compile(r"limit \(\d+\) is reached")
+"""RabbitMQ's words. A virtual host or a user may have a name with `limit` in it."""
 
 
 def why_not_connected(error: Exception, url: str) -> str:
@@ -15,7 +18,7 @@ def why_not_connected(error: Exception, url: str) -> str:
         if isinstance(each, ssl.SSLError):
             return f"TLS: {each}"
     if isinstance(error, ConnectionNotAllowed):
-        if "limit" in str(error):
+        if LIMIT.search(str(error)):
             return "the broker refuses one more connection: a limit of this user or of the virtual host is reached"
         return "the virtual host does not exist, or this user may not access it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
