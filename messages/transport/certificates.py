@@ -2,10 +2,10 @@
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 
 class WrongCertificate(ValueError):
@@ -29,6 +29,8 @@ OF_POSTGRESQL = Parameters(("sslrootcert", "sslcrl"), "sslcert", "sslkey", "sslp
 OF_AMQP = Parameters(("cafile",), "certfile", "keyfile")
 PARAMETERS = {"postgresql": OF_POSTGRESQL, "postgres": OF_POSTGRESQL, "amqps": OF_AMQP}
 """By scheme; others take no certificates."""
+VERIFY_NOBODY = (None, "allow", "prefer")
+"""Modes in which asyncpg reads no authorities from the environment."""
 
 
 def read_certificates(url: str) -> None:
@@ -38,9 +40,11 @@ def read_certificates(url: str) -> None:
     if parameters is None:
         return
     query = dict(parse_qsl(parts.query))
-    if query.get("sslmode", os.environ.get(f"{parameters.variables}SSLMODE")) == "disable":
+    mode = query.get("sslmode") or _variable(parameters, "sslmode")
+    if mode == "disable":
         return
-    files = _files(parameters, query, in_environment=bool(parameters.variables and parts.hostname))
+    looked_up = _looked_up(parameters, mode) if mode or _is_on_a_network(parts, query) else ()
+    files = _files(parameters, query, looked_up)
     for file in files.values():
         _open(file)
     for name in parameters.authorities:
@@ -59,15 +63,30 @@ class File:
         return f"{self.told} {self.path}"
 
 
-def _files(parameters: Parameters, query: Mapping[str, str], *, in_environment: bool) -> dict[str, File]:
+def _variable(parameters: Parameters, name: str) -> str | None:
+    return os.environ.get(f"{parameters.variables}{name.upper()}") if parameters.variables else None
+
+
+def _is_on_a_network(parts: SplitResult, query: Mapping[str, str]) -> bool:
+    """Or one of several hosts; those on a socket need no certificates."""
+    hosts = parts.netloc.rpartition("@")[2] or query.get("host") or os.environ.get("PGHOST") or "localhost"
+    return not all(unquote(host).startswith("/") for host in hosts.split(","))
+
+
+def _looked_up(parameters: Parameters, mode: str | None) -> tuple[str, ...]:
+    """What the library looks up in the environment, in this mode, if the URL does not have it."""
+    authorities = () if mode in VERIFY_NOBODY else parameters.authorities
+    return (*authorities, parameters.certificate, parameters.key)
+
+
+def _files(parameters: Parameters, query: Mapping[str, str], looked_up: Collection[str]) -> dict[str, File]:
     """By parameter. The URL goes before the environment."""
     files = {}
     for name in (*parameters.authorities, parameters.certificate, parameters.key):
-        variable = f"{parameters.variables}{name.upper()}"
         if name in query:
             files[name] = File(query[name], f"its {name}")
-        elif in_environment and os.environ.get(variable):
-            files[name] = File(os.environ[variable], variable)
+        elif name in looked_up and (path := _variable(parameters, name)):
+            files[name] = File(path, f"{parameters.variables}{name.upper()}")
     return files
 
 

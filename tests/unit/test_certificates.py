@@ -93,10 +93,33 @@ def test_the_environment_may_name_the_files_for_postgresql(
 @pytest.mark.parametrize(
     ("variables", "url"),
     [
+        ("", "postgresql:///toy"),
+        ("", "postgresql:///toy?host=db.example"),
+        ("", "postgresql://%2Frun%2Fpostgresql,db.example/toy"),
+        ("PGHOST=db.example", "postgresql:///toy"),
+        ("PGSSLMODE=prefer", "postgresql:///toy?host=/run/postgresql"),
+    ],
+)
+def test_the_environment_matters_wherever_the_host_is_named(
+    monkeypatch: pytest.MonkeyPatch, variables: str, url: str
+) -> None:
+    """Without one, asyncpg also tries localhost; and with a mode, it reads the files even for a socket."""
+    _set(monkeypatch, f"PGSSLCERT=/no/such.pem {variables}")
+    with pytest.raises(WrongCertificate, match=r"cannot read PGSSLCERT /no/such\.pem"):
+        read_certificates(url)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
         ("PGSSLCERT=DIR/none PGSSLKEY=DIR/none", f"{DATABASE}sslcert=DIR/mine.pem&sslkey=DIR/mine.key"),
         ("PGSSLMODE=disable PGSSLCERT=DIR/none", DATABASE),
         ("PGSSLCERT=", DATABASE),
         ("PGSSLCERT=DIR/none", "postgresql:///toy?host=/run/postgresql"),
+        ("PGSSLCERT=DIR/none", "postgresql://toy@%2Frun%2Fpostgresql/toy"),
+        ("PGSSLCERT=DIR/none PGHOST=/run/postgresql", "postgresql:///toy"),
+        ("PGSSLROOTCERT=DIR/none PGSSLCRL=DIR/none", DATABASE),
+        ("PGSSLROOTCERT=DIR/none PGSSLMODE=require", f"{DATABASE}sslmode=prefer"),
         ("PGSSLCERT=DIR/none CERTFILE=DIR/none", BROKER),
     ],
 )
@@ -105,6 +128,12 @@ def test_what_the_environment_names_in_vain_is_no_problem(
 ) -> None:
     _set(monkeypatch, variables.replace("DIR", str(folder)))
     read_certificates(url.replace("DIR", str(folder)))
+
+
+def test_a_variable_that_is_not_postgresql_s_spares_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLMODE", "disable")
+    with pytest.raises(WrongCertificate):
+        read_certificates("amqps://mq/?cafile=/no/such.pem")
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, variables: str) -> None:
