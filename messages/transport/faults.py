@@ -54,6 +54,11 @@ def is_unreachable(error: Exception) -> bool:
     return is_infrastructure(error) and not isinstance(error, Collision)
 
 
+def why_refused(error: ValueError) -> str:
+    """What is wrong with a database's URL of which asyncpg makes nothing; other words than its own may quote it."""
+    return told(error) if isinstance(error, asyncpg.ClientConfigurationError) else "not a PostgreSQL URL"
+
+
 def told(error: BaseException) -> str:
     """The error's text and hint in one line, or its class if it has no text, as a timeout has none; and its notes."""
     text = " ".join(str(error).split()) or type(error).__name__

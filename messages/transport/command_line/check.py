@@ -14,7 +14,7 @@ from yarl import URL
 from messages.transport.command_line.failures import told_at
 from messages.transport.database import session
 from messages.transport.database.migrating import pending
-from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told, why_refused
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -61,6 +61,8 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
+    except ValueError as error:
+        return [f"{settings.prefix()}DATABASE_URL: {why_refused(error)}"]
     except (UnfitDatabase, *DATABASE_FAILURES) as error:
         return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
 

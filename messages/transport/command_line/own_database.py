@@ -7,7 +7,7 @@ import asyncpg
 
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES, told
+from messages.transport.faults import DATABASE_FAILURES, why_refused
 from messages.transport.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -18,12 +18,18 @@ async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     try:
-        connection: Transaction = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        connection = await _connect(url, setting)
         try:
             yield connection
         finally:
             await connection.close()
-    except asyncpg.ClientConfigurationError as error:
-        raise WrongUsage(f"{setting}: {told(error)}") from None
     except DATABASE_FAILURES as error:
         raise Unreachable(f"{setting}: {told_at(error, url)}") from None
+
+
+async def _connect(url: str, setting: str) -> Transaction:
+    try:
+        connection: Transaction = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    except ValueError as error:
+        raise WrongUsage(f"{setting}: {why_refused(error)}") from None
+    return connection

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from messages.transport.certificates import WrongCertificate, read_certificates
 from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import is_infrastructure, told
+from messages.transport.faults import is_infrastructure, why_refused
 from messages.transport.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -89,10 +89,8 @@ async def _connect(url: str, setting: str) -> Transaction:
             )
     except WrongCertificate as error:
         raise WrongUsage(f"{setting}: {error}") from None
-    except asyncpg.ClientConfigurationError as error:
-        raise WrongUsage(f"{setting}: {told(error)}") from None
-    except ValueError:
-        raise WrongUsage(f"{setting}: not a PostgreSQL URL") from None
+    except ValueError as error:
+        raise WrongUsage(f"{setting}: {why_refused(error)}") from None
     return connection
 
 

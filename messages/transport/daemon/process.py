@@ -23,7 +23,7 @@ from messages.transport.database.postgres import Database
 from messages.transport.database.session import refuse_dropped_settings
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
-from messages.transport.faults import is_infrastructure, told
+from messages.transport.faults import is_infrastructure, told, why_refused
 from messages.transport.metrics import Metrics
 from messages.transport.publisher import OutboxPublisher
 from messages.transport.replay import Replay
@@ -110,7 +110,7 @@ class Process:
         try:
             await self._database.open()
         except ValueError as error:  # refused before any server is asked: an unknown sslmode, say
-            raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {told(error)}") from None
+            raise WrongSetting(f"{self._settings.prefix()}DATABASE_URL: {why_refused(error)}") from None
         while not await self._database_is_ready():  # noqa: ASYNC110  another process applies them
             await asyncio.sleep(MIGRATIONS_SECONDS)
         self._migrated = True

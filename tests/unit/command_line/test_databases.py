@@ -87,6 +87,17 @@ def test_a_url_that_is_refused_before_any_server_is_asked_is_a_wrong_setting(com
     assert said.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("url", [f"{NOWHERE}?sslmode", NOWHERE.replace("secret", "a@b:secret")])
+@pytest.mark.parametrize("command", [("migrate",), ("run",), ("check",), ("parked", "list"), ("stock", "list")])
+def test_a_url_that_cannot_be_read_is_one_line_without_the_password(command: tuple[str, ...], url: str) -> None:
+    settings = {"STORE_WORKER_DATABASE_URL": url, "BROKER_URL": "amqp://127.0.0.1:1/"}
+    said = typed("store-worker", *command, settings=settings)
+
+    assert said.exit_code == (1 if command == ("check",) else 2)
+    assert said.stderr.splitlines()[0].removeprefix("Error: ") == "STORE_WORKER_DATABASE_URL: not a PostgreSQL URL"
+    assert "secret" not in said.stderr
+
+
 @pytest.mark.parametrize("command", [("migrate",), ("check",), ("parked", "list")], ids=lambda command: command[0])
 def test_whatever_cannot_reach_its_database_says_where_it_looked(command: tuple[str, ...]) -> None:
     said = typed("store-worker", *command, settings={"BROKER_URL": "amqp://127.0.0.1:1/"})
