@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     database_url: PostgresUrl
     reader_url: PostgresUrl | None = None
-    """Where `audit` and `show` read this service's published views; by default the database itself."""
+    """Where commands that list, show or audit read this service's published views; by default the database itself."""
     broker_url: BrokerUrl = SecretStr("amqp://guest:guest@localhost/")
     management_url: HttpUrl | None = None
     """RabbitMQ's HTTP API, with credentials; `check` proves queue arguments and policies through it."""
