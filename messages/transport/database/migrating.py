@@ -173,7 +173,7 @@ async def _apply(connection: Transaction, migration: Migration, report: Callable
 
 
 async def _try(connection: Transaction, migration: Migration) -> None:
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):  # sees what was committed while it waited
         await _wait_briefly(connection)
         await connection.execute(migration.sql)
         await connection.execute(

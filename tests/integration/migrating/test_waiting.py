@@ -33,6 +33,23 @@ async def test_a_table_that_somebody_holds_is_waited_for_and_told_with_who_it_is
     await reader.close()
 
 
+async def test_a_migration_sees_what_others_committed_while_it_waited_whatever_isolation_the_database_has(
+    empty_url: str, folder: Path
+) -> None:
+    writer = await asyncpg.connect(empty_url)
+    name = empty_url.rpartition("/")[2]
+    await writer.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = serializable")
+    connection = await asyncpg.connect(empty_url)
+    await migrate(connection, [folder])
+    (folder / "0003_widen_shelf.sql").write_text("ALTER TABLE shelf ADD COLUMN height integer; UPDATE shelf SET id = 3")
+    async with writer.transaction():
+        await writer.execute("UPDATE shelf SET id = 2")
+        waiting = asyncio.create_task(migrate(connection, [folder]))
+        await until(lambda: somebody_waits(writer))
+    assert await waiting == ["shop/0003_widen_shelf.sql"]
+    await asyncio.gather(connection.close(), writer.close())
+
+
 async def test_nobody_who_comes_later_queues_for_long_behind_a_migration(
     connection: Transaction, empty_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
