@@ -122,7 +122,8 @@ class Daemon:
         await until(found, f"{self.service} logs {' or '.join(events)}, {times} times: {self.tail(5)}")
 
     def tail(self, lines: int = 30) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        """The end of the log; nothing, if it was never started."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self.log.read_text(errors="replace").splitlines():

@@ -72,6 +72,11 @@ async def test_a_certificate_of_a_stranger_is_refused_and_the_setting_named(serv
         assert code == 1
         (line,) = [line for line in output.splitlines() if "CERTIFICATE_VERIFY_FAILED" in line]
         assert name in line
+    code, output = await cell.command(
+        "order_saga", "migrate", ORDER_SAGA_DATABASE_URL=url.replace("authority", "stranger")
+    )
+    assert code == 3
+    assert "CERTIFICATE_VERIFY_FAILED" in output
 
 
 async def test_servers_that_insist_on_a_certificate_get_that_of_the_url(asking_servers, new_cell):

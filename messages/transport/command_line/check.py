@@ -61,10 +61,12 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
             return problems + await _clock_problems(connection)
         finally:
             await connection.close()
+    except OSError as error:  # before ValueError: a certificate that cannot be verified is both
+        return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
     except ValueError as error:
         return [f"{settings.prefix()}DATABASE_URL: {why_refused(error)}"]
     except (UnfitDatabase, *DATABASE_FAILURES) as error:
-        return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
+        return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
 
 
 async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:

@@ -30,6 +30,8 @@ async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
 async def _connect(url: str, setting: str) -> Transaction:
     try:
         connection: Transaction = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    except OSError:  # before ValueError: a certificate that cannot be verified is both
+        raise
     except ValueError as error:
         raise WrongUsage(f"{setting}: {why_refused(error)}") from None
     return connection
