@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 
 from messages.transport.broker import Arrival
@@ -48,7 +47,7 @@ class ChannelConsumer:
         self._tag = CAUTIOUS_CONSUMER
         self._changing = asyncio.Lock()
         self._widening: asyncio.Task[None] | None = None
-        self._watch(channel.underlay)
+        self._watch()
 
     async def begin(self) -> None:
         async with self._changing:
@@ -90,11 +89,11 @@ class ChannelConsumer:
         if self._widening is not None:
             self._widening.cancel()
 
-    def _watch(self, channel: UnderlayChannel) -> None:
+    def _watch(self) -> None:
         # RabbitMQ cancels a consumer whose queue is deleted, or which held a message for too long. The tag cannot
         # be trusted to be free again then, so the whole channel is replaced.
-        channel.on_consumer_cancel_callbacks.add(lambda _: self._lose("cancelled by the broker"))
-        channel.closing.add_done_callback(lambda closing: self._lose(self._consumption.describe(why(closing))))
+        self._channel.on_consumer_cancel_callbacks.add(lambda _: self._lose("cancelled by the broker"))
+        self._channel.closing.add_done_callback(lambda closing: self._lose(self._consumption.describe(why(closing))))
 
     def _lose(self, reason: str) -> None:
         if not self.lost.done():

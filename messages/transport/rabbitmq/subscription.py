@@ -31,7 +31,6 @@ class RabbitSubscription:
     ) -> None:
         self.queue = queue
         self.arrived: deque[Arrival] = deque()
-        self._describe = link.describe
         self._open_channel = open_channel
         self._consumption = Consumption(queue, prefetch, consumer_priority, self.arrived, on_arrival, link.describe)
         self._consumer: ChannelConsumer | None = None
@@ -79,7 +78,7 @@ class RabbitSubscription:
                     backoff.reset()
                     log.warning("consumer lost", queue=self.queue, reason=await lost)
             except Exception as error:  # noqa: BLE001 - whatever it is, the queue is still to be consumed
-                log.warning("cannot consume", queue=self.queue, error=self._describe(error))
+                log.warning("cannot consume", queue=self.queue, error=self._consumption.describe(error))
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
