@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, BinaryIO
 
 from messages.transport.command_line.failures import WrongUsage
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 
 DEVELOPMENT_PASSWORD = "development"  # noqa: S105  public
 URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
@@ -20,7 +20,7 @@ def read(file: BinaryIO, names: Collection[str]) -> dict[str, str]:
     try:
         passwords = json.load(file)
     except (ValueError, RecursionError) as error:
-        raise WrongUsage(f"{file.name} is not JSON: {told(error)}") from None
+        raise WrongUsage(f"{file.name} is not JSON: {one_line(error)}") from None
     if problem := _problem(passwords, names):
         raise WrongUsage(f"{file.name}: {problem}")
     return dict(passwords)

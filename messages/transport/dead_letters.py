@@ -7,7 +7,7 @@ import structlog
 from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Arrival, Broker, Subscription
 from messages.transport.document import Reader, documents_in
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.parked import DEAD_LETTERED, EXPIRED
 
@@ -42,7 +42,7 @@ class DeadLetters:
             for start in range(0, len(documents), BATCH_DOCUMENTS):
                 await self._transactor.handle((), documents[start : start + BATCH_DOCUMENTS])
         except Exception as error:  # noqa: BLE001  whatever it was, all that can be done is to retry the parking
-            log.warning("parking failed, retrying", queue=self._queue, error=told(error))
+            log.warning("parking failed, retrying", queue=self._queue, error=one_line(error))
             await asyncio.sleep(RETRY_SECONDS)
             return
         if subscription.arrived and subscription.arrived[0] is arrival:

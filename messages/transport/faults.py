@@ -56,10 +56,10 @@ def is_unreachable(error: Exception) -> bool:
 
 def why_refused(error: ValueError) -> str:
     """What is wrong with a database's URL of which asyncpg makes nothing; other words than its own may quote it."""
-    return told(error) if isinstance(error, asyncpg.ClientConfigurationError) else "not a PostgreSQL URL"
+    return one_line(error) if isinstance(error, asyncpg.ClientConfigurationError) else "not a PostgreSQL URL"
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The error's text and hint in one line, or its class if it has no text, as a timeout has none; and its notes."""
     text = " ".join(str(error).split()) or type(error).__name__
     notes = ", ".join(getattr(error, "__notes__", ()))

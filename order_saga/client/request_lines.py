@@ -12,7 +12,7 @@ from typing import BinaryIO
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.edge.requests import RequestReader, read_lines
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 from order_saga.client.awaiting import Asked
 
 AHEAD = 1_000
@@ -62,7 +62,7 @@ class Lines:
         except WrongUsage as mistake:
             self.mistake = mistake
         except Exception as error:  # noqa: BLE001  whatever it was, the rest of the input must not pass for its end
-            self.mistake = WrongUsage(f"reading the input failed: {type(error).__name__}: {told(error)}")
+            self.mistake = WrongUsage(f"reading the input failed: {type(error).__name__}: {one_line(error)}")
         finally:
             self._ended = True
             notify()

@@ -13,7 +13,7 @@ from messages.transport.batches.taken import Taken, is_isolated
 from messages.transport.batches.transactor import Transactor
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.document import Reader, documents_in
-from messages.transport.faults import Collision, is_infrastructure, is_too_slow, told
+from messages.transport.faults import Collision, is_infrastructure, is_too_slow, one_line
 from messages.transport.incoming import Incoming, Malformed, Origin, unhandled
 from messages.transport.parked import HANDLER_FAILED
 from messages.transport.service import Gathering
@@ -135,7 +135,7 @@ class Consumer:
                     return
                 if len(part.readable) > 1 and is_too_slow(error):
                     self._transactor.metrics.retries.labels(type(error).__name__).inc()
-                    log.warning("batch took too long, halving it", documents=part.documents, error=told(error))
+                    log.warning("batch took too long, halving it", documents=part.documents, error=one_line(error))
                     await self._halve(part, lock_mode)
                     return
                 await self._wait_out(error, backoff)
@@ -163,7 +163,7 @@ class Consumer:
         seconds = backoff.next_seconds()
         if isinstance(error, Collision) and backoff.tries <= QUIET_COLLISIONS:
             return
-        log.warning("batch failed, retrying", error=told(error), tries=backoff.tries)
+        log.warning("batch failed, retrying", error=one_line(error), tries=backoff.tries)
         try:
             await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
         except TimeoutError:

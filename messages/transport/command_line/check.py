@@ -11,10 +11,10 @@ import aio_pika
 import asyncpg
 from yarl import URL
 
-from messages.transport.command_line.failures import told_at
+from messages.transport.command_line.failures import one_line_with_place
 from messages.transport.database import session
 from messages.transport.database.migrating import pending
-from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told, why_refused
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, one_line, why_refused
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -62,11 +62,11 @@ async def _database_problems(service: Service, settings: Settings) -> list[str]:
         finally:
             await connection.close()
     except OSError as error:  # before ValueError: a certificate that cannot be verified is both
-        return [f"{settings.prefix()}DATABASE_URL: {told_at(error, url)}"]
+        return [f"{settings.prefix()}DATABASE_URL: {one_line_with_place(error, url)}"]
     except ValueError as error:
         return [f"{settings.prefix()}DATABASE_URL: {why_refused(error)}"]
     except (UnfitDatabase, *DATABASE_FAILURES) as error:
-        return [f"{settings.prefix()}DATABASE_URL: {told(error)}"]
+        return [f"{settings.prefix()}DATABASE_URL: {one_line(error)}"]
 
 
 async def _standby_problems(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
@@ -152,7 +152,7 @@ async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expect
     except aio_pika.exceptions.AMQPError as error:
         return [f"the broker refuses the topology: {error}"]
     except OSError as error:
-        return [f"declaring the topology failed: {told(error)}"]
+        return [f"declaring the topology failed: {one_line(error)}"]
     return []
 
 

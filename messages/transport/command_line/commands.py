@@ -21,7 +21,7 @@ from messages.transport.command_line.parked import parked_group
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import FailedMigration, migrate
-from messages.transport.faults import UnfitDatabase, told
+from messages.transport.faults import UnfitDatabase, one_line
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.service import Service
 from messages.transport.settings import Settings, WrongSetting
@@ -143,7 +143,7 @@ async def _migrate(service: Service, settings: Settings) -> list[str]:
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except FailedMigration as error:
-        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {told(error)}") from None
+        raise Unreachable(f"{settings.prefix()}DATABASE_URL: {one_line(error)}") from None
 
 
 async def _check(program: Program, settings: Settings) -> list[str]:

@@ -9,17 +9,17 @@ from typing import Any
 import click
 
 from messages.transport.database.hosts import place
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 
 LAST_STANDARD_STREAM = 2
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it."""
 
 
-def told_at(error: BaseException, url: str) -> str:
+def one_line_with_place(error: BaseException, url: str) -> str:
     """What it says, in one line; for network errors also the server's host, port and database."""
     where = place(url) if isinstance(error, OSError) else None
-    return f"{told(error)} ({where})" if where else told(error)
+    return f"{one_line(error)} ({where})" if where else one_line(error)
 
 
 class CommandLine(click.Group):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
+from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import DATABASE_FAILURES, why_refused
 from messages.transport.settings import Settings
@@ -24,7 +24,7 @@ async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
         finally:
             await connection.close()
     except DATABASE_FAILURES as error:
-        raise Unreachable(f"{setting}: {told_at(error, url)}") from None
+        raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
 
 
 async def _connect(url: str, setting: str) -> Transaction:

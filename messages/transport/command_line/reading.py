@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from messages.transport.certificates import WrongCertificate, read_certificates
-from messages.transport.command_line.failures import Unreachable, WrongUsage, told_at
+from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import is_infrastructure, why_refused
 from messages.transport.settings import Settings
@@ -103,4 +103,4 @@ def _errors_naming(setting: str, url: str = "") -> Iterator[None]:
     except Exception as error:
         if not is_infrastructure(error):
             raise
-        raise Unreachable(f"{setting}: {told_at(error, url)}") from None
+        raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None

@@ -10,7 +10,7 @@ from messages.transport.daemon.measuring import measure
 from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import write
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 from messages.transport.handled import Handled
 from messages.transport.metrics import Metrics
 from messages.transport.publisher import OutboxPublisher
@@ -66,4 +66,4 @@ async def delete_the_last(publisher: OutboxPublisher, database: Database) -> Non
         async with asyncio.timeout(LAST_WORD_SECONDS), database.transaction() as tx:
             await write(tx, list(outbox.forget(confirmed)))
     except Exception as error:  # noqa: BLE001  then they are published twice, which is harmless
-        log.warning("confirmed rows not deleted; the relay repeats them", error=told(error))
+        log.warning("confirmed rows not deleted; the relay repeats them", error=one_line(error))

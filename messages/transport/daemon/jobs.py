@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import structlog
 
 from messages.transport.batches.transactor import Transactor
-from messages.transport.faults import is_infrastructure, told
+from messages.transport.faults import is_infrastructure, one_line
 from messages.transport.log_throttle import FailureThrottle
 from messages.transport.service import Job
 from messages.transport.waiting import clear_and_wait
@@ -97,7 +97,7 @@ class Jobs:
             due = [job for job, is_due in zip(needed, await self._ask(needed), strict=True) if is_due]
         except Exception as error:  # noqa: BLE001  whose fault it is shows when each is run by itself
             if self._log_throttle.should_log(WHAT_IS_DUE, error):
-                log.warning("cannot query which jobs are due", error=told(error))
+                log.warning("cannot query which jobs are due", error=one_line(error))
             due = needed
         for job in ripe:
             if job not in due:
@@ -150,7 +150,7 @@ class Jobs:
         self._transactor.metrics.jobs.labels(job.name, "failed").inc()
         if self._log_throttle.should_log(job.name, error):
             level = log.warning if is_infrastructure(error) else log.exception
-            level("job failed", job=job.name, error=told(error))
+            level("job failed", job=job.name, error=one_line(error))
 
     def _plan(self, jobs: Iterable[Job]) -> None:
         """Schedule the next run of each; those that ran together stay together."""

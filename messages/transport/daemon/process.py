@@ -23,7 +23,7 @@ from messages.transport.database.postgres import Database
 from messages.transport.database.session import refuse_dropped_settings
 from messages.transport.dead_letters import DeadLetters
 from messages.transport.document import Reader
-from messages.transport.faults import is_infrastructure, told, why_refused
+from messages.transport.faults import is_infrastructure, one_line, why_refused
 from messages.transport.metrics import Metrics
 from messages.transport.publisher import OutboxPublisher
 from messages.transport.replay import Replay
@@ -132,7 +132,7 @@ class Process:
         except Exception as error:
             if not is_infrastructure(error):
                 raise
-            log.warning("waiting for PostgreSQL", error=told(error))
+            log.warning("waiting for PostgreSQL", error=one_line(error))
             return False
         if missing:
             log.warning("waiting for migrations", missing=[migration.name for migration in missing])

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, told
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, one_line
 
 OWN_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 ADVISORY_LOCK = 7_305_812_026
@@ -169,7 +169,7 @@ async def _apply(connection: Transaction, migration: Migration, report: Callable
     try:
         await _patiently(partial(_try, connection, migration), report_holders)
     except DATABASE_FAILURES as error:
-        raise FailedMigration(f"migration {migration.name}: {told(error)}") from error
+        raise FailedMigration(f"migration {migration.name}: {one_line(error)}") from error
 
 
 async def _try(connection: Transaction, migration: Migration) -> None:

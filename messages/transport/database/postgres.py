@@ -16,7 +16,7 @@ from messages.transport.database.hosts import Hosts
 from messages.transport.database.session import SETTINGS
 from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
-from messages.transport.faults import is_infrastructure, is_unreachable, told
+from messages.transport.faults import is_infrastructure, is_unreachable, one_line
 
 log = structlog.get_logger(__name__)
 # A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
@@ -50,7 +50,7 @@ class Database:
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
-                log.warning("waiting for PostgreSQL", error=told(error))
+                log.warning("waiting for PostgreSQL", error=one_line(error))
                 await asyncio.sleep(backoff.next_seconds())
         self.reachable = True
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from messages.transport.faults import Aborted, told
+from messages.transport.faults import Aborted, one_line
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ async def roll_back(tx: Transaction) -> None:
     try:
         await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
     except Exception as error:  # noqa: BLE001  the first error is being raised; the connection is unusable
-        log.info("connection dropped", error=told(error))
+        log.info("connection dropped", error=one_line(error))
         give_up(tx)
 
 

@@ -15,7 +15,7 @@ from messages.transport.addresses import REQUESTS, Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.document import Reader
-from messages.transport.faults import told
+from messages.transport.faults import one_line
 from messages.transport.handled import Outgoing
 from messages.transport.incoming import Malformed
 from messages.transport.strict_json import OWN_DOCUMENT_BYTES, Unreadable
@@ -91,7 +91,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
             yield line.removeprefix(mark)
             mark = b""
     except OSError as error:
-        raise WrongUsage(f"{_name(stream)} cannot be read: {told(error)}") from None
+        raise WrongUsage(f"{_name(stream)} cannot be read: {one_line(error)}") from None
 
 
 def _name(stream: BinaryIO) -> str:

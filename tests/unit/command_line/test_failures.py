@@ -3,8 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
-from messages.transport.command_line.failures import CommandLine, told_at
-from messages.transport.faults import told
+from messages.transport.command_line.failures import CommandLine, one_line_with_place
+from messages.transport.faults import one_line
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from messages.transport.faults import told
     ],
 )
 def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None:
-    assert told(error) == sentence
+    assert one_line(error) == sentence
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_what_an_error_says_is_one_line(error: Exception, sentence: str) -> None
     ],
 )
 def test_of_a_url_only_the_place_is_told(url: str, place: str) -> None:
-    assert told_at(TimeoutError(), url) == f"TimeoutError{place}"
-    assert told_at(ValueError("no"), url) == "no"
+    assert one_line_with_place(TimeoutError(), url) == f"TimeoutError{place}"
+    assert one_line_with_place(ValueError("no"), url) == "no"
 
 
 def test_who_interrupts_a_command_gets_the_exit_code_of_a_shell() -> None:
