@@ -1,7 +1,7 @@
 """The number of series is limited, whatever reasons other services send."""
 
 from messages.transport import metrics
-from messages.transport.daemon.measuring import offset
+from messages.transport.database.clock_offset import ClockOffset
 from messages.transport.handled import Decided
 from messages.transport.metrics import Metrics
 from messages.transport.service import Measure
@@ -64,6 +64,6 @@ def test_what_tables_have_is_set_in_the_order_of_the_measures_and_by_their_label
 
 
 def test_the_time_that_a_question_takes_is_not_taken_for_an_offset_of_the_clock() -> None:
-    assert offset(100.0, 100.5, 101.0) == 0
-    assert offset(100.0, 103.0, 101.0) == 2
-    assert offset(100.0, 98.5, 101.0) == -1.5
+    assert ClockOffset.of(100.0, 100.5, 101.0).certain == 0
+    assert ClockOffset.of(100.0, 103.0, 101.0).certain == 2
+    assert ClockOffset.of(100.0, 98.5, 101.0).certain == -1.5

@@ -8,13 +8,12 @@ from typing import Any, TypeVar
 import asyncpg
 from pydantic import SecretStr
 
-from messages.transport.certificates import WrongCertificate, read_certificates
-from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
+from messages.transport.command_line.connecting import connect
+from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import is_infrastructure, why_refused
+from messages.transport.faults import is_infrastructure, one_line
 from messages.transport.settings import Settings
 
-CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 600.0
 ROWS_AHEAD = 2_000
 
@@ -68,7 +67,12 @@ class PublishedViews:
 @contextlib.asynccontextmanager
 async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
     """Open a snapshot, as of the first statement. An error names `setting`, and no more of the URL than the place."""
-    connection = await _connect(url, setting)
+    connection = await connect(
+        url,
+        setting,
+        command_timeout=STATEMENT_SECONDS,
+        server_settings={"application_name": "order-saga reader", "jit": "off"},
+    )
     try:
         with _errors_naming(setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -77,25 +81,8 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
         connection.terminate()
 
 
-async def _connect(url: str, setting: str) -> Transaction:
-    try:
-        read_certificates(url)
-        with _errors_naming(setting, url):
-            connection: Transaction = await asyncpg.connect(
-                url,
-                timeout=CONNECT_SECONDS,
-                command_timeout=STATEMENT_SECONDS,
-                server_settings={"application_name": "order-saga reader", "jit": "off"},
-            )
-    except WrongCertificate as error:
-        raise WrongUsage(f"{setting}: {error}") from None
-    except ValueError as error:
-        raise WrongUsage(f"{setting}: {why_refused(error)}") from None
-    return connection
-
-
 @contextlib.contextmanager
-def _errors_naming(setting: str, url: str = "") -> Iterator[None]:
+def _errors_naming(setting: str) -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
@@ -103,4 +90,4 @@ def _errors_naming(setting: str, url: str = "") -> Iterator[None]:
     except Exception as error:
         if not is_infrastructure(error):
             raise
-        raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
+        raise Unreachable(f"{setting}: {one_line(error)}") from None

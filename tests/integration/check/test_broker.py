@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from messages.transport.command_line import check as checking
+from messages.transport.command_line import broker_check
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.topology import declare
 from tests.integration.check.checked import SECRET, Checked
@@ -27,7 +27,7 @@ async def test_a_broker_that_falls_silent_before_all_is_declared_is_told(
             network.freeze()
             await declare(*given)
 
-        monkeypatch.setattr(checking, "declare", declare_in_vain)
+        monkeypatch.setattr(broker_check, "declare", declare_in_vain)
         monkeypatch.setattr(rabbitmq_connection, "CALL_SECONDS", 0.5)
         told = "declaring the topology failed: TimeoutError"
         assert await checked.problems(broker_url=network.url, topology="declare") == [told]

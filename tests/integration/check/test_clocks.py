@@ -1,16 +1,15 @@
 """`order-saga check` compares the clocks of the services' databases with each other."""
 
-from datetime import timedelta
-
 import asyncpg
 import pytest
 
-from order_saga.inspection.clocks import Offset, clock_problems, disagreements
+from messages.transport.database.clock_offset import ClockOffset
+from order_saga.inspection.clocks import clock_problems, disagreements
 from tests.integration.small_system import Urls, databases
 
 
-def offset(seconds: float, uncertain: float = 0.0) -> Offset:
-    return Offset(timedelta(seconds=seconds - uncertain), timedelta(seconds=seconds + uncertain))
+def offset(seconds: float, uncertain: float = 0.0) -> ClockOffset:
+    return ClockOffset(seconds - uncertain, seconds + uncertain)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,9 @@ def offset(seconds: float, uncertain: float = 0.0) -> Offset:
         (offset(0, 0.5), offset(2.1, 0.5), True),
     ],
 )
-def test_what_certainly_differs_by_more_than_a_second_is_told(here: Offset, there: Offset, wrong: bool) -> None:
+def test_what_certainly_differs_by_more_than_a_second_is_told(
+    here: ClockOffset, there: ClockOffset, wrong: bool
+) -> None:
     assert bool(disagreements({"store_worker": here, "delivery_worker": there})) == wrong
 
 

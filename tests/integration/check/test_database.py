@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from messages.transport.command_line import check as checking
+from messages.transport.command_line import connecting
 from messages.transport.database import session
 from messages.transport.database.migrating import migrations_in
 from tests.integration.check.checked import SECRET, Checked
@@ -41,7 +41,7 @@ async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> N
 async def test_a_database_that_says_nothing_is_named_with_what_happened(
     checked: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1.0)
     async with Network(checked.station.url) as network:
         network.freeze()
         place = network.url.rpartition("@")[2]

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from messages.transport.addresses import DEAD_LETTERS
-from messages.transport.command_line import check as checking
+from messages.transport.command_line import broker_check
 from messages.transport.rabbitmq.management import ActualQueue
 from messages.transport.rabbitmq.management import Management as Reading
 from messages.transport.topology import DELIVERY_LIMIT, topology_of
@@ -74,7 +74,7 @@ def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: 
         bindings=lambda: {(each.exchange, each.key, each.queue) for each in expected.bindings},
         nodes=lambda: None if nodes is None else names[:nodes],
     )
-    problems = list(checking._expected_problems(cast("Reading", management), expected))
+    problems = list(broker_check._expected_problems(cast("Reading", management), expected))
     told_of = [
         f"queue {queue.name} is on {told}: add replicas with `rabbitmq-queues grow`" for queue in expected.queues
     ]
@@ -89,7 +89,7 @@ def test_a_queue_that_has_lost_its_quorum_is_told(online: int | None, lost: bool
         durable=True, arguments={}, policy={}, members=members, online=None if online is None else members[:online]
     )
     told = [f"queue a.queue has lost its quorum: its replicas on {down} are down"] if lost else []
-    assert list(checking._replica_problems("a.queue", actual, members)) == told
+    assert list(broker_check._replica_problems("a.queue", actual, members)) == told
 
 
 async def test_replicas_are_read_where_the_broker_tells_of_them(checked: Checked, management_url: str) -> None:

@@ -1,0 +1,110 @@
+"""Proves that a service can run on its broker: queues and bindings exist, and lose nothing."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from http.client import HTTPException
+from typing import Any
+
+import aio_pika
+from yarl import URL
+
+from messages.transport.command_line.connecting import CONNECT_SECONDS
+from messages.transport.faults import one_line
+from messages.transport.rabbitmq.diagnosis import why_not_connected
+from messages.transport.rabbitmq.fast_lane import FastConnection
+from messages.transport.rabbitmq.management import ActualQueue, Management
+from messages.transport.rabbitmq.topology import declare
+from messages.transport.service import Service
+from messages.transport.settings import Settings
+from messages.transport.topology import Queue, Topology, topology_of
+
+DECIDE_WHAT_IS_LOST = frozenset(
+    {
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-dead-letter-strategy",
+        "x-delivery-limit",
+        "x-expires",
+        "x-max-length",
+        "x-message-ttl",
+        "x-overflow",
+    }
+)
+"""Not `x-max-length-bytes`: with the overflow that our queues must have, it loses nothing."""
+REPLICAS = 3
+"""Of a queue, in a cluster with at least as many nodes: what one node loses, the others still have."""
+
+
+async def broker_problems(service: Service, settings: Settings) -> list[str]:
+    """One sentence for each thing that is wrong with the broker or the way to it."""
+    expected = topology_of([service])
+    url = settings.broker_url.get_secret_value()
+    async with FastConnection(URL(url)) as connection:
+        try:
+            await connection.connect(timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
+            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error, url)}"]
+        except ValueError:  # a parameter that is not what its name says
+            return [f"{settings.prefix()}BROKER_URL: not an AMQP URL"]
+        if settings.topology == "declare":
+            problems = await _declared_problems(connection, expected)
+            if problems or settings.management_url is None:
+                return problems
+    if settings.management_url is None:
+        return [f"{settings.prefix()}MANAGEMENT_URL: must be set if TOPOLOGY is expect, to check the queues"]
+    management = Management(settings.management_url.get_secret_value(), url)
+    try:
+        return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: something answers, and not with JSON
+        return [f"{settings.prefix()}MANAGEMENT_URL: {type(error).__name__}: {error}".strip()]
+
+
+async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:
+    """Declaring proves equality: RabbitMQ refuses the same name with other arguments."""
+    try:
+        await declare(connection, expected)
+    except aio_pika.exceptions.AMQPError as error:
+        return [f"the broker refuses the topology: {error}"]
+    except OSError as error:
+        return [f"declaring the topology failed: {one_line(error)}"]
+    return []
+
+
+def _expected_problems(management: Management, expected: Topology) -> Iterable[str]:
+    queues, bindings, nodes = management.queues(), management.bindings(), management.nodes()
+    for queue in expected.queues:
+        actual = queues.get(queue.name)
+        if actual is None:
+            yield f"queue {queue.name} is missing"
+            continue
+        if not actual.durable:
+            yield f"queue {queue.name} is not durable"
+        given = actual.policy | actual.arguments
+        for name, value in queue.arguments.items():
+            if given.get(name) != value:
+                yield f"queue {queue.name}: {name} is {given.get(name)!r} and must be {value!r}"
+        yield from _policy_problems(queue, actual.policy)
+        yield from _replica_problems(queue.name, actual, nodes)
+    for binding in expected.bindings:
+        if (binding.exchange, binding.key, binding.queue) not in bindings:
+            yield f"{binding.exchange}/{binding.key} does not reach queue {binding.queue}: the binding is missing"
+
+
+def _policy_problems(queue: Queue, policy: Mapping[str, Any]) -> Iterable[str]:
+    """RabbitMQ applies the lower of two limits, and a policy's overflow: arguments do not rule a policy out."""
+    for name in sorted(DECIDE_WHAT_IS_LOST & policy.keys()):
+        if policy[name] != queue.arguments.get(name):
+            wanted = f"be {queue.arguments[name]!r}" if name in queue.arguments else "not be set"
+            yield f"queue {queue.name}: a policy sets {name.removeprefix('x-')} to {policy[name]!r}; it must {wanted}"
+
+
+def _replica_problems(name: str, actual: ActualQueue, nodes: Collection[str] | None) -> Iterable[str]:
+    """A queue that was declared before its node had joined the others stays on that node alone."""
+    if nodes is None or actual.members is None:
+        return
+    if len(actual.members) < min(REPLICAS, len(nodes)):
+        has = f"{len(actual.members)} of {len(nodes)} nodes"
+        yield f"queue {name} is on {has}: add replicas with `rabbitmq-queues grow`"
+    if actual.online is not None and 2 * len(actual.online) <= len(actual.members):
+        down = ", ".join(sorted(set(actual.members) - set(actual.online)))
+        yield f"queue {name} has lost its quorum: its replicas on {down} are down"

@@ -1,0 +1,85 @@
+"""Proves that a service can run on its database: migrated, durable, the only primary, and with the right time."""
+
+import asyncio
+from urllib.parse import SplitResult, urlsplit
+
+import asyncpg
+
+from messages.transport.command_line.connecting import CONNECT_SECONDS, connect
+from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
+from messages.transport.database import session
+from messages.transport.database.clock_offset import SKEW_SECONDS, clock_offset
+from messages.transport.database.migrating import pending
+from messages.transport.database.transactions import Transaction
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase
+from messages.transport.service import Service
+from messages.transport.settings import Settings
+
+
+async def database_problems(service: Service, settings: Settings) -> list[str]:
+    """One sentence for each thing that is wrong with the database or the way to it."""
+    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
+    try:
+        connection = await connect(url, setting, server_settings=session.SETTINGS)
+        try:
+            return await _problems(service, setting, url, connection)
+        finally:
+            await connection.close()
+    except (WrongUsage, Unreachable) as error:
+        return [error.message]
+    except (UnfitDatabase, *DATABASE_FAILURES) as error:
+        return [f"{setting}: {one_line_with_place(error, url)}"]
+
+
+async def _problems(service: Service, setting: str, url: str, connection: Transaction) -> list[str]:
+    await session.refuse_dropped_settings(connection)
+    missing = await pending(connection, service.migrations)
+    faults = [*await _write_faults(connection), *await _primary_faults(urlsplit(url))]
+    return [
+        *(f"migration {migration.name} is not applied: run migrate" for migration in missing),
+        *(f"{setting}: {fault}" for fault in faults),
+        *await _clock_problems(connection),
+    ]
+
+
+async def _write_faults(connection: Transaction) -> list[str]:
+    faults = []
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):  # it answers queries, but refuses writes
+        faults.append("leads to a read-only standby; it must lead to the primary")
+    elif await connection.fetchval("SELECT current_setting('transaction_read_only')::boolean"):
+        faults.append("the database is read-only (default_transaction_read_only)")
+    # What customers are told must outlast a crash; a role or a database may have been set to something quicker.
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
+        faults.append("synchronous_commit is off: a crash of the server loses commits")
+    return faults
+
+
+async def _primary_faults(url: SplitResult) -> list[str]:
+    """Of several hosts only one may be a primary: daemons write to whichever they find first."""
+    user, at, hosts = url.netloc.rpartition("@")
+    if "," not in hosts:
+        return []
+    urls = {host: url._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")}
+    are_primary = await asyncio.gather(*map(_is_primary, urls.values()))
+    primaries = [host for host, is_primary in zip(urls, are_primary, strict=True) if is_primary]
+    several = f"{' and '.join(primaries)} all accept writes: stop every one but the newest primary"
+    return [several] if len(primaries) > 1 else []
+
+
+async def _is_primary(url: str) -> bool:
+    """False also if it does not answer, or if the URL wants another kind of server than this one is."""
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        try:
+            return not await connection.fetchval("SELECT pg_is_in_recovery()")
+        finally:
+            await connection.close()
+    except DATABASE_FAILURES:
+        return False
+
+
+async def _clock_problems(connection: Transaction) -> list[str]:
+    """Every service compares its database with its own host; hosts that agree with theirs agree with each other."""
+    skew = abs((await clock_offset(connection.fetchval)).certain)
+    wrong = f"the database's clock is {skew:.1f} s off this host's: more than {SKEW_SECONDS} s"
+    return [wrong] if skew > SKEW_SECONDS else []
