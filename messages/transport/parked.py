@@ -17,7 +17,7 @@ EXPIRED = "expired"
 FORBIDDEN = "forbidden"
 """A client published what only our own services may, or anything through an exchange or queue of its own making."""
 
-MOST_COUNTED = 10_000
+MOST_MEASURED = 10_000
 """More are not counted: an exact number would be of no use."""
 
 
@@ -128,9 +128,9 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
 
 OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
 """Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""
-_ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
-_OURS = f"(SELECT count(*) FROM (SELECT FROM parked WHERE {OURS} ORDER BY id LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608
-_COUNTED = f"Parked documents, by whose fault it is; counted up to {MOST_COUNTED}."
+_ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_MEASURED}) AS counted)"  # noqa: S608
+_OURS = f"(SELECT count(*) FROM (SELECT FROM parked WHERE {OURS} ORDER BY id LIMIT {MOST_MEASURED}) AS counted)"  # noqa: S608
+_COUNTED = f"Parked documents, by whose fault it is; counted up to {MOST_MEASURED}."
 MEASURES = (
     Measure("parked_documents", _COUNTED, f"SELECT {_OURS}", (("fault", "ours"),)),
     Measure("parked_documents", _COUNTED, f"SELECT greatest({_ALL} - {_OURS}, 0)", (("fault", "theirs"),)),

@@ -16,7 +16,7 @@ from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction
 from messages.transport.incoming import Malformed
 from messages.transport.metrics import Metrics
-from messages.transport.parked import MOST_COUNTED, park
+from messages.transport.parked import MOST_MEASURED, park
 from messages.transport.service import Service
 from tests.conftest import NewDatabase
 
@@ -104,9 +104,9 @@ async def test_of_a_table_that_has_grown_only_what_is_alive_is_read(
 
     measured = {name: metrics.registry.get_sample_value(f"ordersaga_{name}") for name in expected}
     assert measured == pytest.approx(expected, abs=60)
-    assert read.pop("parked") == MOST_COUNTED
+    assert read.pop("parked") == MOST_MEASURED
     assert max(read.values()) <= 2 * ALIVE, read
-    assert _parked(metrics) == [ALIVE, MOST_COUNTED - ALIVE]
+    assert _parked(metrics) == [ALIVE, MOST_MEASURED - ALIVE]
 
 
 async def test_the_outbox_is_measured_by_its_rows_and_by_the_oldest_of_them(new_database: NewDatabase) -> None:
