@@ -9,7 +9,6 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
-from messages.contracts.views import NOT_PLACED, PLACED
 from messages.transport.addresses import Address
 from order_saga.participants import PARTICIPANTS, Granted, Participant, placed
 
@@ -69,13 +68,6 @@ class Saga(NamedTuple):
     @property
     def undecided(self) -> bool:
         return self.phase in (Phase.RESERVING, Phase.ASSIGNING)
-
-    @property
-    def outcome(self) -> str | None:
-        """`placed`, `not_placed`, or None while it is undecided."""
-        if self.undecided:
-            return None
-        return PLACED if self.phase is Phase.PLACED else NOT_PLACED
 
 
 @dataclass(frozen=True, slots=True)

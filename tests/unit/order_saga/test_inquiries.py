@@ -53,7 +53,7 @@ def test_an_order_never_heard_of_is_first_committed_as_not_placed_and_then_relea
     decision = start(arrived(message), NOW, TERMS)
     assert decision.outgoing == (RELEASES[0],)
     assert decision.saga is not None
-    assert (decision.saga.outcome, decision.saga.reason) == ("not_placed", "unknown_order")
+    assert (decision.saga.phase, decision.saga.reason) == (Phase.CLOSED, "unknown_order")
     assert [message for message, _ in tell(decision.saga, requested()).outgoing] == [
         OrderNotPlaced(order_id=ORDER, reason="unknown_order")
     ]
@@ -67,6 +67,6 @@ def test_whoever_holds_nothing_for_an_order_never_heard_of_changes_nothing(messa
 def test_a_question_from_somebody_unknown_raises_an_alarm() -> None:
     question = OutcomeRequested(order_id=ORDER, participant="payment")
     for decision in (start(arrived(question), NOW, TERMS), *(tell(saga, question) for saga in all_phases().values())):
-        if decision.saga is not None and decision.saga.outcome:
+        if decision.saga is not None and not decision.saga.undecided:
             assert [name for name, _ in decision.alarms] == ["unknown_participant"]
         assert decision.outgoing == ()

@@ -78,7 +78,7 @@ def test_nothing_is_placed_before_everybody_has_assigned() -> None:
     """Every sequence of the four good answers, with repetitions, that lacks one of the two assignments."""
     for length in range(6):
         for messages in itertools.product(HAPPY, repeat=length):
-            placed = after(*messages).outcome == "placed"
+            placed = after(*messages).phase is Phase.PLACED
             assert placed <= {PACKETS_ASSIGNED, AGENT_ASSIGNED}.issubset(messages[2:])
 
 

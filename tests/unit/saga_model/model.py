@@ -6,7 +6,7 @@ from datetime import datetime
 
 from messages.participant.reservation import HOLDING, State
 from order_saga.state import Phase, Saga
-from tests.unit.saga_model.network import ALLOWED, Network, Violation
+from tests.unit.saga_model.network import ALLOWED, Network, Violation, outcome_of
 from tests.unit.saga_model.parties import EARLY, LATE, ROLES, SAGA, Party
 from tests.unit.saga_model.steps import Steps
 
@@ -67,7 +67,7 @@ class Model(Network):
 
     def _check_order(self, world: int, order: int) -> None:
         saga = self._saga(world, order)
-        outcome = saga.outcome if saga else None
+        outcome = outcome_of(saga)
         self.outcomes.add(outcome)
         if world >> self.told_at + 2 * order & 3 & ~ALLOWED[outcome]:
             raise Violation(f"I5: told something else than {outcome}")

@@ -10,12 +10,19 @@ from typing import NamedTuple
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced
 from messages.contracts.participation import Reserve
 from messages.participant.reservation import HOLDING, Reservation
-from order_saga.state import Saga
+from order_saga.state import Phase, Saga
 from tests.unit.saga_model.decisions import TOLD, Step
 from tests.unit.saga_model.parties import ROLES, Party
 from tests.unit.saga_model.steps import Steps
 
 ALLOWED = {None: 0, "placed": TOLD[OrderPlaced], "not_placed": TOLD[OrderNotPlaced]}
+
+
+def outcome_of(saga: Saga | None) -> str | None:
+    """`placed`, `not_placed`, or None while it is undecided."""
+    if saga is None or saga.undecided:
+        return None
+    return "placed" if saga.phase is Phase.PLACED else "not_placed"
 
 
 class Violation(Exception):
@@ -144,8 +151,8 @@ class Network:
         )
 
     def _outcome(self, party: Party, state: int) -> str | None:
-        saga = self.steps.states[party].things[state]
-        return saga.outcome if isinstance(saga, Saga) else None
+        thing = self.steps.states[party].things[state]
+        return outcome_of(thing) if isinstance(thing, Saga) else None
 
     def _held(self, world: int, party: Party) -> Reservation:
         held: Reservation = self.steps.states[party].things[self._state(world, party)]
