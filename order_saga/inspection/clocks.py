@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from itertools import combinations
 
-from messages.transport.command_line.failures import Unreachable
+from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.command_line.reading import reading
 from messages.transport.database.clock_offset import SKEW_SECONDS, ClockOffset, clock_offset
 from order_saga.inspection.databases import ORCHESTRATOR, known_urls, setting_of
 
+OWN_SETTING = f"{ORCHESTRATOR.upper()}_DATABASE_URL"
+"""What is wrong with it, the check of the service itself tells."""
+
 
 async def clock_problems() -> list[str]:
-    """One sentence for each pair of databases whose clocks differ, and one for each database that cannot be reached.
+    """One sentence for each pair of databases whose clocks differ, and one for each database that cannot be read.
 
-    Of those that the environment names. That the orchestrator's own is not reached, the check of its service tells.
+    Of those that the environment names.
     """
     offsets: dict[str, ClockOffset] = {}
     problems = []
@@ -20,8 +23,8 @@ async def clock_problems() -> list[str]:
         try:
             async with reading(url, setting_of(service)) as database:
                 offsets[service] = await clock_offset(database.value)
-        except Unreachable as error:
-            problems += [error.message] if service != ORCHESTRATOR else []
+        except (WrongUsage, Unreachable) as error:
+            problems += [error.message] if setting_of(service) != OWN_SETTING else []
     return problems + disagreements(offsets)
 
 

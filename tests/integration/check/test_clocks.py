@@ -74,8 +74,18 @@ async def test_databases_that_agree_with_their_hosts_and_not_with_each_other_are
     assert problem.startswith("the clocks of store_worker's and delivery_worker's databases are 1.4 s apart")
 
 
+NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
+
+
 async def test_only_what_is_known_is_compared_and_what_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
-    know(monkeypatch, {"order_saga": nowhere, "store_worker": nowhere})
+    know(monkeypatch, {"order_saga": NOWHERE, "store_worker": NOWHERE, "delivery_worker": "mysql://nowhere"})
+    store, delivery = await clock_problems()
+    assert store.startswith("STORE_WORKER_DATABASE_URL: ")
+    assert delivery.startswith("DELIVERY_WORKER_DATABASE_URL: ")
+
+
+async def test_a_readers_url_of_the_orchestrator_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {"order_saga": NOWHERE})
+    monkeypatch.setenv("ORDER_SAGA_READER_URL", NOWHERE)
     (problem,) = await clock_problems()
-    assert problem.startswith("STORE_WORKER_DATABASE_URL: ")
+    assert problem.startswith("ORDER_SAGA_READER_URL: ")
