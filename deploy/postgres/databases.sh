@@ -20,6 +20,9 @@ SQL
 
 # The migrations grant this role access to their views, so it comes first.
 create_role saga_reader "$PASSWORD_SAGA_READER"
-create_role order_saga "$PASSWORD_ORDER_SAGA" && create_database order_saga
-create_role store_worker "$PASSWORD_STORE_WORKER" && create_database store_worker
-create_role delivery_worker "$PASSWORD_DELIVERY_WORKER" && create_database delivery_worker
+create_role order_saga "$PASSWORD_ORDER_SAGA"
+create_role store_worker "$PASSWORD_STORE_WORKER"
+create_role delivery_worker "$PASSWORD_DELIVERY_WORKER"
+create_database order_saga
+create_database store_worker
+create_database delivery_worker
