@@ -5,6 +5,7 @@ No other user reaches it; it needs no account and leaves no process.
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -175,4 +176,5 @@ def _major(folder: Path) -> int:
         version = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     except (OSError, subprocess.CalledProcessError):
         return 0
-    return int(version.stdout.split()[2].split(".")[0].rstrip("abcdefghijklmnopqrstuvwxyz"))
+    number = re.search(r"\d+", version.stdout)  # the release is followed by `.4`, `devel`, `beta1` or `rc1`
+    return int(number[0]) if number else 0

@@ -1,10 +1,12 @@
 """The demo's own PostgreSQL keeps its data over a crash, is ours alone, and says in one line what is wrong."""
 
+import os
+
 import asyncpg
 import pytest
 
 from deploy.demo import embedded_postgres
-from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError
+from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError, installed_binaries
 
 
 async def test_it_keeps_its_data_over_a_crash():
@@ -32,14 +34,36 @@ async def test_nobody_else_can_reach_it():
 
 
 async def test_what_is_wrong_is_said_in_one_line(tmp_path):
-    binaries = tmp_path / "odd" / "bin"
-    binaries.mkdir(parents=True)
-    for program in ("postgres", "initdb"):
-        (binaries / program).write_text("#!/bin/sh\necho this machine is odd; exit 1\n")
-        (binaries / program).chmod(0o755)
+    binaries = programs(tmp_path, "echo this machine is odd; exit 1")
     with pytest.raises(NoPostgresError, match=r"^initdb failed: .*this machine is odd$"):
         async with EmbeddedPostgres(binaries):
             pass
+
+
+@pytest.mark.parametrize(
+    ("said", "is_found"),
+    [
+        ("postgres (PostgreSQL) 15.4 (Debian 15.4-1)", True),
+        ("postgres (PostgreSQL) 18beta1", True),
+        ("postgres (PostgreSQL) 18rc2", True),
+        ("postgres (PostgreSQL) 19devel", True),
+        ("postgres (PostgreSQL) 14.9", False),
+        ("out of order", False),
+    ],
+)
+def test_the_system_s_own_server_is_found_by_its_release(tmp_path, monkeypatch, said, is_found):
+    binaries = programs(tmp_path, f"echo '{said}'")
+    monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
+    assert (binaries in installed_binaries()) == is_found
+
+
+def programs(folder, script):
+    binaries = folder / "installed" / "bin"
+    binaries.mkdir(parents=True)
+    for program in ("postgres", "initdb"):
+        (binaries / program).write_text(f"#!/bin/sh\n{script}\n")
+        (binaries / program).chmod(0o755)
+    return binaries
 
 
 async def run(url, statement, expected=None):
