@@ -87,8 +87,8 @@ class EmbeddedPostgres:
     async def _create(self) -> None:
         await self._use_readable_binaries()
         flags = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync")
-        process = await self._run("initdb", "-D", self._data, *flags)
-        if await process.wait():
+        self._process = await self._run("initdb", "-D", self._data, *flags)
+        if await self._process.wait():
             raise NoPostgresError(self._with_log_tail("initdb failed"))
 
     async def _use_readable_binaries(self) -> None:

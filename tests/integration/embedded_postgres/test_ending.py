@@ -1,5 +1,6 @@
 """Nothing of the demo's own PostgreSQL outlives the process that started it."""
 
+import asyncio
 import signal
 import sys
 
@@ -19,6 +20,17 @@ async def test_it_leaves_no_process_and_no_files():
     assert not postgres.folder.exists()
 
 
+async def test_interrupted_while_it_is_created_it_leaves_no_process_and_no_files():
+    postgres = EmbeddedPostgres()
+    entering = asyncio.create_task(postgres.__aenter__())
+    await until(lambda: is_being_created(postgres.folder))
+    entering.cancel()
+    await asyncio.wait({entering})
+    assert entering.cancelled()
+    assert not processes_in(postgres.folder)
+    assert not postgres.folder.exists()
+
+
 @on_linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_with_the_process_that_started_it(how):
@@ -34,6 +46,11 @@ async def test_ctrl_c_cleans_up():
         served.process.send_signal(signal.SIGINT)
         await served.process.wait()
         assert not served.folder.exists()
+
+
+async def is_being_created(folder):
+    if not (folder / "data" / "base").exists():
+        raise BlockingIOError(f"nothing in {folder} yet")
 
 
 async def is_left_alone(folder):
