@@ -86,7 +86,7 @@ def _errors_naming(setting: str) -> Iterator[None]:
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
-        raise Unreachable(f"{setting}: {error}: that database is not migrated") from None
+        raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
     except Exception as error:
         if not is_infrastructure(error):
             raise

@@ -140,13 +140,16 @@ def json_time(at: Any) -> str:
 
 
 async def test_a_database_that_does_not_say_yet_who_has_answered_is_one_line(saga: Worker, url: str) -> None:
-    await saga.execute("DROP VIEW published.orders; CREATE VIEW published.orders AS SELECT order_id, phase FROM saga")
+    await saga.execute("DROP VIEW published.orders")
+    # PostgreSQL's hint, that perhaps this column was meant, is another line.
+    await saga.execute("CREATE VIEW published.orders AS SELECT order_id, phase, accepted_at AS accepted FROM saga")
 
     told = await listed(url)
 
     assert (told.exit_code, told.stdout) == (3, "")
     assert told.stderr.startswith("Error: ORDER_SAGA_READER_URL: column ")
     assert told.stderr.endswith("that database is not migrated\n")
+    assert told.stderr.count("\n") == 1
 
 
 async def test_however_many_orders_are_finished_they_are_not_read(saga: Worker) -> None:
