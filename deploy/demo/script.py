@@ -82,7 +82,7 @@ def step_of(number: int, line: bytes) -> Step:
 def _fields(line: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 

@@ -62,6 +62,13 @@ def test_who_waits_too_long_is_unanswered():
     assert (answer.word, answer.is_expected) == ("unanswered", False)
 
 
+def test_a_line_that_is_nested_too_deeply_for_a_parser_is_sent_all_the_same():
+    body = b"[" * 100_000
+    line = step_of(1, body)
+    assert isinstance(line, Line)
+    assert (line.body, line.message) == (body, None)
+
+
 @pytest.mark.parametrize(("expect", "is_expected"), [([], True), (["placed", "no_agent"], True), (["no_agent"], False)])
 def test_any_answer_will_do_where_nothing_is_expected(expect, is_expected):
     conversation, _ = said(ORDER | {"expect": expect})
