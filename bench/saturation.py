@@ -64,9 +64,10 @@ async def search(servers: Servers, kind: Kind, pace: Pace) -> float:
 
 async def confirm(servers: Servers, kind: Kind, pace: Pace, rate: float) -> Run:
     """A longer run on a fresh system, at this rate, or at the next lower one that is held."""
-    for _ in range(TRIES):
+    rates = [rate * BACK**lower for lower in range(TRIES)]
+    for each in rates:
         async with _ready(servers, kind, pace) as it:
-            plan = planned(it, rate, pace.confirm_seconds, kind.hot_share)
+            plan = planned(it, each, pace.confirm_seconds, kind.hot_share)
             await it.fill(plan.workload, kind.supply)
             await it.execute("postgres", "CHECKPOINT")
             run = await measure(it, plan)
@@ -75,8 +76,7 @@ async def confirm(servers: Servers, kind: Kind, pace: Pace, rate: float) -> Run:
                 expect_all_that_can_be(run, kind.supply)
                 await it.audit()
                 return run
-        rate *= BACK
-    raise NotClean(f"{rate / BACK:.0f} orders/s were sustained in the search, but not when confirmed")
+    raise NotClean(f"{rate:.0f} orders/s were sustained in the search, but when confirmed not even {rates[-1]:.0f}")
 
 
 def tell(run: Run) -> None:

@@ -1,12 +1,21 @@
 """What the benchmark works out by itself: what is ordered, whether a backlog grows, and how figures are shown."""
 
 import xml.etree.ElementTree as ET
+from contextlib import nullcontext
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
+import pytest
+
+from bench import saturation
 from bench.generator.documents import Documents, Outcome
-from bench.generator.plan import Plan, percentile
+from bench.generator.plan import Plan, Report, percentile
+from bench.pace import QUICK
 from bench.plot import PARTS, plot
 from bench.run import slope
+from bench.saturation import Kind
 from bench.stock import can_be_placed, half, plenty
+from bench.system import NotClean
 from bench.table import table
 from bench.workload import Workload
 from messages.contracts.order import OrderRequested
@@ -79,6 +88,17 @@ def test_a_backlog_that_grows_has_a_slope():
 def test_a_percentile_is_a_value_that_was_measured():
     assert percentile([1.0, 2.0, 3.0, 4.0], 0.5) == 3.0
     assert percentile([1.0], 0.99) == 1.0
+
+
+async def test_a_rate_that_is_not_confirmed_is_told_as_the_search_found_it(monkeypatch):
+    async def confirm_nothing(_system, plan):
+        return SimpleNamespace(plan=plan, held=False, orders_per_second=1.0, report=Report())
+
+    system = AsyncMock(broker_url="amqp://x/")
+    monkeypatch.setattr(saturation, "_ready", lambda *_: nullcontext(system))
+    monkeypatch.setattr(saturation, "measure", confirm_nothing)
+    with pytest.raises(NotClean, match=r"^1000 orders/s were sustained in the search, but .+ not even 774$"):
+        await saturation.confirm(AsyncMock(), Kind(), QUICK, 1_000.0)
 
 
 def test_the_table_has_a_row_for_every_scenario():
