@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
+ENDED = (FileNotFoundError, ProcessLookupError)
+"""Of a process that ends while it is looked at, as those that the broker runs for a moment do."""
 
 
 class Usage(NamedTuple):
@@ -47,9 +50,10 @@ def _family(root: int) -> Iterable[int]:
 
 
 def _peak(pid: int) -> int:
-    for line in (PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
+    with suppress(*ENDED):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
     return 0
 
 
@@ -66,6 +70,6 @@ def _usage(place: Path) -> Usage | None:
     try:
         # The name in parentheses may contain anything.
         fields = (place / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except ENDED:
         return None
     return Usage(int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / TICKS_A_SECOND)

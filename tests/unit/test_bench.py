@@ -1,5 +1,8 @@
 """What the benchmark works out by itself: what is ordered, whether a backlog grows, and how figures are shown."""
 
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -12,6 +15,7 @@ from bench.generator.documents import Documents, Outcome
 from bench.generator.plan import Plan, Report, percentile
 from bench.pace import QUICK
 from bench.plot import PARTS, plot
+from bench.processes import peak_rss_megabytes
 from bench.run import slope
 from bench.saturation import Kind
 from bench.stock import can_be_placed, half, plenty
@@ -99,6 +103,14 @@ async def test_a_rate_that_is_not_confirmed_is_told_as_the_search_found_it(monke
     monkeypatch.setattr(saturation, "measure", confirm_nothing)
     with pytest.raises(NotClean, match=r"^1000 orders/s were sustained in the search, but .+ not even 774$"):
         await saturation.confirm(AsyncMock(), Kind(), QUICK, 1_000.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_process_that_has_ended_meanwhile_has_no_memory():
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert peak_rss_megabytes(ended.pid) == 0
+    assert peak_rss_megabytes(os.getpid()) > 1
 
 
 def test_the_table_has_a_row_for_every_scenario():
