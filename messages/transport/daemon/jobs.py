@@ -71,12 +71,7 @@ class Jobs:
     @property
     def stale(self) -> list[str]:
         now = time.monotonic()
-        return [
-            job.name
-            for job in self._jobs
-            if now - self._succeeded_at[job.name]
-            > max(STALE_AFTER_SECONDS, STALE_AFTER_INTERVALS * job.interval_seconds)
-        ]
+        return [job.name for job in self._jobs if now - self._succeeded_at[job.name] > _stale_after_seconds(job)]
 
     def _ripe(self, now: float) -> Iterator[Job]:
         """Once one job's time has come, all whose time is near."""
@@ -164,3 +159,8 @@ class Jobs:
         seconds = min(self._next_at.values()) - time.monotonic()
         # An event loop that counts in milliseconds may wake up a little early, and would wait again and again.
         await clear_and_wait(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
+
+
+def _stale_after_seconds(job: Job) -> float:
+    rest_seconds = LONGEST_REST * LONGEST_WORKED_SECONDS if job.low_priority else 0.0
+    return max(STALE_AFTER_SECONDS + rest_seconds, STALE_AFTER_INTERVALS * job.interval_seconds)

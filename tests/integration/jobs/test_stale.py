@@ -6,6 +6,7 @@ import pytest
 
 from messages.transport.daemon import jobs
 from messages.transport.database.transactions import Transaction
+from messages.transport.handled import Handled
 from tests.integration.jobs.workshop import Workshop, fail
 from tests.integration.toy.station import Station
 
@@ -41,6 +42,23 @@ async def test_a_rare_job_is_given_time_before_it_is_called_stale(
         await running.ready()
         await workshop.until_run(station, "often", 3)
         assert "job rare" not in running.process._checks()
+
+
+async def test_a_job_that_rests_between_its_batches_is_not_called_stale(
+    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "STALE_AFTER_SECONDS", 0.1)
+
+    async def more(tx: Transaction) -> Handled:
+        await tx.execute("SELECT pg_sleep(0.1)")
+        return Handled(more=True)
+
+    station.toy.jobs = [workshop.job("lazy", more, low_priority=True)]
+    async with station.running() as running:
+        await workshop.until_run(station, "lazy", 1)
+        await asyncio.sleep(6 * 0.1)
+        assert workshop.runs["lazy"] == 1, "it rests for nine times as long as its batch took"
+        assert "job lazy" not in running.process._checks()
 
 
 async def test_a_frequent_job_is_given_time_too(station: Station, workshop: Workshop) -> None:
