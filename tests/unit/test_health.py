@@ -112,6 +112,16 @@ def test_a_port_that_is_taken_is_an_error(pages: Pages) -> None:
         Health(pages.metrics.registry, dict).start("127.0.0.1", pages.port)
 
 
+def test_a_start_does_not_wait_for_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_answers(host: str) -> str:
+        raise AssertionError(f"asked for the name of {host}")
+
+    monkeypatch.setattr(socket, "getfqdn", never_answers)
+    pages = Pages()
+    assert pages.get("/livez")[0] == 200
+    pages.health.stop()
+
+
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_pages_are_served_by_an_address_of_ip_version_6(host: str) -> None:
     if not _has_ipv6():
