@@ -1,7 +1,7 @@
 """What Linux knows of processes: CPU time of whole trees, ended children included, and peak memory."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +22,8 @@ class Usage(NamedTuple):
 def cpu_seconds(groups: Mapping[str, Collection[int]]) -> dict[str, float]:
     """User and system time of each group's processes and all that descend from them."""
     usages = _usages()
-    children: dict[int, list[int]] = {}
-    for pid, usage in usages.items():
-        children.setdefault(usage.parent, []).append(pid)
-    return {name: sum(_tree(root, usages, children) for root in roots) for name, roots in groups.items()}
+    trees = {name: [pid for root in roots for pid in _tree(root, usages)] for name, roots in groups.items()}
+    return {name: sum(usages[pid].seconds for pid in pids if pid in usages) for name, pids in trees.items()}
 
 
 def machine_cpu_seconds() -> float:
@@ -38,28 +36,15 @@ def machine_cpu_seconds() -> float:
 
 def peak_rss_megabytes(root: int) -> float:
     """The largest resident size that the process has ever had; of a tree, the sum of each one's largest."""
-    return sum(_peak(pid) for pid in _family(root)) / 1024
+    return sum(_peak(pid) for pid in _tree(root, _usages())) / 1024
 
 
-def _family(root: int) -> Iterable[int]:
-    usages = _usages()
-    family = [root]
-    for pid in family:
-        family.extend(child for child, usage in usages.items() if usage.parent == pid)
-    return family
-
-
-def _peak(pid: int) -> int:
-    with suppress(*ENDED):
-        for line in (PROC / str(pid) / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return 0
-
-
-def _tree(pid: int, usages: Mapping[int, Usage], children: Mapping[int, list[int]]) -> float:
-    own = usages[pid].seconds if pid in usages else 0.0
-    return own + sum(_tree(child, usages, children) for child in children.get(pid, ()))
+def _tree(root: int, usages: Mapping[int, Usage]) -> list[int]:
+    """The process and all that descend from it."""
+    tree = [root]
+    for pid in tree:
+        tree.extend(child for child, usage in usages.items() if usage.parent == pid)
+    return tree
 
 
 def _usages() -> dict[int, Usage]:
@@ -73,3 +58,11 @@ def _usage(place: Path) -> Usage | None:
     except ENDED:
         return None
     return Usage(int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / TICKS_A_SECOND)
+
+
+def _peak(pid: int) -> int:
+    with suppress(*ENDED):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0

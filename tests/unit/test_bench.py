@@ -15,7 +15,7 @@ from bench.generator.documents import Documents, Outcome
 from bench.generator.plan import Plan, Report, percentile
 from bench.pace import QUICK
 from bench.plot import PARTS, plot
-from bench.processes import peak_rss_megabytes
+from bench.processes import cpu_seconds, peak_rss_megabytes
 from bench.run import slope
 from bench.saturation import Kind
 from bench.stock import can_be_placed, half, plenty
@@ -111,6 +111,21 @@ def test_a_process_that_has_ended_meanwhile_has_no_memory():
     ended.wait()
     assert peak_rss_megabytes(ended.pid) == 0
     assert peak_rss_megabytes(os.getpid()) > 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_what_a_process_has_started_is_counted_with_it():
+    busy = "import time; end = time.process_time() + 0.1\nwhile time.process_time() < end: pass\n"
+    script = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy + 'print(1, flush=True); input()'!r}])"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline()
+        used = cpu_seconds({"parent": [parent.pid], "nobody": []})
+        parent.communicate(b"\n")
+    assert 0.1 <= used["parent"] < 5
+    assert used["nobody"] == 0
 
 
 def test_the_table_has_a_row_for_every_scenario():
