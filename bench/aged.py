@@ -77,11 +77,11 @@ async def _deliver_one(system: System) -> UUID:
     plan = planned(system, 1.0, 1.0)
     await system.fill(plan.workload, plenty)
     expect_all_placed(await order(plan))
-    order_id = UUID(str(await _value(system.urls["order_saga"], "SELECT order_id FROM published.orders")))
+    order_id: UUID = await system.value("order_saga", "SELECT order_id FROM published.orders")
     await _publish_delivered(system.broker_url, order_id)
     async with asyncio.timeout(FULFILLED_SECONDS):
         for worker in ("store_worker", "delivery_worker"):
-            while await _value(system.urls[worker], "SELECT state FROM published.holdings") != "fulfilled":  # noqa: ASYNC110
+            while await system.value(worker, "SELECT state FROM published.holdings") != "fulfilled":  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     return order_id
 
@@ -100,13 +100,5 @@ async def _copy(url: str, copies: tuple[UUID, int, int], *statements: str) -> No
         for sql in statements:
             await connection.execute(sql, *copies)
         await connection.execute("VACUUM ANALYZE")
-    finally:
-        await connection.close()
-
-
-async def _value(url: str, sql: str) -> object:
-    connection = await asyncpg.connect(url)
-    try:
-        return await connection.fetchval(sql)
     finally:
         await connection.close()

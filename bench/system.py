@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -117,6 +117,14 @@ class System:
         connection = await asyncpg.connect(self.urls.get(service, self.servers.postgres_url))
         try:
             await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def value(self, service: str, sql: str) -> Any:
+        """The one value that a query of the service's database has."""
+        connection = await asyncpg.connect(self.urls[service])
+        try:
+            return await connection.fetchval(sql)
         finally:
             await connection.close()
 

@@ -69,9 +69,9 @@ class PlainSystem(System):
         """As many packets and as many agents are assigned as orders are placed. Raises NotClean."""
         if complaints := [line for daemon in self.daemons for line in daemon.complaints()]:
             raise NotClean(f"{len(complaints)} errors logged, the last: {complaints[-1][:1000]}")
-        placed = await self._count("order_saga", "SELECT count(*) FROM saga WHERE assigned = 2")
+        placed = await self.value("order_saga", "SELECT count(*) FROM saga WHERE assigned = 2")
         for worker in ("store_worker", "delivery_worker"):
-            given = await self._count(worker, "SELECT count(*) FROM unit WHERE assigned")
+            given = await self.value(worker, "SELECT count(*) FROM unit WHERE assigned")
             if given != placed:
                 raise NotClean(f"{placed} orders are placed, but the {worker} assigned {given} units")
 
@@ -81,12 +81,5 @@ class PlainSystem(System):
         try:
             await connection.copy_records_to_table("unit", records=units, columns=["id", "place"])
             await connection.execute("VACUUM ANALYZE unit")
-        finally:
-            await connection.close()
-
-    async def _count(self, service: str, sql: str) -> int:
-        connection = await asyncpg.connect(self.urls[service])
-        try:
-            return int(await connection.fetchval(sql))
         finally:
             await connection.close()
