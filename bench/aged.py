@@ -59,11 +59,11 @@ RECEIVED = """
 """
 
 
-async def age(system: System, orders: int, to_be_forgotten: float) -> None:
+async def age(system: System, orders: int, share_to_forget: float) -> None:
     """Place and deliver one order for real, stop the daemons, copy what it left, and start them again."""
     order_id = await _deliver_one(system)
     await system.stop()
-    copies = (order_id, orders, round(orders * to_be_forgotten))
+    copies = (order_id, orders, round(orders * share_to_forget))
     await asyncio.gather(
         _copy(system.urls["order_saga"], copies, SAGA),
         # The count first: it looks for the only packet that the order has.

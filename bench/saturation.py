@@ -34,7 +34,7 @@ class Kind:
     burst_orders: int = 10_000
     """The size of the burst that tells where to begin looking for the highest rate."""
     aged: bool = False
-    to_be_forgotten: float = 0.0
+    share_to_forget: float = 0.0
     """The part of the history that is due to be pruned while the run goes on."""
 
 
@@ -94,7 +94,7 @@ async def _ready(servers: Servers, kind: Kind, pace: Pace) -> AsyncIterator[Syst
     async with kind.system.fresh(servers, of_each=kind.of_each) as it:
         await it.start()
         if kind.aged:
-            await age(it, pace.aged_orders, kind.to_be_forgotten)
+            await age(it, pace.aged_orders, kind.share_to_forget)
         await warm_up(it, 500.0, pace.warm_up_seconds)
         yield it
 

@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
     "hot": Kind(hot_share=0.9),
     "scarce": Kind(supply=half),
     "aged": Kind(aged=True),
-    "pruning": Kind(aged=True, to_be_forgotten=0.5),
+    "pruning": Kind(aged=True, share_to_forget=0.5),
     "workers": Kind(of_each=2),
     "plain": Kind(system=PlainSystem, burst_orders=1_000),
 }
