@@ -16,7 +16,7 @@ GRACE_SECONDS = 30.0
 
 
 class Customers:
-    """A generator that is connected and waits for `go`."""
+    """A generator: once it is `ready`, it waits for `go`."""
 
     def __init__(self, plan: Plan, process: asyncio.subprocess.Process) -> None:
         self._plan = plan
@@ -26,21 +26,28 @@ class Customers:
     def pid(self) -> int:
         return self._process.pid
 
+    async def ready(self) -> None:
+        """Return when it is connected."""
+        await self._line("ready", PREPARING_SECONDS)
+
     def go(self) -> None:
         assert self._process.stdin is not None, "it is a pipe"
         self._process.stdin.write(b"go\n")
 
     async def all_sent(self) -> None:
         """Return when every order is confirmed by the broker."""
-        await self._line("sent", self._plan.seconds + self._plan.patience_seconds + GRACE_SECONDS)
+        await self._line("sent", self._patience_seconds)
 
     async def report(self) -> Report:
         """Return when every order is decided, or the plan's patience has ended."""
-        seconds = self._plan.seconds + self._plan.patience_seconds + GRACE_SECONDS
-        line = await self._read(seconds)
-        report = Report(**json.loads(await self._read(seconds) if line == "sent" else line))
+        line = await self._read(self._patience_seconds)
+        report = Report(**json.loads(await self._read(self._patience_seconds) if line == "sent" else line))
         await self._process.wait()
         return report
+
+    @property
+    def _patience_seconds(self) -> float:
+        return self._plan.seconds + self._plan.patience_seconds + GRACE_SECONDS
 
     async def _line(self, expected: str, seconds: float) -> None:
         line = await self._read(seconds)
@@ -66,7 +73,7 @@ async def customers(plan: Plan) -> AsyncIterator[Customers]:
     process.stdin.write(json.dumps(dataclasses.asdict(plan)).encode() + b"\n")
     generator = Customers(plan, process)
     try:
-        await generator._line("ready", PREPARING_SECONDS)  # noqa: SLF001  its own
+        await generator.ready()
         yield generator
     finally:
         if process.returncode is None:
