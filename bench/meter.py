@@ -38,7 +38,7 @@ class Cost:
 
     seconds: float
     cpu_seconds: Mapping[str, float]
-    """By daemon, `broker` and `postgresql`."""
+    """By service, `broker` and `postgresql`."""
     machine_cpu_seconds: float
     amqp_messages: int
     wal_bytes: int

@@ -1,6 +1,6 @@
 """The generator's input and its report: both travel as one line of JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -69,6 +69,6 @@ class Report:
         return self.sent - self.placed - self.not_placed
 
 
-def percentile(ordered: "list[float]", share: float) -> float:
-    """Nearest rank. `ordered` ascends and is not empty."""
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value that has so large a share of the others below it. `ordered` ascends and is not empty."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
