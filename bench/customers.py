@@ -22,10 +22,6 @@ class Customers:
         self._plan = plan
         self._process = process
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     async def ready(self) -> None:
         """Return when it is connected."""
         await self._line("ready", PREPARING_SECONDS)

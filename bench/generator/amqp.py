@@ -113,7 +113,6 @@ class Publisher(Connection):
         self.call(commands.Confirm.Select(), commands.Confirm.SelectOk)
         self._method = frame.marshal(commands.Basic.Publish(exchange=exchange, routing_key=key), CHANNEL)
         self.unblock()
-        self.published = 0
         self.nacked = 0
         self._confirmed_to = 0
         self._confirmed_beyond: set[int] = set()
@@ -129,7 +128,6 @@ class Publisher(Connection):
         return self._method + content + HEAD.pack(BODY, CHANNEL, body_bytes), b"\xce"
 
     def publish(self, frames: list[bytes]) -> None:
-        self.published += len(frames)
         self.send(b"".join(frames))
 
     def hear_confirms(self) -> None:

@@ -106,14 +106,12 @@ class Load:
         kind = 2 if outcome.reason else 1
         before = self._outcome[outcome.number]
         if before:
-            report.repeated += 1
             report.contradictions += before != kind
             return
         self._outcome[outcome.number] = kind
         self._latency.append(now - self._times[outcome.number])
         report.seconds = now
         report.decided_while_sending += now <= self.plan.seconds
-        report.placed_while_sending += now <= self.plan.seconds and not outcome.reason
         if outcome.reason:
             report.reasons[outcome.reason] = report.reasons.get(outcome.reason, 0) + 1
         else:
@@ -126,7 +124,7 @@ class Load:
 
     def _finished(self) -> Report:
         report, latency = self.report, sorted(self._latency)
-        report.confirmed, report.nacked = self._publisher.confirmed, self._publisher.nacked
+        report.nacked = self._publisher.nacked
         if latency:
             shares = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
             report.latency_milliseconds = {

@@ -42,17 +42,14 @@ class Report:
     began: float = 0.0
     """By the machine's monotonic clock, which all processes share."""
     sent: int = 0
-    confirmed: int = 0
     nacked: int = 0
     placed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Why orders were not placed, and how many for each reason."""
     contradictions: int = 0
-    repeated: int = 0
     seconds: float = 0.0
     """From the start to the last outcome."""
     decided_while_sending: int = 0
-    placed_while_sending: int = 0
     latency_milliseconds: dict[str, float] = field(default_factory=dict)
     lag_p99_milliseconds: float = 0.0
     """How late the generator itself was."""

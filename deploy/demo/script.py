@@ -47,10 +47,6 @@ class Line:
     about: str = ""
 
     @property
-    def order_id(self) -> UUID | None:
-        return self.message.order_id if self.message else None
-
-    @property
     def envelope(self) -> Envelope:
         key = (type(self.message) if self.message else OrderRequested).routing_key()
         return Envelope(Address(REQUESTS, key), self.body, ONE_DOCUMENT, message_id=str(self.message_id))
