@@ -23,7 +23,7 @@ from messages.transport.command_line.failures import Unreachable
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, new_request
 from order_saga.inspection.audit import Report
-from order_saga.inspection.commands import verdict
+from order_saga.inspection.commands import finding_line, verdict
 
 NOT_HERE = ("unknown_sku", "no_agent")
 """Reasons that are also given if there is no such store or zone."""
@@ -111,8 +111,7 @@ def _judge(conversation: Conversation, report: Report) -> bool:
     for order_id in conversation.contradictions:
         telling.verdict(f"order {order_id} got different outcomes", is_good=False)
     for finding in report.findings:
-        about = finding.order_id or finding.service
-        telling.verdict(f"{finding.invariant}  {about}  {finding.sentence}", is_good=False)
+        telling.verdict(finding_line(finding), is_good=False)
     telling.verdict(_counted(answers, len(answers) - len(surprises)), is_good=not surprises)
     telling.verdict(f"Audit: {verdict(report)}.", is_good=not report.findings)
     return not (surprises or conversation.contradictions or report.findings)

@@ -85,7 +85,7 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:
-        click.echo(json.dumps(_fields(finding)) if as_json else _line(finding))
+        click.echo(json.dumps(_fields(finding)) if as_json else finding_line(finding))
     click.echo(verdict(report), err=True)
     sys.exit(1 if report.findings else 0)
 
@@ -104,18 +104,19 @@ def _time(at: datetime | None) -> str:
     return utc(at) if at else NOTHING
 
 
-def verdict(report: Report) -> str:
-    """`clean: 200 orders`."""
-    found = counted(len(report.findings), "finding") if report.findings else "clean"
-    parked = report.parked_by_others
-    others = f"; {counted(parked, 'document')} parked through no fault of ours" if parked else ""
-    return f"{found}: {counted(report.orders, 'order')}{others}"
-
-
-def _line(finding: Finding) -> str:
+def finding_line(finding: Finding) -> str:
+    """`I2  order b2c3...  milk-7 assigned, but held by another order or by none`."""
     about = f"order {finding.order_id}" if finding.order_id else str(finding.service)
     return f"{finding.invariant}  {about}  {finding.sentence}"
 
 
 def _fields(finding: Finding) -> dict[str, Any]:
     return asdict(finding) | {"order_id": str(finding.order_id) if finding.order_id else None}
+
+
+def verdict(report: Report) -> str:
+    """`clean: 200 orders`."""
+    found = counted(len(report.findings), "finding") if report.findings else "clean"
+    parked = report.parked_by_others
+    others = f"; {counted(parked, 'document')} parked through no fault of ours" if parked else ""
+    return f"{found}: {counted(report.orders, 'order')}{others}"

@@ -37,7 +37,7 @@ def test_two_outcomes_for_one_order_spoil_it(capsys):
 def test_a_finding_spoils_it(capsys):
     finding = Finding("I2", "a packet belongs to two orders", order_id=ORDER_ID)
     assert not _judge(conversation(PLACED), Report(findings=(finding,), orders=1))
-    assert f"I2  {ORDER_ID}  a packet belongs to two orders" in capsys.readouterr().out
+    assert f"I2  order {ORDER_ID}  a packet belongs to two orders" in capsys.readouterr().out
 
 
 def test_of_orders_without_expectations_the_answers_are_counted(capsys):
