@@ -6,12 +6,10 @@ from http.client import HTTPException
 from typing import Any
 
 import aio_pika
-from yarl import URL
 
-from messages.transport.command_line.connecting import CONNECT_SECONDS
+from messages.transport.command_line.connecting import connected_to_broker
+from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.faults import one_line
-from messages.transport.rabbitmq.diagnosis import why_not_connected
-from messages.transport.rabbitmq.fast_lane import FastConnection
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
@@ -38,21 +36,18 @@ REPLICAS = 3
 async def broker_problems(service: Service, settings: Settings) -> list[str]:
     """One sentence for each thing that is wrong with the broker or the way to it."""
     expected = topology_of([service])
-    url = settings.broker_url.get_secret_value()
-    async with FastConnection(URL(url)) as connection:
-        try:
-            await connection.connect(timeout=CONNECT_SECONDS)
-        except (OSError, TimeoutError, aio_pika.exceptions.AMQPError) as error:
-            return [f"{settings.prefix()}BROKER_URL: {why_not_connected(error, url)}"]
-        except ValueError:  # a parameter that is not what its name says
-            return [f"{settings.prefix()}BROKER_URL: not an AMQP URL"]
-        if settings.topology == "declare":
-            problems = await _declared_problems(connection, expected)
-            if problems or settings.management_url is None:
-                return problems
-    if settings.management_url is None:
+    url, management_url = settings.broker_url.get_secret_value(), settings.management_url
+    try:
+        async with connected_to_broker(url, f"{settings.prefix()}BROKER_URL") as connection:
+            if settings.topology == "declare":
+                problems = await _declared_problems(connection, expected)
+                if problems or management_url is None:
+                    return problems
+    except (WrongUsage, Unreachable) as error:
+        return [error.message]
+    if management_url is None:
         return [f"{settings.prefix()}MANAGEMENT_URL: must be set if TOPOLOGY is expect, to check the queues"]
-    management = Management(settings.management_url.get_secret_value(), url)
+    management = Management(management_url.get_secret_value(), url)
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
     except (OSError, ValueError, HTTPException) as error:  # ValueError: something answers, and not with JSON

@@ -1,18 +1,24 @@
-"""Connects a command to a database. What goes wrong is one line that names the setting, and says whose fault it is."""
+"""Connects a command to a server. What goes wrong is one line that names the setting, and says whose fault it is."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from yarl import URL
 
 from messages.transport.certificates import WrongCertificate, read_certificates
 from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import DATABASE_FAILURES, why_refused
+from messages.transport.rabbitmq.connection import BROKER_FAILURES
+from messages.transport.rabbitmq.diagnosis import why_not_connected
+from messages.transport.rabbitmq.fast_lane import FastConnection
 
 CONNECT_SECONDS = 10.0
 
 
-async def connect(url: str, setting: str, **options: Any) -> Transaction:
+async def connect_to_database(url: str, setting: str, **options: Any) -> Transaction:
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     try:
         read_certificates(url)
@@ -26,3 +32,16 @@ async def connect(url: str, setting: str, **options: Any) -> Transaction:
     except DATABASE_FAILURES as error:
         raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
     return connection
+
+
+@asynccontextmanager
+async def connected_to_broker(url: str, setting: str) -> AsyncIterator[FastConnection]:
+    """Raises the same, after one attempt: the connections of a `Broker` retry for ever."""
+    async with FastConnection(URL(url)) as connection:
+        try:
+            await connection.connect(timeout=CONNECT_SECONDS)
+        except BROKER_FAILURES as error:
+            raise Unreachable(f"{setting}: {why_not_connected(error, url)}") from None
+        except ValueError:  # a parameter that is not what its name says
+            raise WrongUsage(f"{setting}: not an AMQP URL") from None
+        yield connection

@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 
-from messages.transport.command_line.connecting import CONNECT_SECONDS, connect
+from messages.transport.command_line.connecting import CONNECT_SECONDS, connect_to_database
 from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.database import session
 from messages.transport.database.clock_offset import SKEW_SECONDS, clock_offset
@@ -20,7 +20,7 @@ async def database_problems(service: Service, settings: Settings) -> list[str]:
     """One sentence for each thing that is wrong with the database or the way to it."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     try:
-        connection = await connect(url, setting, server_settings=session.SETTINGS)
+        connection = await connect_to_database(url, setting, server_settings=session.SETTINGS)
         try:
             return await _problems(service, setting, url, connection)
         finally:

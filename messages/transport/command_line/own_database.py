@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from messages.transport.command_line.connecting import connect
+from messages.transport.command_line.connecting import connect_to_database
 from messages.transport.command_line.failures import Unreachable, one_line_with_place
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import DATABASE_FAILURES
@@ -14,7 +14,7 @@ from messages.transport.settings import Settings
 async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
-    connection = await connect(url, setting)
+    connection = await connect_to_database(url, setting)
     try:
         try:
             yield connection

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import asyncpg
 from pydantic import SecretStr
 
-from messages.transport.command_line.connecting import connect
+from messages.transport.command_line.connecting import connect_to_database
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import is_infrastructure, one_line
@@ -67,7 +67,7 @@ class PublishedViews:
 @contextlib.asynccontextmanager
 async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
     """Open a snapshot, as of the first statement. An error names `setting`, and no more of the URL than the place."""
-    connection = await connect(
+    connection = await connect_to_database(
         url,
         setting,
         command_timeout=STATEMENT_SECONDS,

@@ -6,23 +6,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
-import aio_pika
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
 from messages.transport.addresses import OUTCOMES, REQUESTS
 from messages.transport.broker import Broker
+from messages.transport.command_line.connecting import CONNECT_SECONDS, connected_to_broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.edge.outcomes import Listener
 from messages.transport.edge.requests import Request
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
-from messages.transport.rabbitmq.diagnosis import why_not_connected
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, FastConnection
+from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
 from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener
 
-CONNECT_SECONDS = 10.0
 CONFIRM_SECONDS = 20.0
 PUBLISH_AT_ONCE = 1_000
 LOOK_SECONDS = 0.02
@@ -40,7 +38,7 @@ async def connected(name: str) -> AsyncIterator[Broker]:
     """A broker to publish to. Raises Unreachable, one line, naming the setting."""
     url = _url()
     broker = RabbitBroker(url, connection_name=name)
-    async with _first_connection(url):
+    async with connected_to_broker(url, _variable()):
         await broker.start()
         try:
             yield broker
@@ -56,7 +54,7 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     topology = listener(f"{URL(url).user or DEFAULT_USER}.{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
     queue = topology.queues[0].name
     broker = RabbitBroker(url, topology=topology, connection_name=name)
-    async with _first_connection(url) as connection:
+    async with connected_to_broker(url, _variable()) as connection:
         await broker.start()
         try:
             outcomes = Listener(broker, queue)
@@ -99,19 +97,6 @@ async def _until_served(broker: Broker) -> None:
     except TimeoutError:
         advice = "check that a service has declared it, and that this user may bind a queue to it"
         raise Unreachable(f"{_variable()}: cannot consume from `{OUTCOMES}`: {advice}") from None
-
-
-@asynccontextmanager
-async def _first_connection(url: str) -> AsyncIterator[aio_pika.abc.AbstractConnection]:
-    """Fail at once on a wrong URL, user or virtual host: a broker's connections retry for ever."""
-    async with FastConnection(URL(url)) as connection:
-        try:
-            await connection.connect(timeout=CONNECT_SECONDS)
-        except BROKER_FAILURES as error:
-            raise Unreachable(f"{_variable()}: {why_not_connected(error, url)}") from None
-        except ValueError:  # a parameter that is not what its name says
-            raise WrongUsage(f"{_variable()}: not an AMQP URL") from None
-        yield connection
 
 
 def _variable() -> str:
