@@ -15,7 +15,7 @@ from order_saga.service import NAME
 ORCHESTRATOR = NAME
 
 
-class Setting(BaseSettings):
+class Urls(BaseSettings):
     """`STORE_WORKER_READER_URL`, or else `STORE_WORKER_DATABASE_URL`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -48,8 +48,8 @@ def urls() -> dict[str, str]:
 
 def known_urls() -> dict[str, str]:
     """The URLs that the environment names, by service."""
-    urls = {service: _source(service)[1] for service in _services()}
-    return {service: url.get_secret_value() for service, url in urls.items() if url is not None}
+    named = {service: _source(service)[1] for service in _services()}
+    return {service: url.get_secret_value() for service, url in named.items() if url is not None}
 
 
 def setting_of(service: str) -> str:
@@ -70,8 +70,8 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
             await reader.value("SELECT 1")
             return reader
 
-        orchestrator = await look(ORCHESTRATOR)
-        yield Snapshots(orchestrator, {name: await look(worker) for name, worker in _workers().items()})
+        own = await look(ORCHESTRATOR)
+        yield Snapshots(own, {name: await look(worker) for name, worker in _workers().items()})
 
 
 @contextlib.asynccontextmanager
@@ -89,8 +89,8 @@ def _url(service: str) -> str:
 
 
 def _source(service: str) -> tuple[str, SecretStr | None]:
-    setting = Setting(_env_prefix=(prefix := f"{service.upper()}_"))
-    return source(prefix, setting.database_url, setting.reader_url)
+    found = Urls(_env_prefix=(prefix := f"{service.upper()}_"))
+    return source(prefix, found.database_url, found.reader_url)
 
 
 def _services() -> tuple[str, ...]:
