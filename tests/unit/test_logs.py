@@ -9,7 +9,7 @@ import pytest
 
 SECRET = "hunter2"
 SCRIPT = """
-import logging, sys, uuid
+import logging, sys, threading, uuid
 import messages.transport.rabbitmq.broker  # whose client libraries log users' names
 from messages.transport.daemon.logs import configure_logs
 import structlog
@@ -30,6 +30,8 @@ try:
 except ValueError as error:
     log.exception("handler failed", order_id=uuid.UUID(int=7))
     log.error("handler failed", exc_info=error)
+
+threading.Thread(target=log.warning, args=("said in a thread",)).start()
 """
 
 
@@ -73,12 +75,16 @@ def test_the_amqp_libraries_are_not_heard(records: list[dict[str, Any]]) -> None
 def test_an_exception_is_told_with_its_trace_and_without_the_values_that_were_at_hand(
     records: list[dict[str, Any]],
 ) -> None:
-    by_exception, by_error = records[2:]
+    by_exception, by_error = records[2:4]
     for record in (by_exception, by_error):
         (told,) = record["exception"]
         assert (told["exc_type"], told["exc_value"]) == ("ValueError", "no luck")
         assert [frame["name"] for frame in told["frames"]] == ["<module>", "fail"]
     assert SECRET not in json.dumps(records)
+
+
+def test_a_thread_names_the_service_too(records: list[dict[str, Any]]) -> None:
+    assert (records[4]["event"], records[4]["service"]) == ("said in a thread", "toy")
 
 
 def test_a_level_silences_what_is_below_it() -> None:

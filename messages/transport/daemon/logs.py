@@ -2,15 +2,19 @@
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
 
 def configure_logs(service: str, level: str, form: Literal["auto", "json", "console"] = "auto") -> None:
     """Call it once, at the start of a process. Every line names the service."""
+
+    def name_service(_logger: Any, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"service": service, **line}
+
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        name_service,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -31,7 +35,6 @@ def configure_logs(service: str, level: str, form: Literal["auto", "json", "cons
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 # Tracebacks without local variables, which may hold passwords or customers' data.
