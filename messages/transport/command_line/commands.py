@@ -5,10 +5,10 @@ import gc
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import structlog
@@ -37,6 +37,8 @@ reached.
 """
 GARBAGE_THRESHOLD = 50_000
 """Objects allocated and not yet freed: several times what a batch holds."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +78,7 @@ def command_line(program: Program) -> click.Group:
         """Run the daemon until SIGTERM or SIGINT; it drains, for DRAIN_SECONDS at most, and exits with 0."""
         settings = program.read_settings()
         configure_logs(program.name, settings.log_level, settings.log_format)
-        _event_loop(_run(program.service(settings), settings))
+        _complete(_run(program.service(settings), settings))
 
     @group.command("migrate")
     def migrate_command() -> None:
@@ -86,7 +88,7 @@ def command_line(program: Program) -> click.Group:
         if a migration could not be applied, and names it.
         """
         settings = program.read_settings()
-        for name in _event_loop(_migrate(program.service(settings), settings)):
+        for name in _complete(_migrate(program.service(settings), settings)):
             click.echo(f"applied {name}")
 
     @group.command("check")
@@ -97,7 +99,7 @@ def command_line(program: Program) -> click.Group:
         """
         settings = program.read_settings()
         configure_logs(program.name, "error")
-        problems = _event_loop(_check(program, settings))
+        problems = _complete(_check(program, settings))
         for problem in problems:
             click.echo(problem, err=True)
         sys.exit(1 if problems else 0)
@@ -150,7 +152,8 @@ async def _check(program: Program, settings: Settings) -> list[str]:
     return [*await check(program.service(settings), settings), *await program.problems()]
 
 
-def _event_loop(work: Any) -> Any:
+def _complete(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end, on uvloop where there is one."""
     try:
         import uvloop  # noqa: PLC0415  not there on Windows
     except ImportError:
