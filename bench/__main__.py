@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from tests.servers.server import Unavailable
 def main() -> int:
     arguments = _arguments()
     try:
-        return asyncio.run(_until_stopped(arguments.scenarios or list(SCENARIOS), arguments))
+        return asyncio.run(_until_stopped(arguments))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped, and everything removed", file=sys.stderr)
         return 130
@@ -35,7 +34,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    parser.add_argument("scenarios", nargs="*", default=list(SCENARIOS), metavar="SCENARIO", help=", ".join(SCENARIOS))
     quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
     parser.add_argument(
         "--quick", action="store_true", default=quick, help="short runs for development, not for figures"
@@ -48,14 +47,14 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-async def _until_stopped(names: Sequence[str], arguments: argparse.Namespace) -> int:
+async def _until_stopped(arguments: argparse.Namespace) -> int:
     """SIGTERM ends it like Ctrl-C: everything that was started is removed."""
-    working = asyncio.create_task(_bench(names, arguments))
+    working = asyncio.create_task(_bench(arguments))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
     return await working
 
 
-async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
+async def _bench(arguments: argparse.Namespace) -> int:
     """Run these scenarios. The exit code is 1 if one of them has no figure."""
     pace = QUICK if arguments.quick else FULL
     results = Results(arguments.results or (FOLDER / "quick" if arguments.quick else FOLDER))
@@ -65,7 +64,7 @@ async def _bench(names: Sequence[str], arguments: argparse.Namespace) -> int:
         _record(results, highest | common)
         bench = Bench(running, pace)
         missing = 0
-        for name in names:
+        for name in arguments.scenarios:
             lines = await _figures(name, bench)
             missing += not lines
             for line in lines:
