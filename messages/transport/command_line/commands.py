@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import click
-import structlog
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
@@ -39,8 +38,6 @@ GARBAGE_THRESHOLD = 50_000
 """Objects allocated and not yet freed: several times what a batch holds."""
 
 T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
 
 
 async def _nothing() -> list[str]:
