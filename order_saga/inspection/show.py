@@ -52,17 +52,6 @@ async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
         return Story(order_id, order, holdings, entries, parked)
 
 
-async def _entries(
-    looked: Snapshots, order_id: UUID, since: datetime, until: datetime
-) -> list[tuple[str, TimelineRow]]:
-    entries = [
-        (service, entry)
-        for service, reader in looked.by_service.items()
-        for entry in await queries.timeline(reader, order_id, since, until)
-    ]
-    return sorted(entries, key=lambda each: each[1].at)
-
-
 def _times(
     order: Order | None, holdings: Mapping[str, Holding], parked: Sequence[tuple[str, Parked]], now: datetime
 ) -> list[datetime]:
@@ -73,6 +62,17 @@ def _times(
         over = order.decided_at if order.outcome == PLACED else order.cleaned_at
         times += [order.accepted_at, over or now]
     return times
+
+
+async def _entries(
+    looked: Snapshots, order_id: UUID, since: datetime, until: datetime
+) -> list[tuple[str, TimelineRow]]:
+    entries = [
+        (service, entry)
+        for service, reader in looked.by_service.items()
+        for entry in await queries.timeline(reader, order_id, since, until)
+    ]
+    return sorted(entries, key=lambda each: each[1].at)
 
 
 def lines(story: Story) -> list[str]:

@@ -40,6 +40,17 @@ class Request:
         )
 
 
+def new_request(kind: type[Message], **content: Any) -> Request:
+    """A new request. Raises WrongUsage, one line, which names the field that is wrong."""
+    try:
+        message = kind(**content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    body = document.encode(Outgoing(message, Address(REQUESTS, message.routing_key())))
+    return Request(message, UUID(json.loads(body)["message_id"]), body)
+
+
 class RequestReader:
     """Reads requests as strictly as the services do, so that a mistake is reported before it is published."""
 
@@ -69,6 +80,14 @@ class RequestReader:
         return {name: value for name, value in metadata.items() if name not in fields}
 
 
+def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
+    """Prepend metadata to the line, which is left as it is, mistakes and all."""
+    if not metadata:
+        return line
+    content = line[1:].lstrip()
+    return json.dumps(metadata)[:-1].encode() + (b"" if content == b"}" else b",") + content
+
+
 def read_lines(reader: RequestReader, stream: BinaryIO) -> Iterator[tuple[int, Request]]:
     """Yield the requests of all lines that are not empty, with their numbers.
 
@@ -96,22 +115,3 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _name(stream: BinaryIO) -> str:
     return str(getattr(stream, "name", "<stdin>"))
-
-
-def _with(metadata: Mapping[str, str], line: bytes) -> bytes:
-    """Prepend metadata to the line, which is left as it is, mistakes and all."""
-    if not metadata:
-        return line
-    content = line[1:].lstrip()
-    return json.dumps(metadata)[:-1].encode() + (b"" if content == b"}" else b",") + content
-
-
-def new_request(kind: type[Message], **content: Any) -> Request:
-    """A new request. Raises WrongUsage, one line, which names the field that is wrong."""
-    try:
-        message = kind(**content)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise WrongUsage(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-    body = document.encode(Outgoing(message, Address(REQUESTS, message.routing_key())))
-    return Request(message, UUID(json.loads(body)["message_id"]), body)
