@@ -10,6 +10,7 @@ import aio_pika
 from messages.transport.command_line.connecting import connected_to_broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.faults import one_line
+from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
 from messages.transport.rabbitmq.management import ActualQueue, Management
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.service import Service
@@ -57,10 +58,11 @@ async def broker_problems(service: Service, settings: Settings) -> list[str]:
 async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:
     """Declaring proves equality: RabbitMQ refuses the same name with other arguments."""
     try:
-        await declare(connection, expected)
-    except aio_pika.exceptions.AMQPError as error:
+        with cancellation_as_connection_error():
+            await declare(connection, expected)
+    except aio_pika.exceptions.AMQPChannelError as error:
         return [f"the broker refuses the topology: {error}"]
-    except OSError as error:
+    except BROKER_FAILURES as error:
         return [f"declaring the topology failed: {one_line(error)}"]
     return []
 

@@ -1,5 +1,6 @@
 """A broker that cannot be reached, falls silent, or does not let us in is told in one sentence."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -31,6 +32,26 @@ async def test_a_broker_that_falls_silent_before_all_is_declared_is_told(
         monkeypatch.setattr(rabbitmq_connection, "CALL_SECONDS", 0.5)
         told = "declaring the topology failed: TimeoutError"
         assert await checked.problems(broker_url=network.url, topology="declare") == [told]
+
+
+@pytest.mark.parametrize("moment", ["before", "while"])
+async def test_a_broker_that_goes_away_before_all_is_declared_is_told(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    async with Network(checked.broker_url) as network:
+
+        async def declare_in_vain(connection: Any, topology: Any) -> None:
+            if moment == "before":
+                await network.unplug()
+                await asyncio.sleep(0.1)
+            else:
+                asyncio.get_running_loop().call_later(0.001, network.flicker)
+            for _ in range(1_000):
+                await declare(connection, topology)
+
+        monkeypatch.setattr(broker_check, "declare", declare_in_vain)
+        (problem,) = await checked.problems(broker_url=network.url, topology="declare")
+        assert problem.startswith("declaring the topology failed: ")
 
 
 @pytest.mark.parametrize(
