@@ -20,6 +20,7 @@ from deploy.demo.system import System, running
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.transport.command_line.failures import Unreachable
+from messages.transport.command_line.printing import counted
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, new_request
 from order_saga.inspection.audit import Report
@@ -112,18 +113,18 @@ def _judge(conversation: Conversation, report: Report) -> bool:
         telling.verdict(f"order {order_id} got different outcomes", is_good=False)
     for finding in report.findings:
         telling.verdict(finding_line(finding), is_good=False)
-    telling.verdict(_counted(answers, len(answers) - len(surprises)), is_good=not surprises)
+    telling.verdict(_answered(answers, len(answers) - len(surprises)), is_good=not surprises)
     telling.verdict(f"Audit: {verdict(report)}.", is_good=not report.findings)
     return not (surprises or conversation.contradictions or report.findings)
 
 
-def _counted(answers: Sequence[Answer], good: int) -> str:
+def _answered(answers: Sequence[Answer], good: int) -> str:
     """A user's own orders have no expected outcome, only that there is one."""
     if any(answer.line.expected for answer in answers):
         return f"{good} of {len(answers)} answers as expected."
     if good < len(answers):
         return f"{good} of {len(answers)} lines answered."
-    return "1 answer." if good == 1 else f"{good} answers."
+    return f"{counted(good, 'answer')}."
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import click
 
 from deploy.demo.conversation import Answer
-from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
+from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested
+from order_saga.client.telling import outcome_word
 
 COLOURS = {"placed": "green", "not placed": "yellow", "rejected": "magenta", "unanswered": "red"}
 GAP = "  "
@@ -58,14 +59,7 @@ def _bold(text: str) -> None:
 
 
 def _kind(answer: Answer) -> str:
-    match answer.outcome:
-        case OrderPlaced():
-            return "placed"
-        case OrderNotPlaced():
-            return "not placed"
-        case RequestRejected():
-            return "rejected"
-    return "unanswered"
+    return outcome_word(answer.outcome).replace("_", " ")
 
 
 def _reason(answer: Answer) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.printing import counted
 from order_saga.client.awaiting import Answer
@@ -28,7 +29,7 @@ class Telling:
         self.exit_code = 0
 
     def tell(self, answer: Answer) -> None:
-        self._counts[outcome_of(answer)] += 1
+        self._counts[outcome_word(answer.outcome)] += 1
         if not answer.is_success:
             self.exit_code = max(self.exit_code, NOT_ALL_PLACED if answer.outcome else UNANSWERED)
         self._progress.clear()
@@ -41,8 +42,9 @@ class Telling:
         click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
 
 
-def outcome_of(answer: Answer) -> str:
-    match answer.outcome:
+def outcome_word(outcome: Message | None) -> str:
+    """`placed`, `not_placed`, `rejected` or `unanswered`."""
+    match outcome:
         case OrderPlaced():
             return "placed"
         case OrderNotPlaced():
@@ -54,7 +56,7 @@ def outcome_of(answer: Answer) -> str:
 
 def line(answer: Answer) -> str:
     """`placed      b2c3...  2 packets P-1 P-2, agent A-1`."""
-    return f"{outcome_of(answer).replace('_', ' '):<11} {answer.asked.order_id}  {_explained(answer)}"
+    return f"{outcome_word(answer.outcome).replace('_', ' '):<11} {answer.asked.order_id}  {_explained(answer)}"
 
 
 def fields(answer: Answer) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def fields(answer: Answer) -> dict[str, Any]:
         "request": type(answer.asked.request.message).__name__,
         "message_id": str(answer.asked.request.message_id),
         "order_id": str(answer.asked.order_id),
-        "outcome": outcome_of(answer),
+        "outcome": outcome_word(answer.outcome),
         "seconds": round(answer.seconds, 3),
         **details,
     }
