@@ -36,7 +36,7 @@ class Report:
 async def examine(urls: Mapping[str, str], grace_seconds: float, *, at_rest: bool = False) -> Report:
     """Look, and look again after the grace period at what seems wrong: a message may have been under way.
 
-    `urls`: of the databases, by service name. Raises Unreachable.
+    `urls`: of the databases, by service name. Raises WrongUsage or Unreachable.
     """
     first = await _look(urls, Patience(grace_seconds, at_rest))
     if at_rest or not first.findings:

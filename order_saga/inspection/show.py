@@ -35,7 +35,7 @@ class Story:
 
 
 async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
-    """None, if no service knows the order. Raises Unreachable."""
+    """None, if no service knows the order. Raises WrongUsage or Unreachable."""
     async with snapshots(urls) as looked:
         order = await queries.order(looked.orchestrator, order_id)
         held = {name: await queries.holding(reader, order_id) for name, reader in looked.participants.items()}

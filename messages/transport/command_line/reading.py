@@ -27,7 +27,7 @@ def source(prefix: str, database_url: Url, reader_url: SecretStr | None) -> tupl
 
 
 def ask(settings: Settings, question: "Callable[[PublishedViews], Awaitable[T]]") -> T:
-    """Ask the service's database. Raises Unreachable, one line, naming the setting."""
+    """Ask the service's database. Raises WrongUsage or Unreachable, one line, naming the setting."""
 
     async def answer() -> T:
         setting, url = source(settings.prefix(), settings.database_url, settings.reader_url)

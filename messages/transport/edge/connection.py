@@ -35,7 +35,7 @@ DEFAULT_USER = "guest"
 
 @asynccontextmanager
 async def connected(name: str) -> AsyncIterator[Broker]:
-    """A broker to publish to. Raises Unreachable, one line, naming the setting."""
+    """A broker to publish to. Raises WrongUsage or Unreachable, one line, naming the setting."""
     url = _url()
     broker = RabbitBroker(url, connection_name=name)
     async with connected_to_broker(url, _variable()):
@@ -48,7 +48,7 @@ async def connected(name: str) -> AsyncIterator[Broker]:
 
 @asynccontextmanager
 async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
-    """A broker to publish to, and a queue of outcomes of its own. Raises Unreachable, one line, naming the setting."""
+    """A broker to publish to, and a queue of outcomes of its own. Raises the same as `connected`."""
     url = _url()
     # The broker lets a client make queues under its own name only.
     topology = listener(f"{URL(url).user or DEFAULT_USER}.{name}-{uuid4()}", expires_seconds=QUEUE_EXPIRES_SECONDS)
