@@ -85,8 +85,7 @@ def command_line(program: Program) -> click.Group:
         if a migration could not be applied, and names it.
         """
         settings = program.read_settings()
-        for name in _complete(_migrate(program.service(settings), settings)):
-            click.echo(f"applied {name}")
+        _complete(_migrate(program.service(settings), settings))
 
     @group.command("check")
     def check_command() -> None:
@@ -135,14 +134,18 @@ def _broker(service: Service, settings: Settings) -> Broker:
     )
 
 
-async def _migrate(service: Service, settings: Settings) -> list[str]:
+async def _migrate(service: Service, settings: Settings) -> None:
     try:
         async with own_database(settings) as connection:
-            return await migrate(connection, service.migrations, partial(click.echo, err=True))
+            await migrate(connection, service.migrations, partial(click.echo, err=True), _tell_applied)
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except FailedMigration as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {one_line(error)}") from None
+
+
+def _tell_applied(name: str) -> None:
+    click.echo(f"applied {name}")
 
 
 async def _check(program: Program, settings: Settings) -> list[str]:

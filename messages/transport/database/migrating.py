@@ -82,11 +82,15 @@ def _package(folder: Path) -> str:
 
 
 async def migrate(
-    connection: Transaction, folders: Sequence[Path], report: Callable[[str], object] = lambda _: None
+    connection: Transaction,
+    folders: Sequence[Path],
+    report: Callable[[str], object] = lambda _: None,
+    applied: Callable[[str], object] = lambda _: None,
 ) -> list[str]:
     """Apply what is missing, and return its names. Safe to run in many processes at once, and beside daemons at work.
 
-    `report` gets a line about what is waited for. Raises FailedMigration, or UnfitDatabase before anything is applied.
+    `report` gets a line about what is waited for, `applied` the name of each as soon as it is applied. Raises
+    FailedMigration, or UnfitDatabase before anything is applied.
     """
     await _take_turn(connection, report)
     try:
@@ -97,6 +101,7 @@ async def migrate(
         missing = await pending(connection, folders)
         for migration in missing:
             await _apply(connection, migration, report)
+            applied(migration.name)
         return [migration.name for migration in missing]
     finally:
         if not connection.is_closed():

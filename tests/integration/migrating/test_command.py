@@ -23,6 +23,15 @@ async def test_a_migration_that_fails_is_named_in_one_line(own_station: Station)
     assert result.stderr == f'Error: TOY_DATABASE_URL: {failed}: relation "purchase" already exists\n'
 
 
+async def test_what_was_applied_before_one_failed_is_told(own_station: Station) -> None:
+    await own_station.rows("DELETE FROM schema_migrations WHERE name LIKE 'tests.%' OR name LIKE '%0003_compress%'")
+    result = await asyncio.to_thread(tell_toy, "migrate", environment={"TOY_DATABASE_URL": own_station.url})
+    assert (result.exit_code, result.stdout) == (
+        3,
+        "applied messages.transport/0003_compress_outbox_quickly.sql\n",
+    )
+
+
 async def test_who_holds_up_a_migration_is_told_in_one_line(
     own_station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
