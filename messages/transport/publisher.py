@@ -64,9 +64,18 @@ class OutboxPublisher:
         """
         return (self.unconfirmed if self._broker.connected else len(self._unconfirmed)) < self._limit
 
+    @property
+    def refused(self) -> bool:
+        """Whether a full queue is why, or one of the reasons why, rows are unconfirmed."""
+        return self._broker.refused
+
     async def wait_for_capacity(self) -> None:
         while not self.has_capacity:
-            await clear_and_wait(self._progress, LOOK_SECONDS)
+            await self.wait_for_confirms()
+
+    async def wait_for_confirms(self) -> None:
+        """Return after some were confirmed or given up, or after a while."""
+        await clear_and_wait(self._progress, LOOK_SECONDS)
 
     def take_confirmed(self) -> list[int]:
         """Ids of confirmed rows. The caller deletes the rows, or gives the ids back."""

@@ -77,17 +77,28 @@ class Intake:
         for subscription in self._subscriptions:
             await subscription.stop()
 
-    async def take(self) -> list[Taken]:
-        """Take what has arrived, in order, within the caps. Waits for an arrival; may return nothing when woken."""
+    async def hear_answers(self, seconds: float) -> bool:
+        """Consume, even if that was paused; return whether an answer has arrived, within `seconds` at most."""
+        await self._stall_guard.progress()
+        if self.quiet:
+            await self._arrival(seconds)
+        return not self.quiet
+
+    async def take(self, *, may_begin: bool = True) -> list[Taken]:
+        """Take what has arrived, in order, within the caps; new work only if it `may_begin`.
+
+        Waits for an arrival; may return nothing when woken.
+        """
         priority, new_work = self._subscriptions
         if not await self._something_to_do():
             return []
         self._stall_guard.expect_progress()
-        begins = bool(new_work.arrived) and not self._wait_seconds()
+        begins = may_begin and bool(new_work.arrived) and not self._wait_seconds()
         # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
         if begins and self._ask_for_capacity is not None and self._capacity <= 0:
             self._capacity = await self._ask_for_capacity()
-        if head_is_suspect(priority) and head_is_suspect(new_work) and random.choice((True, False)):  # noqa: S311  a coin
+        both_suspect = may_begin and head_is_suspect(priority) and head_is_suspect(new_work)
+        if both_suspect and random.choice((True, False)):  # noqa: S311  a coin
             priority, new_work = new_work, priority
         taken = take(priority, self.batch_documents, self._batch_bytes)
         if begins and not is_isolated(taken):

@@ -1,6 +1,7 @@
 """Publishes envelopes with confirms, and never waits for them longer than its timeout."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -9,7 +10,7 @@ import structlog
 from messages.transport.broker import Envelope
 from messages.transport.cancelling import cancel
 from messages.transport.log_throttle import KindThrottle
-from messages.transport.rabbitmq.confirms import ConfirmingChannel
+from messages.transport.rabbitmq.confirms import REFUSED, ConfirmingChannel
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
@@ -17,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 SILENT_TIMEOUTS = 3
 """How many publish timeouts no channel may be opened on a connection before it is replaced by a new one."""
+
+REFUSED_SECONDS = 10.0
+"""How long a refusal counts: longer than until the next try."""
 
 
 class RabbitPublisher:
@@ -33,6 +37,12 @@ class RabbitPublisher:
         self._dropping: set[asyncio.Task[None]] = set()
         self._log_throttle = KindThrottle()
         self._silent_since: float | None = None
+        self._refused_at = -math.inf
+
+    @property
+    def refused(self) -> bool:
+        """Whether a queue has lately refused something."""
+        return asyncio.get_running_loop().time() - self._refused_at < REFUSED_SECONDS
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
@@ -48,6 +58,8 @@ class RabbitPublisher:
                     self._silent_since = None
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
+        if REFUSED in failures:
+            self._refused_at = asyncio.get_running_loop().time()
         if any(failures):
             self._warn("publishing failed", failures=dict(Counter(filter(None, failures))))
         return [failure is None for failure in failures]

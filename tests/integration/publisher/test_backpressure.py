@@ -9,7 +9,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.service import Job
 from tests.integration.publisher.moody import Moody
-from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought
+from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, paid
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
 
@@ -32,6 +32,25 @@ async def test_no_more_work_is_taken_while_a_queue_of_our_own_confirms_nothing(s
         moody.sulks = ""
         await station.until_heard(10)
         await station.until_told(10)
+
+
+async def test_while_a_queue_of_our_own_is_full_answers_are_heard_and_nothing_begins(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its service may be waiting for room in our queue, and nobody would ever take anything."""
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.3)
+    moody.sulks = ELSEWHERE.key
+    async with station.running(moody, unconfirmed_rows=1) as running:
+        await station.say(bought("a", TELL_ELSEWHERE))
+        await until(lambda: true(running.process._intake.paused))
+        moody.full = True
+        await station.say(*(paid(str(number), TELL_ELSEWHERE) for number in range(3)), bought("b"))
+        await station.until_heard(4)
+        await _takes_no_more_than(station, moody, 4)
+        assert not running.process._intake.paused
+        moody.sulks, moody.full = "", False
+        await station.until_heard(5)
+        await station.until_told(5)
 
 
 async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broker_is_away(
