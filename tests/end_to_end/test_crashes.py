@@ -2,9 +2,12 @@
 
 import asyncio
 import random
+import time
 
+import asyncpg
 import pytest
 
+from store_worker.goods import ADVISORY_LOCK
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
 from tests.end_to_end.load import PATIENT, PRIORITIZED, ROUND_ROBIN, load
@@ -13,6 +16,8 @@ from tests.end_to_end.waiting import until
 A_SECOND_OR_SO = (0.2, 1.5)
 CONNECTIONS = {service: 3 if service == "order_saga" else 2 for service in SERVICES}
 """Of one daemon, once the saga has published an outcome."""
+
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def test_daemons_killed_at_random_times_under_load_lose_nothing(new_cell):
@@ -59,6 +64,23 @@ async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_har
             await sleeper.until_told("broker connection lost", times=CONNECTIONS[service])
             await sleeper.ready()
     orders.assert_useful(share=0.5, number=50)
+
+
+async def test_a_daemon_that_stands_still_in_mid_batch_holds_up_the_next_one_for_less_than_half_a_minute(new_cell):
+    cell = await new_cell()
+    market = await cell.market(agents=9, milk=9)
+    goods = await asyncpg.connect(cell.databases["store_worker"])
+    await goods.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    await cell.client.say(next(market.stocking()))
+    await cell.until_rows("store_worker", WAITING)
+    with cell.daemon("store_worker").paused():
+        await goods.close()  # what it waited for is its own now
+        began = time.monotonic()
+        await cell.hire_one("store_worker", "heir").start()
+        await cell.client.say(next(market.stocking()))
+        while (await cell.client.place(market.order(milk=1)))["type"] != "OrderPlaced/1.0":
+            """Each is decided at its deadline."""
+        assert time.monotonic() - began < 30
 
 
 async def test_a_daemon_told_to_stop_under_load_finishes_in_time_and_loses_nothing(new_cell):

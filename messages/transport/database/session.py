@@ -14,7 +14,9 @@ SETTINGS = {
     # A batch reads after it has its locks, and must then see what others committed while it waited for them.
     "default_transaction_isolation": "read committed",
     "lock_timeout": "50ms",
-    "idle_in_transaction_session_timeout": "60s",
+    # A daemon that stands still in mid-batch: the broker hands its messages to another one after about as long, which
+    # would then wait for its locks.
+    "idle_in_transaction_session_timeout": "15s",
     "statement_timeout": "60s",
 }
 """Sent when a session is opened, whatever the role or the database has: without them, statements are slow, are refused
