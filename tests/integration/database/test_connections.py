@@ -99,7 +99,9 @@ async def test_no_connection_is_left_behind(own_station: Station) -> None:
     await asyncio.gather(*(write(database) for _ in range(10)))
     await database.close()
 
+    ours = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
     async def none() -> bool:
-        return not await own_station.rows("SELECT FROM pg_stat_activity WHERE application_name = 'toy'")
+        return not await own_station.rows(ours)
 
+    assert await own_station.rows(ours)
     await until(none)

@@ -26,14 +26,16 @@ async def test_a_process_that_waits_for_its_database_stops_at_once(station: Stat
 
 
 async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station) -> None:
+    ours = "pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
     async with own_station.running() as running:
         await own_station.say(*(bought(str(number)) for number in range(50)))
         await own_station.until_heard(50)
+        assert await own_station.count(ours) > 0
         running.stop.set()
         await asyncio.wait_for(running.task, 5)
     assert len(own_station.texts()) == 50
     assert await own_station.count("outbox") == 0
-    await own_station.until_count("pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'", 0)
+    await own_station.until_count(ours, 0)
 
 
 async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
