@@ -14,7 +14,11 @@ from tests.integration.toy.waiting import until
 
 
 async def test_a_connection_stays_at_hand(database: Database) -> None:
-    assert await backend_of(database) == await backend_of(database)
+    backend = await backend_of(database)
+    at_hand = list(database._at_hand)
+    assert len(at_hand) == 1
+    assert await backend_of(database) == backend
+    assert database._at_hand == at_hand
 
 
 async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_try(
@@ -90,18 +94,19 @@ async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station) -> No
     await database.open()
     await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 20)
     assert await station.count("purchase") == 30
+    assert database.connections_opened == 2
     await database.close()
 
 
 async def test_no_connection_is_left_behind(own_station: Station) -> None:
+    ours = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
     database = Database(own_station.url, application_name="toy")
     await database.open()
     await asyncio.gather(*(write(database) for _ in range(10)))
+    assert await own_station.rows(ours)
     await database.close()
 
-    ours = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
     async def none() -> bool:
         return not await own_station.rows(ours)
 
-    assert await own_station.rows(ours)
     await until(none)
