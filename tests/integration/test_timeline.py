@@ -33,9 +33,19 @@ async def tell(connection: Transaction, at: datetime, event: str = "told") -> No
 
 async def tables(connection: Transaction) -> dict[str, int]:
     """Table -> lines in it."""
+    return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in await partitions(connection)}
+
+
+async def partitions(connection: Transaction) -> list[str]:
     rows = await connection.fetch("SELECT inhrelid::regclass::text AS name FROM pg_inherits ORDER BY 1")
-    names = [row["name"] for row in rows if row["name"].startswith("timeline") and "_at_" not in row["name"]]
-    return {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in names}
+    return [row["name"] for row in rows if row["name"].startswith("timeline") and "_at_" not in row["name"]]
+
+
+async def prepare(connection: Transaction, day: date) -> None:
+    await connection.execute(
+        f"CREATE TABLE {table(day)} PARTITION OF timeline"
+        f" FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+    )
 
 
 async def today(connection: Transaction) -> date:
@@ -101,10 +111,7 @@ async def test_days_past_keeping_are_dropped_and_the_last_kept_day_is_not(tx: Tr
     day = await today(tx)
     for age in (DAYS_KEPT, DAYS_KEPT + 1, DAYS_KEPT + 30):
         old = day - timedelta(days=age)
-        await tx.execute(
-            f"CREATE TABLE {table(old)} PARTITION OF timeline"
-            f" FOR VALUES FROM ('{old} 00:00+00') TO ('{old + timedelta(days=1)} 00:00+00')"
-        )
+        await prepare(tx, old)
         await tell(tx, midnight(old))
     await turn(tx)
     assert min(await tables(tx)) == table(day - timedelta(days=DAYS_KEPT))
@@ -179,11 +186,14 @@ async def test_only_one_process_turns_the_days(own_station: Station, tx: Transac
     assert len(await tables(tx)) == 4
 
 
-async def test_a_service_turns_its_days_soon_after_it_starts(own_station: Station) -> None:
-    async with own_station.running():
-        await own_station.until(lambda: _has_days(own_station))
+async def test_a_service_soon_has_as_many_days_as_it_is_set_to(own_station: Station, tx: Transaction) -> None:
+    day = await today(tx)
+    for age in (2, 3):
+        await prepare(tx, day - timedelta(days=age))
+    kept = {table(day + timedelta(days=days)) for days in (-2, 0, 1, 2)} | {"timeline_otherwise"}
 
+    async def turned() -> bool:
+        return set(await partitions(tx)) == kept
 
-async def _has_days(station: Station) -> bool:
-    async with station.asking:
-        return len(await tables(station.connection)) == 4
+    async with own_station.running(timeline_days=2):
+        await own_station.until(turned)
