@@ -1,10 +1,10 @@
 """`order-saga check` compares the clocks of the services' databases with each other."""
 
-import asyncpg
 import pytest
 
 from messages.transport.database.clock_offset import ClockOffset
 from order_saga.inspection.clocks import clock_problems, disagreements
+from tests.integration.skewing import skew
 from tests.integration.small_system import Urls, databases
 
 
@@ -36,22 +36,6 @@ def test_every_pair_is_compared() -> None:
         "the clocks of order_saga's and delivery_worker's databases are 4.0 s apart: more than 1.0 s",
         "the clocks of store_worker's and delivery_worker's databases are 3.5 s apart: more than 1.0 s",
     ]
-
-
-async def skew(url: str, seconds: float) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(
-            f"""
-            CREATE SCHEMA skewed;
-            CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
-                $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$
-            """
-        )
-        name = url.rpartition("/")[2]
-        await connection.execute(f"ALTER DATABASE {name} SET search_path = skewed, pg_catalog, public")
-    finally:
-        await connection.close()
 
 
 def know(monkeypatch: pytest.MonkeyPatch, urls: Urls) -> None:

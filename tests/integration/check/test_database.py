@@ -10,6 +10,7 @@ from messages.transport.database.migrating import migrations_in
 from tests.integration.check.checked import SECRET, Checked
 from tests.integration.network import Network
 from tests.integration.pooler import Pooler
+from tests.integration.skewing import skew
 from tests.integration.toy.service import Toy
 from tests.servers.server import free_port
 
@@ -88,13 +89,7 @@ async def test_the_database_of_another_service_is_named_with_its_setting(own_dat
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(0.2, False), (3, True), (-3, True)])
 async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float, wrong: bool) -> None:
-    database = own_database.station.url.rpartition("/")[2]
-    await own_database.station.rows("CREATE SCHEMA skewed")
-    await own_database.station.rows(
-        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS"
-        f" $$ SELECT pg_catalog.clock_timestamp() + interval '{seconds} s' $$"
-    )
-    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = skewed, pg_catalog, public")
+    await skew(own_database.station.url, seconds)
     problems = await own_database.problems()
     assert [f"{abs(seconds):.1f} s off" in problem for problem in problems] == ([True] if wrong else [])
 
