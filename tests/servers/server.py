@@ -13,8 +13,13 @@ import asyncpg
 from tests.servers.management import Management
 
 ANSWER_TIMEOUT_SECONDS = 90.0
-OFTEN_TOLD = "-rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
-"""A broker's arguments: its management plugin hears of queues and connections once a second, and not every 5 s only."""
+OFTEN_TOLD = (
+    "-rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
+    " -rabbitmq_management_agent sample_retention_policies"
+    " [{global,[{605,1}]},{basic,[{605,1}]},{detailed,[{605,1}]}]"
+)
+"""A broker's arguments: its management plugin hears of queues and connections once a second, and not every 5 s only,
+and looks as often as its shortest retention interval says, which is 5 s otherwise, for what to list."""
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 
