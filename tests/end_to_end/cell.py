@@ -16,6 +16,7 @@ import asyncpg
 from tests.end_to_end.client import Client
 from tests.end_to_end.daemons import ROOT, SERVICES, Daemon
 from tests.end_to_end.market import Market
+from tests.end_to_end.observer import Observer
 from tests.end_to_end.waiting import until
 from tests.servers.environment import inherited
 from tests.servers.management import Management
@@ -50,6 +51,7 @@ class Cell:
         self.management = Management(servers.management_url)
         self.broker_url = urlsplit(servers.broker_url)._replace(path=f"/{self.name}").geturl()
         self.databases = {service: self._database_url(service) for service in SERVICES}
+        self._observers = {service: Observer(url) for service, url in self.databases.items()}
         self.client = Client(self.broker_url)
         self.daemons: list[Daemon] = []
         self.markets: list[Market] = []
@@ -78,6 +80,8 @@ class Cell:
     async def remove(self) -> None:
         for daemon in self.daemons:
             await daemon.remove()
+        for observer in self._observers.values():
+            observer.leave()
         await self.management.delete_vhost(self.name)
         connection = await asyncpg.connect(self.servers.postgres_url)
         try:
@@ -120,11 +124,7 @@ class Cell:
         await self.until_rows("delivery_worker", packets, market.zone, number=len(market.agents))
 
     async def rows(self, service: str, sql: str, *arguments: Any) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.databases[service], timeout=5)
-        try:
-            return await connection.fetch(sql, *arguments)
-        finally:
-            await connection.close()
+        return await self._observers[service].rows(sql, *arguments)
 
     async def until_rows(self, service: str, sql: str, *arguments: Any, number: int = 1) -> None:
         """Wait until the query finds so many rows, or more."""
