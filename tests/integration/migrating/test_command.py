@@ -2,11 +2,24 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from messages.transport.database import migrating
 from tests.integration.toy.commands import tell_toy
 from tests.integration.toy.station import Station
+
+
+async def test_an_empty_database_is_migrated_and_each_migration_told_once(empty_url: str) -> None:
+    environment = {"TOY_DATABASE_URL": empty_url}
+    first, again = [await asyncio.to_thread(tell_toy, "migrate", environment=environment) for _ in range(2)]
+    assert first.exit_code == 0
+    assert "applied tests.integration.toy/0001_create_purchase.sql" in first.stdout.splitlines()
+    connection = await asyncpg.connect(empty_url)
+    names = await connection.fetch("SELECT name FROM schema_migrations")
+    await connection.close()
+    assert sorted(first.stdout.splitlines()) == sorted(f"applied {name}" for (name,) in names)
+    assert (again.exit_code, again.output) == (0, "")
 
 
 async def test_a_role_that_may_not_migrate_is_one_line(station: Station) -> None:
