@@ -30,6 +30,8 @@ class Network:
         self._flows = asyncio.Event()
         self._flows.set()
         self._forsaken: list[asyncio.Event] = []
+        self.accepted = 0
+        """How many clients have connected so far."""
 
     @property
     def url(self) -> str:
@@ -101,6 +103,7 @@ class Network:
             writer.transport.abort()
             return
         pair = (writer, far_writer)
+        self.accepted += 1
         self._pairs.add(pair)
         self._introductions[pair] = b""
         for source, sink in ((reader, far_writer), (far_reader, writer)):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from messages.transport.database import watchdog
+from messages.transport.database import postgres, watchdog
 from messages.transport.database.postgres import Database
 from messages.transport.faults import is_infrastructure
 from tests.integration.database.backends import backend_of, two_backends
@@ -22,8 +22,6 @@ from tests.servers.server import Server
 async def test_who_is_left_without_an_answer_is_heard_elsewhere(
     station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
 ) -> None:
-    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.3)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
@@ -32,11 +30,11 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
             assert database._pool is not None
             await database._release_at_hand(database._pool)
         network.forsake()
+        soon_taken_for_silent(monkeypatch)
         with pytest.raises(Exception, match=r".*") as left:
             await asyncio.wait_for(write(database), 10)
         assert is_infrastructure(left.value)
-        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
-        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
+        never_taken_for_silent(monkeypatch)
         await asyncio.wait_for(write(database), 20)  # the other one that was open is silent as well
         assert await station.count("purchase") == 1
         await database.close()
@@ -45,11 +43,11 @@ async def test_who_is_left_without_an_answer_is_heard_elsewhere(
 async def test_a_connection_that_no_server_knows_is_given_up_soon(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
         backend = await backend_of(database)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
         network.forsake()  # so the client is not told, as by a primary that stands still while another takes its place
         await station.rows("SELECT pg_terminate_backend($1)", backend)
         with pytest.raises(asyncpg.PostgresError) as left:
@@ -59,43 +57,42 @@ async def test_a_connection_that_no_server_knows_is_given_up_soon(
         await database.close()
 
 
-async def test_a_silent_host_does_not_hide_the_next(station: Station) -> None:
+async def test_a_silent_host_does_not_hide_the_next(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 2.0)
     async with Network(station.url) as silent, Network(station.url) as next_one:
         silent.freeze()
         hosts = f"{urlsplit(silent.url).netloc},{urlsplit(next_one.url).netloc.rpartition('@')[2]}"
         database = Database(urlsplit(silent.url)._replace(netloc=hosts).geturl())
         await asyncio.wait_for(database.open(), 15)
-        began = asyncio.get_running_loop().time()
+        tried = silent.accepted
         await two_backends(database)
-        assert asyncio.get_running_loop().time() - began < 2  # it does not begin with the silent one again
+        assert 0 < tried == silent.accepted  # it does not begin with the silent one again
         await database.close()
 
 
 async def test_whoever_has_been_answered_is_not_taken_for_silent_later(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    await backend_of(database)
+    soon_taken_for_silent(monkeypatch)
     backend, opened = await backend_of(database), database.connections_opened
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
     assert (await backend_of(database), database.connections_opened) == (backend, opened)
 
 
 async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.1)
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
         await write(database)
         network.freeze()
+        soon_taken_for_silent(monkeypatch)
         writing = asyncio.create_task(write(database))
         await asyncio.sleep(1.0)
         assert not writing.done()
         # Otherwise who asks might be answered first.
-        monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
-        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
+        never_taken_for_silent(monkeypatch)
         await asyncio.sleep(5 * watchdog.ANSWER_SECONDS)
         network.thaw()
         await writing
@@ -106,22 +103,22 @@ async def test_a_server_that_answers_nobody_is_waited_for(station: Station, monk
 async def test_a_commit_that_waits_for_a_standby_is_waited_for(
     own_postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.1)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
     admin = await asyncpg.connect(own_postgres.url)
     await admin.execute("CREATE TABLE purchase (order_id uuid, quantity integer)")
     database = Database(own_postgres.url)
     await database.open()
+    await write(database)
     await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
     await admin.execute("SELECT pg_reload_conf()")
     await until(partial(_commits_wait, admin))
+    soon_taken_for_silent(monkeypatch)
     writing = asyncio.create_task(write(database))
     await asyncio.sleep(1.0)
     assert not writing.done()
     await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
     await admin.execute("SELECT pg_reload_conf()")
     await writing
-    assert await admin.fetchval("SELECT count(*) FROM purchase") == 1
+    assert await admin.fetchval("SELECT count(*) FROM purchase") == 2
     await database.close()
     await admin.close()
 
@@ -145,6 +142,17 @@ async def test_closing_does_not_wait_long_for_a_silent_server(station: Station) 
         assert isinstance(error, Exception)
         assert is_infrastructure(error)
         network.thaw()
+
+
+def soon_taken_for_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the next statement on. The first one of a connection may take that long where the machine is busy."""
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+
+
+def never_taken_for_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "HUNG_SECONDS", 60.0)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 60.0)
 
 
 async def _commits_wait(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
