@@ -140,19 +140,23 @@ async def test_a_real_deadlock_costs_a_retry_and_parks_nothing(station: Station)
     other = await asyncpg.connect(station.url)
     await other.execute("BEGIN; SET LOCAL deadlock_timeout = '10s'")
     await other.execute("UPDATE purchase SET times = 1 WHERE order_id = $1", first)
-    waiting = asyncio.Event()
+    has_one, other_waits = asyncio.Event(), asyncio.Event()
 
     async def cross(tx: Transaction) -> None:
         await tx.execute("SET LOCAL deadlock_timeout = '20ms'")
         await tx.execute("UPDATE purchase SET times = 2 WHERE order_id = $1", second)
-        waiting.set()
+        has_one.set()
+        await other_waits.wait()  # PostgreSQL looks for a deadlock once only, so soon after who waits last
         await tx.execute("UPDATE purchase SET times = 2 WHERE order_id = $1", first)
 
     station.toy.faults.append(cross)
     await station.say(*numbered(3))
     async with station.running() as running:
-        await waiting.wait()
-        await other.execute("UPDATE purchase SET times = 1 WHERE order_id = $1", second)
+        await has_one.wait()
+        crossing = asyncio.create_task(other.execute("UPDATE purchase SET times = 1 WHERE order_id = $1", second))
+        await station.until(station.somebody_waits)
+        other_waits.set()
+        await crossing
         await other.execute("COMMIT")
         await station.until_heard(3)
     await other.close()
