@@ -46,7 +46,7 @@ async def test_a_broker_that_falls_silent_leaves_requests_unanswered(shell: Shel
         network.freeze()
         placing.stdin.close()
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 told = await placing.stderr.read()
                 assert await placing.wait() == 3
         finally:

@@ -99,7 +99,7 @@ async def test_connecting_is_cancelled_also_in_the_moment_in_which_it_succeeds(
     monkeypatch.setattr(aiormq.Connection, "connect", connect_and_cancel)
     connection = fast_lane.FastConnection(URL(network.url))
     connecting = asyncio.create_task(connect_and_stay())
-    done, _ = await asyncio.wait({connecting}, timeout=2)
+    done, _ = await asyncio.wait({connecting}, timeout=20)
     assert done
     await connection.close()
     await until(lambda: not network.connections)
@@ -126,7 +126,7 @@ async def test_declaring_is_cancelled_also_in_the_moment_of_an_answer(
         await connection.connect()
         monkeypatch.setattr(asyncio.Queue, "get", get_and_cancel)
         declaring = asyncio.create_task(declare_and_stay())
-        done, _ = await asyncio.wait({declaring}, timeout=2)
+        done, _ = await asyncio.wait({declaring}, timeout=20)
         monkeypatch.undo()
         declaring.cancel()
     assert done
