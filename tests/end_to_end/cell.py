@@ -18,6 +18,7 @@ from tests.end_to_end.daemons import ROOT, SERVICES, Daemon
 from tests.end_to_end.market import Market
 from tests.end_to_end.observer import Observer
 from tests.end_to_end.waiting import until
+from tests.integration.small_system import migrate_all
 from tests.servers.environment import inherited
 from tests.servers.management import Management
 
@@ -74,8 +75,7 @@ class Cell:
                 await connection.execute(f"CREATE DATABASE {self.name}_{service}")
         finally:
             await connection.close()
-        for code, output in await asyncio.gather(*(self.command(service, "migrate") for service in SERVICES)):
-            assert code == 0, output
+        await migrate_all(self.databases)
 
     async def remove(self) -> None:
         for daemon in self.daemons:

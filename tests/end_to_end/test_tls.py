@@ -72,6 +72,7 @@ async def test_a_certificate_of_a_stranger_is_refused_and_the_setting_named(serv
         assert code == 1
         (line,) = [line for line in output.splitlines() if "CERTIFICATE_VERIFY_FAILED" in line]
         assert name in line
+    assert await cell.command("order_saga", "migrate") == (0, "")
     code, output = await cell.command(
         "order_saga", "migrate", ORDER_SAGA_DATABASE_URL=url.replace("authority", "stranger")
     )

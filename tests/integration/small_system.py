@@ -46,7 +46,7 @@ async def databases(postgres_url: str) -> AsyncIterator[Urls]:
     try:
         for url in urls.values():
             await connection.execute(f"CREATE DATABASE {_name(url)}")
-        await _migrate(urls)
+        await migrate_all(urls)
         yield urls
     finally:
         for url in urls.values():
@@ -91,7 +91,8 @@ async def until(url: str, question: str) -> None:
         await connection.close()
 
 
-async def _migrate(urls: Urls) -> None:
+async def migrate_all(urls: Urls) -> None:
+    """What the `migrate` of each service does, without a process for each."""
     for service in all_services():
         connection = await asyncpg.connect(urls[service.name])
         await migrate(connection, service.migrations)
