@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from messages.transport.daemon import housekeeping, measuring
+from messages.transport.batches import stall_guard
+from messages.transport.daemon import housekeeping, measuring, process
 from tests.integration.process.endpoints import measured, until_measured
-from tests.integration.toy.service import FAIL, bought
+from tests.integration.publisher.moody import Moody
+from tests.integration.toy.service import FAIL, TELL_ELSEWHERE, bought, numbered
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import until
 from tests.servers.server import free_port
@@ -16,6 +18,11 @@ from tests.servers.server import free_port
 @pytest.fixture
 def measured_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "MEASURE_SECONDS", 0.2)
+
+
+@pytest.fixture
+def beats_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("measured_often")
@@ -65,3 +72,49 @@ async def test_the_offset_of_the_database_s_clock_is_measured(
             return offset is not None and 55.0 < offset <= 60.0
 
         await until(is_a_minute)
+
+
+@pytest.mark.usefixtures("beats_often")
+async def test_a_batch_that_does_not_come_to_an_end_is_seen_in_that_consuming_is_paused(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.1)
+    port = free_port()
+    async with station.running(http_port=port) as running:
+        await running.ready()
+        await until_measured(port, "consumers_paused 0.0")
+        station.toy.gate.clear()
+        await station.say(bought("a"))
+        await until_measured(port, "consumers_paused 1.0")
+        station.toy.gate.set()
+        await until_measured(port, "consumers_paused 0.0")
+
+
+@pytest.mark.usefixtures("beats_often")
+async def test_what_waits_behind_a_batch_is_measured_by_its_queue(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 60.0)
+    port = free_port()
+    async with station.running(http_port=port) as running:
+        await running.ready()
+        station.toy.gate.clear()
+        await station.say(bought("a"))
+        await station.toy.entered.wait()
+        await station.say(*numbered(3))
+        await until_measured(port, 'messages_waiting{queue="toy.bought"} 3.0')
+        await until_measured(port, 'messages_waiting{queue="toy.paid"} 0.0')
+        station.toy.gate.set()
+        await until_measured(port, 'messages_waiting{queue="toy.bought"} 0.0')
+
+
+@pytest.mark.usefixtures("beats_often")
+async def test_what_the_broker_has_not_confirmed_is_measured_except_outcomes(station: Station) -> None:
+    port, moody = free_port(), Moody(station.broker)
+    async with station.running(moody, http_port=port) as running:
+        await running.ready()
+        moody.down = True
+        await station.say(bought("an outcome"), bought("elsewhere as well", TELL_ELSEWHERE))
+        await until_measured(port, "outbox_unconfirmed_rows 1.0")
+        moody.down = False
+        await until_measured(port, "outbox_unconfirmed_rows 0.0")
