@@ -1,6 +1,7 @@
 """The toy on a real RabbitMQ: a plain client is answered, and no outage loses a document."""
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 
 import aio_pika
@@ -12,7 +13,7 @@ from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
 from tests.integration.network import Network
 from tests.integration.process.clients import Client
-from tests.integration.process.daemons import QUICK_RELAY
+from tests.integration.process.daemons import QUICK_RELAY, daemon
 from tests.integration.toy.service import FAIL, TELL_ELSEWHERE, Counted, Toy, bought
 from tests.integration.toy.station import Station, everything
 from tests.integration.toy.waiting import until
@@ -70,6 +71,23 @@ async def test_queues_that_are_missing_at_the_start_are_waited_for(station: Stat
             await running.ready()
             await client.say(bought("a"))
             await client.until_heard({"a"})
+
+
+async def test_a_daemon_that_expects_its_topology_declares_none_of_it_and_waits(
+    station: Station, client: Client
+) -> None:
+    for queue in ("toy.bought", "toy.paid", "toy.dead"):
+        await client.channel.queue_delete(queue)
+    async with daemon(station, client, topology="expect") as process:
+        assert process.stderr
+        missed: set[str] = set()
+        while not missed >= {"toy.bought", "toy.paid", "toy.dead"}:
+            line = json.loads(await asyncio.wait_for(process.stderr.readline(), 60))
+            missed |= {line["queue"]} if line["event"] == "cannot consume" else set()
+        async with await aio_pika.connect(client.url) as connection:
+            await declare(connection, everything(Toy()))
+        await client.say(bought("a"))
+        await client.until_heard({"a"})
 
 
 async def test_a_network_that_flickers_under_load_loses_nothing(station: Station, client: Client) -> None:
