@@ -24,6 +24,14 @@ async def test_no_statement_takes_for_ever_and_nobody_keeps_locks_for_ever(
         assert await tx.fetchval(f"SHOW {setting}") == time
 
 
+async def test_only_a_transaction_waits_for_locks_without_limit(database: Database) -> None:
+    """Who waits in vain outside of one tries again, in the end in a transaction."""
+    async with database.session() as tx:
+        assert await tx.fetchval("SHOW lock_timeout") == "50ms"
+    async with database.transaction() as tx:
+        assert await tx.fetchval("SHOW lock_timeout") == "0"
+
+
 async def test_a_stricter_isolation_that_a_database_has_by_default_is_not_ours(own_station: Station) -> None:
     """It would refuse every other batch when two daemons take turns."""
     name = own_station.url.rpartition("/")[2].partition("?")[0]
