@@ -40,8 +40,12 @@ class Shell:
 
     async def type(self, *arguments: str, stdin: str = "", **settings: str) -> Result:
         """`order_saga audit --json`, say."""
+        return await self.run("-m", *arguments, stdin=stdin, **settings)
+
+    async def run(self, *arguments: str, stdin: str = "", **settings: str) -> Result:
+        """Python, with these arguments."""
         done = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", *arguments],
+            subprocess.run, [sys.executable, *arguments],
             input=stdin.encode(), env=self.environment | settings, cwd=ROOT,
             capture_output=True, timeout=60, check=False,
         )  # fmt: skip

@@ -20,6 +20,12 @@ from tests.integration.network import Network
 from tests.servers.management import Management
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+IMPATIENT = """
+import runpy
+from messages.transport.edge import connection
+connection.CONNECT_SECONDS = 3.0
+runpy.run_module("order_saga", run_name="__main__")
+"""
 
 
 async def test_a_broker_that_is_not_there_is_one_line(shell: Shell) -> None:
@@ -68,7 +74,7 @@ async def test_a_virtual_host_that_is_not_there_is_one_line(shell: Shell, amqp_u
 async def test_a_system_that_was_never_started_is_one_line(shell: Shell, management_url: str, amqp_url: str) -> None:
     async with vhost(management_url) as name:
         empty = urlsplit(amqp_url)._replace(path=f"/{name}").geturl()
-        placed = await shell.type("order_saga", "place", "-", stdin=text([order("north")]), BROKER_URL=empty)
+        placed = await shell.run("-c", IMPATIENT, "place", "-", stdin=text([order("north")]), BROKER_URL=empty)
 
     assert (placed.code, placed.out) == (3, "")
     assert placed.err.startswith("Error: BROKER_URL: cannot consume from `outcomes`")
