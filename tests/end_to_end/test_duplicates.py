@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,8 @@ import asyncpg
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import document
 from tests.end_to_end.verdict import reasons, rest
-from tests.end_to_end.wire import wire
+from tests.end_to_end.waiting import until
+from tests.end_to_end.wire import Wire, wire
 
 ORDERS = "SELECT order_id AS key, * FROM published.orders"
 HOLDINGS = "SELECT order_id AS key, * FROM published.holdings"
@@ -32,6 +34,7 @@ async def test_everything_said_twice_while_orders_are_placed_changes_no_outcome(
         outcomes = await asyncio.gather(*(cell.client.place(market.order(milk=1)) for _ in range(60)))
         assert reasons(outcomes) == {"placed": 60}
         await rest(cell)
+        await until(partial(all_was_said_again, parrot), "everything is said twice")
         assert len(parrot.tapped) > 60
     assert [daemon.told("batch failed, retrying") for daemon in cell.daemons] == [[], [], []]
 
@@ -51,6 +54,10 @@ async def test_everything_said_twice_more_and_in_any_order_changes_nothing(new_c
     after = await contents(cell)
     assert {place: after[place] for place in before} == before
     assert [daemon.told("batch failed, retrying") for daemon in cell.daemons] == [[], [], []]
+
+
+async def all_was_said_again(parrot: Wire) -> bool:
+    return parrot.echoes == len(parrot.tapped)
 
 
 async def all_sorts_of_orders(cell: Cell) -> None:

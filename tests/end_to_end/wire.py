@@ -39,6 +39,8 @@ class Wire:
         self._connection = connection
         self._channel = channel
         self.tapped: list[Spoken] = []
+        self.echoes = 0
+        """How many of those have been heard once more."""
 
     async def publish(self, spoken: Spoken) -> None:
         exchange = await self._channel.get_exchange(spoken.exchange, ensure=False)
@@ -50,7 +52,9 @@ class Wire:
 
         async def hear(message: AbstractIncomingMessage) -> None:
             spoken = Spoken(message.exchange or "", message.routing_key or "", message.body, message.content_type or "")
-            if ECHO not in message.headers:
+            if ECHO in message.headers:
+                self.echoes += 1
+            else:
                 self.tapped.append(spoken)
                 if echo:
                     await self.publish(spoken)
