@@ -150,7 +150,7 @@ async def test_a_daemon_is_confined(compose: Compose, daemon: str) -> None:
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert (host["Memory"], host["PidsLimit"]) == (512 << 20, 200)
-    assert all(port["HostIp"] == "127.0.0.1" for ports in host["PortBindings"].values() for port in ports)
+    assert {port["HostIp"] for ports in host["PortBindings"].values() for port in ports} == {"127.0.0.1"}
 
 
 async def test_rabbitmq_blocks_publishers_before_its_container_is_out_of_memory(compose: Compose) -> None:
