@@ -135,17 +135,24 @@ def _broker(service: Service, settings: Settings) -> Broker:
 
 
 async def _migrate(service: Service, settings: Settings) -> None:
+    """An output that fails is no fault of the database, and keeps no migration from being applied."""
+    output_errors: list[OSError] = []
+
+    def tell_applied(name: str) -> None:
+        try:
+            click.echo(f"applied {name}")
+        except OSError as error:
+            output_errors.append(error)
+
     try:
         async with own_database(settings) as connection:
-            await migrate(connection, service.migrations, partial(click.echo, err=True), _tell_applied)
+            await migrate(connection, service.migrations, partial(click.echo, err=True), tell_applied)
     except UnfitDatabase as error:
         raise click.ClickException(f"{settings.prefix()}DATABASE_URL: {error}") from None
     except FailedMigration as error:
         raise Unreachable(f"{settings.prefix()}DATABASE_URL: {one_line(error)}") from None
-
-
-def _tell_applied(name: str) -> None:
-    click.echo(f"applied {name}")
+    if output_errors:
+        raise output_errors[0]
 
 
 async def _check(program: Program, settings: Settings) -> list[str]:

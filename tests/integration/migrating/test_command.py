@@ -1,6 +1,11 @@
 """`migrate` says in one line what keeps it from migrating."""
 
 import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -43,6 +48,25 @@ async def test_what_was_applied_before_one_failed_is_told(own_station: Station) 
         3,
         "applied messages.transport/0003_compress_outbox_quickly.sql\n",
     )
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"a disk that is full is {FULL}, which is not here")
+async def test_an_output_that_takes_nothing_is_not_the_fault_of_the_database_and_keeps_nothing_from_it(
+    empty_url: str, tmp_path: Path
+) -> None:
+    environment = os.environ | {"ORDER_SAGA_DATABASE_URL": empty_url, "BROKER_URL": "amqp://127.0.0.1:1/"}
+
+    def migrate_to(output: str) -> "subprocess.CompletedProcess[bytes]":
+        command = f"{shlex.quote(sys.executable)} -m order_saga migrate >{output}"
+        return subprocess.run(command, shell=True, env=environment, stderr=subprocess.PIPE, check=False)
+
+    first = await asyncio.to_thread(migrate_to, str(FULL))
+    again = await asyncio.to_thread(migrate_to, shlex.quote(str(told := tmp_path / "told")))
+    assert (first.returncode, first.stderr) == (3, b"Error: the output is incomplete: No space left on device\n")
+    assert (again.returncode, told.read_text(), again.stderr) == (0, "", b"")
 
 
 async def test_who_holds_up_a_migration_is_told_in_one_line(
