@@ -77,8 +77,8 @@ class Consumer:
     async def _wait_for_capacity(self) -> bool:
         """Backpressure: wait while too many rows are unconfirmed; if that lasts, consuming is paused.
 
-        Returns whether new work may begin. If a full queue is why, answers are taken all the same: its service may be
-        waiting until there is room in ours.
+        Returns whether new work may begin. If a full queue is why, only that is paused, and answers are taken all the
+        same: its service may be waiting until there is room in ours.
         """
         publisher = self._transactor.publisher
         while not publisher.has_capacity:

@@ -39,7 +39,8 @@ class Intake:
         self._pace = pace
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
-        self._stall_guard = StallGuard(self._subscriptions)
+        self._stall_guards: list[StallGuard] = []
+        self._may_begin = True
         self._unacknowledged: dict[object, Taken] = {}
         self._unacknowledged_arrivals = 0
         self._unacknowledged_limit = MAX_UNACKNOWLEDGED
@@ -49,6 +50,7 @@ class Intake:
         """Consume both (queue, prefetch); `priority` is always drained before `new_work`."""
         for queue, prefetch in (priority, new_work):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
+            self._stall_guards.append(StallGuard(self._subscriptions[-1]))
             # Far fewer than the prefetch: at that many unacknowledged messages the broker delivers no more.
             self._unacknowledged_limit = min(self._unacknowledged_limit, max(1, prefetch // 4))
 
@@ -59,12 +61,13 @@ class Intake:
 
     @property
     def paused(self) -> bool:
-        """Whether consuming is paused, so that messages go to other daemons."""
-        return self._stall_guard.paused
+        """Whether consuming is paused, of new work at least, so that messages go to other daemons."""
+        return any(guard.paused for guard in self._stall_guards)
 
     def expect_progress(self) -> None:
         """Start the stall timer, unless it runs: without progress in time, consuming is paused."""
-        self._stall_guard.expect_progress()
+        for guard in self._stall_guards:
+            guard.expect_progress()
 
     def waiting(self) -> Iterable[tuple[str, int]]:
         return ((each.queue, len(each.arrived)) for each in self._subscriptions)
@@ -73,13 +76,16 @@ class Intake:
         self._arrived.set()
 
     async def stop(self) -> None:
-        self._stall_guard.cancel()
+        for guard in self._stall_guards:
+            guard.cancel()
         for subscription in self._subscriptions:
             await subscription.stop()
 
     async def hear_answers(self, seconds: float) -> bool:
-        """Consume, even if that was paused; return whether an answer has arrived, within `seconds` at most."""
-        await self._stall_guard.progress()
+        """Consume answers, even if paused, and soon no new work; return whether one came, within `seconds` at most."""
+        self._may_begin = False
+        self._stall_guards[1].expect_progress()
+        await self._progress()
         if self.quiet:
             await self._arrival(seconds)
         return not self.quiet
@@ -90,9 +96,10 @@ class Intake:
         Waits for an arrival; may return nothing when woken.
         """
         priority, new_work = self._subscriptions
+        self._may_begin = may_begin
         if not await self._something_to_do():
             return []
-        self._stall_guard.expect_progress()
+        self.expect_progress()
         begins = may_begin and bool(new_work.arrived) and not self._wait_seconds()
         # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
         if begins and self._ask_for_capacity is not None and self._capacity <= 0:
@@ -106,7 +113,7 @@ class Intake:
         if is_isolated(taken):
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
         if new_work.arrived and not taken:
-            await self._stall_guard.progress()
+            await self._progress()
             await self._arrival(CAPACITY_RETRY_SECONDS)
         return taken
 
@@ -128,7 +135,7 @@ class Intake:
             await self.acknowledge_all()
         elif self._acknowledging is None:
             self._acknowledging = asyncio.create_task(self._acknowledge_later())
-        await self._stall_guard.progress()
+        await self._progress()
 
     async def acknowledge_all(self) -> None:
         """Acknowledge at once all that was handled."""
@@ -144,6 +151,13 @@ class Intake:
         self._acknowledging = None
         await self.acknowledge_all()
 
+    async def _progress(self) -> None:
+        """Stop the stall timer, and resume consuming: new work only if it may begin."""
+        priority, new_work = self._stall_guards
+        await priority.progress()
+        if self._may_begin:
+            await new_work.progress()
+
     async def _something_to_do(self) -> bool:
         """Wait for work. False: new work may not begin yet after all, or there is none."""
         new_work = self._subscriptions[1]
@@ -153,7 +167,7 @@ class Intake:
         if new_work.arrived and not wait_seconds:
             return True
         self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
-        await self._stall_guard.progress()
+        await self._progress()
         if new_work.arrived:
             await self._arrival(wait_seconds)
         else:

@@ -47,7 +47,6 @@ async def test_while_a_queue_of_our_own_is_full_answers_are_heard_and_nothing_be
         await station.say(*(paid(str(number), TELL_ELSEWHERE) for number in range(3)), bought("b"))
         await station.until_heard(4)
         await _takes_no_more_than(station, moody, 4)
-        assert not running.process._intake.paused
         moody.sulks, moody.full = "", False
         await station.until_heard(5)
         await station.until_told(5)
@@ -96,6 +95,26 @@ async def test_who_cannot_say_anything_leaves_what_comes_to_others(
         await station.say(bought("b"))
         await station.until_told(12)
         await until(lambda: true(not mute.process._intake.paused))
+
+
+async def test_who_is_refused_leaves_new_work_to_others_and_hears_answers(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or he would keep it for as long as the queue is full, until the broker takes it for failed."""
+    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.3)
+    moody.sulks, moody.full = ELSEWHERE.key, True
+    async with station.running(moody, unconfirmed_rows=1) as refused:
+        await station.say(bought("a", TELL_ELSEWHERE))
+        await until(lambda: true(refused.process._intake.paused))
+        await station.say(paid("b"))
+        await station.until_heard(2)
+        async with station.running():
+            await station.say(*(bought(str(number)) for number in range(10)))
+            await station.until_heard(12)
+        moody.sulks, moody.full = "", False
+        await station.say(bought("c"))
+        await station.until_told(13)
+        await until(lambda: true(not refused.process._intake.paused))
 
 
 async def _takes_no_more_than(station: Station, moody: Moody, number: int) -> None:
