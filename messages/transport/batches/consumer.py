@@ -82,7 +82,7 @@ class Consumer:
         """
         publisher = self._transactor.publisher
         while not publisher.has_capacity:
-            if not publisher.refused:
+            if not publisher.has_room_for_answers:
                 self._intake.expect_progress()
                 await publisher.wait_for_confirms()
             elif await self._intake.hear_answers(ANSWER_SECONDS):

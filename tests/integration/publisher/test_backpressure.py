@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+from messages.transport import publisher
 from messages.transport.batches import stall_guard
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
@@ -50,6 +51,20 @@ async def test_while_a_queue_of_our_own_is_full_answers_are_heard_and_nothing_be
         moody.sulks, moody.full = "", False
         await station.until_heard(5)
         await station.until_told(5)
+
+
+async def test_while_a_queue_is_full_answers_are_heard_only_until_what_it_refuses_takes_too_much_memory(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MOST_REFUSED_BYTES", 1)
+    moody.sulks, moody.full = ELSEWHERE.key, True
+    async with station.running(moody, unconfirmed_rows=1):
+        await station.say(bought("a", TELL_ELSEWHERE))
+        await station.until_heard(1)
+        await station.say(*(paid(str(number)) for number in range(3)))
+        await _takes_no_more_than(station, moody, 1)
+        moody.sulks, moody.full = "", False
+        await station.until_heard(4)
 
 
 async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broker_is_away(
