@@ -176,7 +176,7 @@ async def until_assigned_by(cell: Cell, worker: str, order: Document) -> None:
 async def end_the_lease(cell: Cell, worker: str, order: Document) -> None:
     """As time does."""
     over = "UPDATE reservation SET expires_at = clock_timestamp(), due_at = clock_timestamp() WHERE order_id = $1"
-    await cell.rows(worker, f"{over} AND state = 'reserved'", uuid.UUID(order["order_id"]))
+    assert await cell.rows(worker, f"{over} AND state = 'reserved' RETURNING state", uuid.UUID(order["order_id"]))
     await until_the_lease_is_over(cell, worker)
 
 

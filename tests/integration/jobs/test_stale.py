@@ -50,7 +50,7 @@ async def test_a_job_that_rests_between_its_batches_is_not_called_stale(
     monkeypatch.setattr(jobs, "STALE_AFTER_SECONDS", 0.1)
 
     async def more(tx: Transaction) -> Handled:
-        await tx.execute("SELECT pg_sleep(0.1)")
+        await tx.execute("SELECT pg_sleep(0.4)")
         return Handled(more=True)
 
     station.toy.jobs = [workshop.job("lazy", more, low_priority=True)]
