@@ -1,13 +1,19 @@
 """RabbitMQ is restarted, and loses messages: that costs time, but no accepted order."""
 
+import asyncio
+import json
 import random
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from itertools import cycle
 
 import pytest
 
+from messages.transport.cancelling import cancel
 from tests.end_to_end.cell import QUEUES, Cell
+from tests.end_to_end.client import Document, document, routing_key
+from tests.end_to_end.daemons import SERVICES
 from tests.end_to_end.load import PATIENT, load
 from tests.end_to_end.wire import Wire, wire
 
@@ -65,18 +71,46 @@ async def test_while_the_queue_of_a_participant_is_full_accepted_orders_are_stil
     cell = await new_cell(ORDER_SAGA_UNCONFIRMED_ROWS="1", ORDER_SAGA_BUDGET_SECONDS="1")
     market = await cell.market(agents=5, milk=5)
     await cell.daemon("store_worker").kill()
-    async with full_after_one(cell, "store_worker.reserve"):
+    async with bounded(cell, "store_worker.reserve", messages=1):
         while not cell.daemon("order_saga").told("not confirmed, publishing again"):
             assert (await cell.client.place(market.order(milk=1)))["reason"] == "deadline_passed"
     await cell.daemon("store_worker").start()
     await cell.until_free(market)
 
 
+async def test_services_whose_queues_clients_have_filled_do_not_wait_for_each_other_for_ever(new_cell):
+    one_row = {f"{service.upper()}_UNCONFIRMED_ROWS": "1" for service in SERVICES}
+    cell = await new_cell(**one_row, **NEARLY_NOTHING_AHEAD, **PATIENT)
+    stock, agent = (await cell.market(agents=1, milk=1)).stocking()
+    async with bounded(cell, r"(order_saga\.answers|.*\.settle)", messages=50), load(cell) as orders:
+        async with flooded(cell, stock, agent, document("CancelOrder", order_id="any")):
+            for daemon in cell.daemons:
+                await daemon.until_told("not confirmed, publishing again")
+        await orders.until_placed(20)
+
+
 @asynccontextmanager
-async def full_after_one(cell: Cell, queue: str) -> AsyncIterator[None]:
-    """The queue takes hardly more than one message, and rejects the others."""
+async def flooded(cell: Cell, *kinds: Document) -> AsyncIterator[None]:
+    """Meanwhile clients put as many documents of these kinds as they can into the queues that are drained first."""
+
+    async def flood(kind: Document) -> None:
+        key = routing_key(kind["type"].partition("/")[0])
+        while True:
+            another = kind | {name: str(uuid.uuid4()) for name in ("message_id", "order_id") if name in kind}
+            await cell.client.publish(json.dumps(another).encode(), exchange="requests", key=key)
+
+    floods = [asyncio.create_task(flood(kind)) for kind in kinds for _ in range(10)]
+    try:
+        yield
+    finally:
+        await cancel(*floods)
+
+
+@asynccontextmanager
+async def bounded(cell: Cell, queues: str, *, messages: int) -> AsyncIterator[None]:
+    """These queues take hardly more messages, and reject the others."""
     path = f"policies/{cell.name}/full"
-    policy = {"pattern": f"^{queue}$", "apply-to": "queues", "definition": {"max-length": 1}}
+    policy = {"pattern": f"^{queues}$", "apply-to": "queues", "definition": {"max-length": messages}}
     await cell.management.call("PUT", path, policy)
     yield
     await cell.management.call("DELETE", path)
