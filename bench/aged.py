@@ -6,8 +6,8 @@ import uuid
 from uuid import UUID
 
 import aio_pika
-import asyncpg
 
+from bench.connecting import connected
 from bench.customers import order
 from bench.run import expect_all_placed, planned
 from bench.stock import plenty
@@ -95,10 +95,7 @@ async def _publish_delivered(broker_url: str, order_id: UUID) -> None:
 
 
 async def _copy(url: str, copies: tuple[UUID, int, int], *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         for sql in statements:
             await connection.execute(sql, *copies)
         await connection.execute("VACUUM ANALYZE")
-    finally:
-        await connection.close()

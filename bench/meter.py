@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.request import urlopen
 
-import asyncpg
-
+from bench.connecting import connected
 from bench.processes import cpu_seconds, machine_cpu_seconds
 from bench.servers import Servers
 
@@ -82,16 +81,13 @@ class Meter:
         return Counters(at, cpu, machine, amqp, row["wal_bytes"], row["commits"], row["deadlocks"])
 
     async def _read_postgres(self) -> Any:
-        connection = await asyncpg.connect(self._servers.postgres_url)
-        try:
+        async with connected(self._servers.postgres_url) as connection:
             return await connection.fetchrow(
                 "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint AS wal_bytes,"
                 " sum(xact_commit)::bigint AS commits, sum(deadlocks)::bigint AS deadlocks"
                 " FROM pg_stat_database WHERE datname = ANY ($1)",
                 self._databases,
             )
-        finally:
-            await connection.close()
 
 
 def _messages_published(url: str) -> int:

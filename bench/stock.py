@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-import asyncpg
-
+from bench.connecting import connected
 from bench.workload import SKUS, Workload, sku, store_id, zone
 from delivery_worker import queries as fleet
 from delivery_worker.shifts import Shift
@@ -52,13 +51,10 @@ async def fill(urls: Mapping[str, str], workload: Workload, supply: Supply) -> N
 
 async def _fill_shelves(url: str, seed: int, packets: Mapping[Shelf, int]) -> None:
     received = [message for shelf, count in packets.items() for message in _messages(seed, shelf, count)]
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         for batch in _batches(received):
             await goods.receive(connection, batch)
         await connection.execute("VACUUM ANALYZE packet")
-    finally:
-        await connection.close()
 
 
 def _messages(seed: int, shelf: Shelf, count: int) -> Iterator[StockReceived]:
@@ -88,10 +84,7 @@ async def _fill_fleet(url: str, seed: int, wanted: Counter[int]) -> None:
         for number, count in wanted.items()
         for each in range(count + count // 10 + 10)
     ]
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         for start in range(0, len(shifts), ROWS):
             await fleet.put_online(connection, shifts[start : start + ROWS])
         await connection.execute("VACUUM ANALYZE agent")
-    finally:
-        await connection.close()

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aio_pika
-import asyncpg
 
+from bench.connecting import connected
 from bench.daemons import SERVICES, Daemon, command
 from bench.meter import Meter
 from bench.processes import peak_rss_megabytes
@@ -70,12 +70,9 @@ class System:
 
     async def make(self) -> None:
         await self.servers.management.create_vhost(self.name)
-        connection = await asyncpg.connect(self.servers.postgres_url)
-        try:
+        async with connected(self.servers.postgres_url) as connection:
             for database in self.databases.values():
                 await connection.execute(f"CREATE DATABASE {database}")
-        finally:
-            await connection.close()
         await asyncio.gather(*(command(self.environment, service, "migrate") for service in SERVICES))
         async with await aio_pika.connect(self.broker_url) as broker:
             await declare(broker, topology_of(all_services()))
@@ -114,19 +111,16 @@ class System:
 
     async def execute(self, service: str, sql: str) -> None:
         """In the service's database, or in `postgres`."""
-        connection = await asyncpg.connect(self.urls.get(service, self.servers.postgres_url))
-        try:
+        async with connected(self._url(service)) as connection:
             await connection.execute(sql)
-        finally:
-            await connection.close()
 
     async def value(self, service: str, sql: str) -> Any:
-        """The one value that a query of the service's database has."""
-        connection = await asyncpg.connect(self.urls[service])
-        try:
+        """The one value that a query has, in the same databases."""
+        async with connected(self._url(service)) as connection:
             return await connection.fetchval(sql)
-        finally:
-            await connection.close()
+
+    def _url(self, service: str) -> str:
+        return self.urls.get(service, self.servers.postgres_url)
 
     def meter(self) -> Meter:
         return Meter(self.servers, self.databases.values(), self._processes)

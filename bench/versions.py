@@ -7,8 +7,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-import asyncpg
-
+from bench.connecting import connected
 from bench.daemons import ROOT
 from bench.servers import POSTGRES_SETTINGS, Servers
 
@@ -17,11 +16,8 @@ PACKAGES = ("aio-pika", "aiormq", "asyncpg", "pydantic", "uvloop")
 
 async def versions(servers: Servers) -> dict[str, str]:
     overview = await servers.management.call("GET", "overview")
-    connection = await asyncpg.connect(servers.postgres_url)
-    try:
+    async with connected(servers.postgres_url) as connection:
         postgres = await connection.fetchval("SHOW server_version")
-    finally:
-        await connection.close()
     return {
         "commit": await asyncio.to_thread(_commit),
         "rabbitmq": overview["rabbitmq_version"],

@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import asyncpg
 import uvloop
 
 from bench.ceiling.recording import Recorded
+from bench.connecting import connected
 
 
 class Span(NamedTuple):
@@ -23,12 +23,9 @@ def replay(url: str, recorded: Sequence[Recorded], begin_at: float) -> Span:
 
 
 async def _replay(url: str, recorded: Sequence[Recorded], begin_at: float) -> Span:
-    connection = await asyncpg.connect(url, server_settings={"jit": "off"})
-    try:
+    async with connected(url, server_settings={"jit": "off"}) as connection:
         time.sleep(max(0.0, begin_at - time.monotonic()))  # noqa: ASYNC251  nothing else runs in this loop
         began = time.monotonic()
         for method, sql, arguments in recorded:
             await getattr(connection, method)(sql, *arguments)
         return Span(began, time.monotonic())
-    finally:
-        await connection.close()

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 import aio_pika
-import asyncpg
 from aio_pika import ExchangeType
 
+from bench.connecting import connected
 from bench.daemons import Daemon
 from bench.plain.steps import READY, shelf
 from bench.stock import Supply
@@ -77,9 +77,6 @@ class PlainSystem(System):
 
     async def _bring(self, service: str, prefix: str, wanted: Iterable[tuple[str, int]]) -> None:
         units = [(f"{prefix}-{place}-{number}", place) for place, count in wanted for number in range(count)]
-        connection = await asyncpg.connect(self.urls[service])
-        try:
+        async with connected(self.urls[service]) as connection:
             await connection.copy_records_to_table("unit", records=units, columns=["id", "place"])
             await connection.execute("VACUUM ANALYZE unit")
-        finally:
-            await connection.close()
