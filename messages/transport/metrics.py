@@ -41,6 +41,7 @@ class Metrics:
         self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Unconfirmed outbox rows, except outcomes.")
         self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At this many no new work is taken.")
         self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes given up unconfirmed.", registry=self.registry)
+        self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines dropped, because nobody read them.")
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered, but not yet taken.", "queue")
         self.paused = self._gauge("consumers_paused", "1 while a stuck batch or a full outbox pauses consuming.")
         self.connected = self._gauge(

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics of the process, served over HTTP on a thread of their own."""
 
 import contextlib
+import errno
 import json
 import socket
 import sys
@@ -65,6 +66,12 @@ class Health:
         if path == "/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry)
         return "404 Not Found", "text/plain", b"/livez, /readyz and /metrics are served here\n"
+
+
+def wrong_setting(error: Exception) -> str:
+    """Which setting is to blame if the server cannot be started."""
+    taken_or_forbidden = getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES)
+    return "HTTP_PORT" if taken_or_forbidden else "HTTP_HOST"
 
 
 def _verdict(checks: Mapping[str, bool]) -> tuple[str, str, bytes]:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import structlog
 
+from messages.transport.daemon.lossy_handler import LossyHandler
+
 
 def configure_logs(service: str, level: str, form: Literal["auto", "json", "console"] = "auto") -> None:
     """Call it once, at the start of a process. Every line names the service."""
@@ -25,7 +27,7 @@ def configure_logs(service: str, level: str, form: Literal["auto", "json", "cons
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LossyHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -35,6 +37,12 @@ def configure_logs(service: str, level: str, form: Literal["auto", "json", "cons
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def take_dropped_lines() -> int:
+    """How many log lines of this process were dropped since the last call, because nobody read them."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.take_dropped() for handler in handlers if isinstance(handler, LossyHandler))
 
 
 # Tracebacks without local variables, which may hold passwords or customers' data.

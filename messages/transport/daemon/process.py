@@ -1,7 +1,6 @@
 """One service from start to drain: waits for its servers, handles batches, runs jobs, leaves nothing half done."""
 
 import asyncio
-import errno
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -14,9 +13,10 @@ from messages.transport.batches.pacing import Pace
 from messages.transport.batches.transactor import Transactor
 from messages.transport.broker import Broker
 from messages.transport.cancelling import cancel
-from messages.transport.daemon.health import Health
+from messages.transport.daemon.health import Health, wrong_setting
 from messages.transport.daemon.housekeeping import delete_the_last, housekeeping
 from messages.transport.daemon.jobs import Jobs
+from messages.transport.daemon.logs import take_dropped_lines
 from messages.transport.daemon.measuring import measures_of
 from messages.transport.database.migrating import pending
 from messages.transport.database.postgres import Database
@@ -35,7 +35,6 @@ log = structlog.get_logger(__name__)
 
 MIGRATIONS_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-PORT_ERRNOS = (errno.EADDRINUSE, errno.EACCES)
 
 
 class Process:
@@ -91,8 +90,7 @@ class Process:
         try:
             self._health.start(settings.http_host, settings.http_port)
         except (OSError, UnicodeError) as error:  # the latter if it is no valid host name
-            name = "PORT" if getattr(error, "errno", None) in PORT_ERRNOS else "HOST"
-            raise WrongSetting(f"{settings.prefix()}HTTP_{name}: {error}") from None
+            raise WrongSetting(f"{settings.prefix()}{wrong_setting(error)}: {error}") from None
 
     async def _opened(self, stop: asyncio.Event) -> bool:
         """Wait for database and migrations, then start the broker and subscribe; False if stopped meanwhile."""
@@ -181,6 +179,7 @@ class Process:
             self._health.beat()
             self.metrics.unconfirmed_rows.set(self._publisher.unconfirmed)
             self.metrics.given_up.inc(self._publisher.take_given_up())
+            self.metrics.log_lines_dropped.inc(take_dropped_lines())
             self.metrics.connected.labels("postgresql").set(self._database.reachable)
             if self._migrated:  # before, the broker is not tried
                 self.metrics.connected.labels("broker").set(self._broker.connected)

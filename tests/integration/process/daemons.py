@@ -19,7 +19,7 @@ QUICK_RELAY: dict[str, Any] = {
 
 @asynccontextmanager
 async def daemon(
-    station: Station, client: Client, redirected: str = "", **settings: Any
+    station: Station, client: Client, redirected: str = "", stderr: int = asyncio.subprocess.PIPE, **settings: Any
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`redirected`: what a shell does to its standard streams first."""
     values = {"database_url": station.url, "broker_url": client.url, "log_format": "json"} | settings
@@ -27,7 +27,7 @@ async def daemon(
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-m", "tests.integration.toy", "run"),
         env=os.environ | environment,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
     try:
         yield process

@@ -1,9 +1,12 @@
 """A daemon that is told to stop finishes, and one that is killed at any moment loses nothing."""
 
 import asyncio
+import contextlib
 import json
+import os
 import random
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +50,15 @@ async def test_a_daemon_whose_standard_streams_are_closed_works_and_stops_as_any
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+async def test_a_daemon_whose_log_nobody_reads_works_and_stops_as_any_other(station: Station, client: Client) -> None:
+    with _full_pipe() as log:
+        async with daemon(station, client, stderr=log) as process:
+            await client.say(bought("0"))
+            await client.until_heard({"0"})
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
 async def test_a_daemon_killed_at_any_moment_loses_nothing(station: Station, client: Client) -> None:
     texts = {str(number) for number in range(300)}
     for number in range(3):
@@ -74,3 +86,17 @@ async def told(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
 
 async def _more_than(station: Station, number: int) -> bool:
     return await station.count("heard") > number
+
+
+@contextlib.contextmanager
+def _full_pipe() -> Iterator[int]:
+    """The end to write to; nobody reads from the other one, which stays open."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"\n")
+    os.set_blocking(write, True)
+    yield write
+    os.close(read)
+    os.close(write)

@@ -1,0 +1,131 @@
+"""Whoever does not read the log holds nobody up; lines are lost whole, and counted."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import IO
+
+import pytest
+
+from messages.transport.daemon import lossy_handler
+from messages.transport.daemon.lossy_handler import IMPATIENT_SECONDS, LossyHandler
+
+PIPE_BYTES = 65_536
+NUMBER = 5_000
+NOTICE = "log lines dropped"
+
+
+class Log:
+    """A handler on a pipe, and the pipe's other end."""
+
+    def __init__(self) -> None:
+        read, write = os.pipe()
+        self.reader: IO[bytes] = os.fdopen(read, "rb", buffering=0)
+        self.writer = os.fdopen(write, "w")
+        self.handler = LossyHandler(self.writer)
+        self.handler.setFormatter(Format())
+
+    def say(self, *texts: str) -> None:
+        for text in texts:
+            self.handler.handle(logging.makeLogRecord({"msg": text}))
+
+    def read(self) -> str:
+        """What can be read now."""
+        os.set_blocking(self.reader.fileno(), False)
+        return b"".join(iter(lambda: self.reader.read(PIPE_BYTES) or b"", b"")).decode()
+
+
+class Format(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.getMessage()} {getattr(record, 'lines', '')}".rstrip()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    log = Log()
+    yield log
+    log.reader.close()
+    log.writer.close()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lossy_handler, "PATIENCE_SECONDS", 0.05)
+
+
+def test_a_log_that_nobody_reads_is_waited_for_once(log: Log) -> None:
+    began = time.monotonic()
+    log.say(*texts())
+    assert 0.05 <= time.monotonic() - began < 2
+
+
+def test_when_it_is_read_again_it_goes_on_with_whole_lines_and_tells_how_many_are_missing(log: Log) -> None:
+    log.say(*texts())
+    dropped = log.handler.take_dropped()
+    written = log.read()
+    log.say("at last")
+    lines = (written + log.read()).splitlines()
+    assert lines == [*texts()[: NUMBER - dropped], f"{NOTICE} {dropped}", "at last"]
+    assert dropped > NUMBER / 2
+    assert log.handler.take_dropped() == 0
+
+
+def test_what_is_told_once_is_not_told_again(log: Log) -> None:
+    log.say(*texts())
+    log.read()
+    log.say("at last", "and again")
+    assert log.read().splitlines()[-3:] == [f"{NOTICE} {log.handler.take_dropped()}", "at last", "and again"]
+
+
+def test_a_line_longer_than_the_pipe_is_whole_if_somebody_reads(log: Log) -> None:
+    text = "x" * 3 * PIPE_BYTES
+    read: list[bytes] = []
+    reading = threading.Thread(target=lambda: read.append(log.reader.read(1) + read_at_least(log, len(text))))
+    reading.start()
+    log.say(text)
+    reading.join()
+    assert read == [f"{text}\n".encode()]
+    assert log.handler.take_dropped() == 0
+
+
+def test_after_a_minute_it_is_waited_for_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.say(*texts())
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + IMPATIENT_SECONDS)
+    began = time.monotonic()
+    log.say("one more")
+    assert time.monotonic() - began >= 0.05
+
+
+def test_what_nobody_will_ever_read_is_counted_and_no_error(log: Log) -> None:
+    log.reader.close()
+    log.say("a", "b", "c")
+    assert log.handler.take_dropped() >= 3
+
+
+def test_a_descriptor_that_does_not_block_loses_no_more_than_one_that_does(log: Log) -> None:
+    os.set_blocking(log.writer.fileno(), False)
+    log.say(*texts())
+    dropped = log.handler.take_dropped()
+    written = log.read()
+    log.say("at last")
+    assert (written + log.read()).splitlines() == [*texts()[: NUMBER - dropped], f"{NOTICE} {dropped}", "at last"]
+
+
+def test_what_the_stream_cannot_show_is_escaped(log: Log) -> None:
+    log.writer.reconfigure(encoding="ascii")
+    log.handler = LossyHandler(log.writer)
+    log.say("café")
+    assert log.read() == "caf\\xe9\n"
+
+
+def texts() -> list[str]:
+    return [f"line {number} {'-' * (number % 100 + 1)}" for number in range(NUMBER)]
+
+
+def read_at_least(log: Log, size: int) -> bytes:
+    read = b""
+    while len(read) < size:
+        read += log.reader.read(PIPE_BYTES) or b""
+    return read
