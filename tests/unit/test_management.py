@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,7 +19,10 @@ BROKER_URL = "amqp://toy@localhost/saga"
 
 class _Api(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = json.dumps([{"name": self.path}]).encode()
+        self.answer([{"name": self.path}])
+
+    def answer(self, content: object) -> None:
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -26,6 +30,11 @@ class _Api(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
         """Nobody reads it."""
+
+
+class _AnotherApi(_Api):
+    def do_GET(self) -> None:
+        self.answer({"status": "success"})
 
 
 @pytest.fixture
@@ -47,9 +56,15 @@ def tls_port(certificate: Path) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
+    with _serving(server):
+        yield server.server_port
+
+
+@contextmanager
+def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield server.server_port
+    yield
     server.shutdown()
     thread.join()
     server.server_close()
@@ -77,3 +92,12 @@ def test_an_authority_of_one_s_own_is_named_by_the_variable_that_openssl_reads(m
         management.nodes()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert management.nodes() == ["/rabbit/api/nodes"]
+
+
+def test_another_api_that_answers_with_json_is_told():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _AnotherApi)
+    with _serving(server):
+        management = Management(f"http://toy:secret@localhost:{server.server_port}", BROKER_URL)
+        for ask in (management.queues, management.bindings, management.nodes):
+            with pytest.raises(ValueError, match="not RabbitMQ's HTTP API"):
+                ask()

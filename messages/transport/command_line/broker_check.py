@@ -51,7 +51,7 @@ async def broker_problems(service: Service, settings: Settings) -> list[str]:
     management = Management(management_url.get_secret_value(), url)
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
-    except (OSError, ValueError, HTTPException) as error:  # ValueError: something answers, and not with JSON
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: something else answers
         return [f"{settings.prefix()}MANAGEMENT_URL: {type(error).__name__}: {error}".strip()]
 
 

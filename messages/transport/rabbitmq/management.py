@@ -29,7 +29,7 @@ class ActualQueue:
 
 
 class Management:
-    """Reads one vhost. Raises OSError when the API cannot be reached or refuses the user."""
+    """Reads one vhost. Raises OSError when the API cannot be reached or refuses the user, ValueError if it is none."""
 
     def __init__(self, url: str, broker_url: str) -> None:
         parts = urlsplit(url)
@@ -68,10 +68,13 @@ class Management:
                     return None
                 raise
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str) -> list[dict[str, Any]]:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Authorization": self._authorization})  # noqa: S310
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
-            return json.load(response)
+            answer = json.load(response)
+        if not isinstance(answer, list):
+            raise ValueError("what answers there is not RabbitMQ's HTTP API")  # noqa: TRY004  it is not our own mistake
+        return answer
 
 
 def _base(parts: SplitResult) -> str:
