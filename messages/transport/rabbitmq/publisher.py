@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 SILENT_TIMEOUTS = 3
 """How many publish timeouts no channel may be opened on a connection before it is replaced by a new one."""
 
-REFUSED_SECONDS = 10.0
-"""How long a refusal counts: longer than until the next try."""
+NEXT_TRY_SECONDS = 5.0
+"""At most so long after a failure the caller publishes again."""
 
 
 class RabbitPublisher:
@@ -41,8 +41,8 @@ class RabbitPublisher:
 
     @property
     def refused(self) -> bool:
-        """Whether a queue has lately refused something."""
-        return asyncio.get_running_loop().time() - self._refused_at < REFUSED_SECONDS
+        """Whether a queue has lately refused something: a refusal counts until it is known how the next try ends."""
+        return asyncio.get_running_loop().time() - self._refused_at < NEXT_TRY_SECONDS + self._timeout_seconds
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
