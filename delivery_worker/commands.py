@@ -75,8 +75,9 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
 def put_offline(agent_ids: tuple[str, ...]) -> None:
     """Put agents offline, as of when the message is handled: it overrides all earlier ones.
 
-    An agent with an order keeps it; if it is assigned or confirmed, an alarm `offline_while_assigned` says so. A later
-    AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes and settings are those of `add`.
+    An order that has such an agent is refused, unless it is placed already: then they keep it, and an alarm
+    `offline_while_confirmed` says so. A later AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes
+    and settings are those of `add`.
     """
     requests = [new_request(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
     publish(NAME, "agents offline", requests)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from delivery_worker.allocation import Found
 from delivery_worker.shifts import Shift
 from messages.participant.allocation import Want
+from messages.participant.loss import Lost
 from messages.participant.queries import lock_reservations, unit_lock
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
@@ -42,14 +42,6 @@ MEASURES = (
     ),
 )
 """From the agents, who are few, to their orders: an index of what is confirmed would cost every order a write."""
-
-
-class Left(NamedTuple):
-    """An agent that went offline while an order has them, and the state of that order's reservation, if it has one."""
-
-    agent_id: str
-    order_id: UUID
-    state: str | None
 
 
 async def find_idle(tx: Transaction, wants: Sequence[Want], *, waiting: bool) -> list[Found]:
@@ -143,7 +135,7 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
     return await lock_reservations(tx, holders, agent_ids)
 
 
-async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
+async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Lost]:
     """Put agents offline, unless newer is known, also unknown ones.
 
     Those that an order has stay with it, and are returned.
@@ -170,7 +162,7 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Left]:
         *_columns([(shift.agent_id, shift.at) for shift in shifts]),
         UNKNOWN_ZONE,
     )
-    return [Left(*row) for row in rows if row["agent_id"] not in gone_before]
+    return [Lost(*row) for row in rows if row["agent_id"] not in gone_before]
 
 
 def _columns(told: Sequence[tuple[str, datetime | None]]) -> tuple[list[str], list[datetime | None], list[str]]:

@@ -82,7 +82,9 @@ def _answered(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Deci
         return _answered_in_time(saga, answer, now, policy)
     if saga.phase is not Phase.PLACED:
         return _answered_though_closed(saga, answer, now, policy)
-    if isinstance(answer, (Refused, Released)):
+    if isinstance(answer, Refused):
+        return Decision(saga, alarms=((PLACED_BUT_NOT_HELD, f"{type(answer).__name__}: {answer.reason}"),))
+    if isinstance(answer, Released):
         return Decision(saga, alarms=((PLACED_BUT_NOT_HELD, type(answer).__name__),))
     return Decision(saga)
 

@@ -106,8 +106,8 @@ def withdraw_stock(
     """Withdraw packets of STORE for ever: those that are named, or those that the options choose.
 
     An id that is withdrawn is never sold again, whatever arrives later: good packets come back under new ids. An
-    order that has such a packet reserved is refused; one that has it assigned or confirmed keeps it, and an alarm
-    `withdrawn_while_assigned` says so: call the customer. Those that orders have are listed.
+    order that has such a packet is refused, unless it is placed already: then it keeps the packet, and an alarm
+    `withdrawn_while_confirmed` says so: call the customer. Those that orders have are listed.
 
     Publishes PacketsWithdrawn; the running store worker does the rest. Repeating it does no harm. Exits with 1
     without --yes, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the store worker's

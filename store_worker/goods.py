@@ -1,22 +1,14 @@
 """Every SQL statement about packets that come, and that are withdrawn."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from messages.contracts.store import StockReceived
+from messages.participant.loss import Lost
 from messages.participant.queries import lock_reservations
 from messages.transport.database.transactions import Transaction
 
 ADVISORY_LOCK = 7_305_812_028
-
-
-class Withdrawn(NamedTuple):
-    """A packet that was withdrawn while an order holds it, and the state of that order's reservation, if it has one."""
-
-    packet_id: str
-    order_id: UUID
-    state: str | None
 
 
 async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tuple[str, int]]:
@@ -107,7 +99,7 @@ async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Withdrawn]:
+async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Lost]:
     """Take packets off the shelf for ever, a held one as soon as it is given back. Returns the held ones."""
     rows = await tx.fetch(
         """
@@ -132,4 +124,4 @@ async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequen
         packet_ids,
         store_ids,
     )
-    return [Withdrawn(*row) for row in rows]
+    return [Lost(*row) for row in rows]

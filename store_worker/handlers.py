@@ -8,18 +8,17 @@ from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import RESERVE, SETTLE
 from messages.contracts.store import (
+    PACKET_WITHDRAWN,
     AssignPackets,
+    PacketsRefused,
     PacketsWithdrawn,
     ReleasePackets,
     ReservePackets,
     StockReceived,
 )
-from messages.participant.participant import HELD_WITHOUT_RESERVATION
-from messages.participant.queries import expect_no_reservations
-from messages.participant.reservation import State
+from messages.participant.loss import Loss
 from messages.transport.database.transactions import Transaction
-from messages.transport.database.writing import write
-from messages.transport.handled import Alarm, Handled, TimelineEntry
+from messages.transport.handled import Alarm, Handled
 from messages.transport.incoming import Incoming
 from store_worker import goods, queries
 
@@ -37,13 +36,13 @@ MOST_TOLD = 10
 """Packets in one alarm."""
 PACKET_ID_REUSED = "packet_id_reused"
 WITHDRAWN_ELSEWHERE = "withdrawn_elsewhere"
-WITHDRAWN_WHILE_ASSIGNED = "withdrawn_while_assigned"
-ALARMS: Mapping[str | None, str] = {
-    None: HELD_WITHOUT_RESERVATION,
-    State.ASSIGNED: WITHDRAWN_WHILE_ASSIGNED,
-    State.CONFIRMED: WITHDRAWN_WHILE_ASSIGNED,
-}
-"""State of the reservation that holds a withdrawn packet -> alarm."""
+LOSS = Loss(
+    PacketsWithdrawn,
+    "withdrawn",
+    refused=lambda order_id: PacketsRefused(order_id=order_id, reason=PACKET_WITHDRAWN),
+    alarm="withdrawn_while_confirmed",
+    give_back=lambda pairs: queries.give_back(*zip(*pairs, strict=True)),
+)
 
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
@@ -118,12 +117,4 @@ async def _withdraw(
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
     strays = await goods.strays(tx, packet_ids, store_ids)
     handled.alarms += _withdrawn_elsewhere(strays, causes)
-    held = await goods.withdraw(tx, packet_ids, store_ids)
-    await expect_no_reservations(tx, {packet.order_id for packet in held} - holders)
-    if orphans := [(packet.packet_id, packet.order_id) for packet in held if packet.state is None]:
-        await write(tx, [queries.give_back(*zip(*orphans, strict=True))])
-    for packet in held:
-        detail = f"{packet.packet_id} withdrawn while {packet.state or 'its order has no reservation'}"
-        handled.timeline.append(TimelineEntry(packet.order_id, PacketsWithdrawn.__name__, detail))
-        if name := ALARMS.get(packet.state):
-            handled.alarms.append(Alarm(name, packet.order_id, detail, causes[packet.packet_id]))
+    await LOSS.report(tx, await goods.withdraw(tx, packet_ids, store_ids), holders, causes, handled)

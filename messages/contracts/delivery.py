@@ -39,7 +39,7 @@ class AgentReserved(Reserved):
 
 
 class AgentRefused(Refused):
-    """No agent is held, and none will be."""
+    """The order does not get an agent: none is idle, or the one it had has gone offline."""
 
     PARTICIPANT: ClassVar[str] = DELIVERY
 

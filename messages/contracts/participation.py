@@ -41,7 +41,7 @@ class Release(Command):
 
 
 class Answer(OrderMessage):
-    """A participant's answer about an order: a function of its reservation's state."""
+    """A participant's answer about an order: a function of its reservation's state, and of what is gone of it."""
 
     PARTICIPANT: ClassVar[str]
 
@@ -51,7 +51,10 @@ class Reserved(Answer):
 
 
 class Refused(Answer):
-    """The order will not get what it asked for; nothing is held for it."""
+    """The order will not get what it asked for.
+
+    Nothing is held for it, unless it had been assigned and part of that is gone now: what is left is still held.
+    """
 
     reason: Reason
 

@@ -56,7 +56,7 @@ class PacketsReserved(Reserved):
 
 
 class PacketsRefused(Refused):
-    """No packet is held, and none will be."""
+    """The order does not get its packets: there are too few, or one of them has been withdrawn."""
 
     PARTICIPANT: ClassVar[str] = STORE
 

@@ -83,6 +83,11 @@ def _assign(reserved: Reservation, context: Context) -> Decision:
     return Decision(assigned, Reply.ASSIGNED, note=f"assigned {_names(assigned.unit_ids)}")
 
 
+def _assign_again(assigned: Reservation, _context: Context) -> Decision:
+    """Not if a unit is gone: then the order has been refused, and an Assigned that overtakes that would place it."""
+    return refusal(assigned, assigned.unfit) if assigned.unfit else Decision(assigned, Reply.ASSIGNED)
+
+
 def _confirm(assigned: Reservation, context: Context) -> Decision:
     if assigned.completed:
         return _fulfil(assigned, context)
@@ -164,7 +169,7 @@ HEADINGS =              (Reserve,         Assign,          Release,          Ord
 TABLE: Mapping[State, tuple[Rule, Rule, Rule, Rule, Rule]] = {
     State.ABSENT:       (_reserve,        _refuse_unknown, _leave_tombstone, _not_ours,   _not_delivered_by_us),
     State.RESERVED:     (_reply_reserved, _assign,         _free,            _not_ours,   _remember),
-    State.ASSIGNED:     (_reply_reserved, _reply_assigned, _free,            _confirm,    _remember),
+    State.ASSIGNED:     (_reply_reserved, _assign_again,   _free,            _confirm,    _remember),
     State.CONFIRMED:    (_reply_reserved, _reply_assigned, _keep,            _nothing,    _fulfil),
     State.FULFILLED:    (_reply_reserved, _reply_assigned, _keep,            _nothing,    _nothing),
     State.REFUSED:      (_refuse_again,   _refuse_late,    _reply_released,  _not_ours,   _not_delivered_by_us),

@@ -29,7 +29,9 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
     rows = await tx.fetch(
         f"""
         SELECT clock_timestamp(), {READ},
-            CASE state WHEN 'reserved' THEN (SELECT min(reason) FROM unfit WHERE unfit.order_id = r.order_id) END
+            CASE WHEN state IN ('reserved', 'assigned') THEN
+                (SELECT min(reason) FROM unfit WHERE unfit.order_id = r.order_id)
+            END
         FROM (SELECT) AS always LEFT JOIN reservation AS r ON r.order_id = ANY ($1::uuid[])
         """,  # noqa: S608  our own column names
         list(order_ids),

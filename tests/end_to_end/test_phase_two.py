@@ -6,48 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document, document
 from tests.end_to_end.market import Market
+from tests.end_to_end.phase_two import OTHER, RESERVED, WORKERS, only_reserved_by, until_assigned_by
 from tests.end_to_end.verdict import rest
 from tests.end_to_end.wire import wire
 
-OTHER = {"store_worker": "delivery_worker", "delivery_worker": "store_worker"}
-RESERVED = {"store_worker": "PacketsReserved", "delivery_worker": "AgentReserved"}
-ASSIGN = {"store_worker": "AssignPackets", "delivery_worker": "AssignAgent"}
 RELEASE = {"store_worker": "ReleasePackets", "delivery_worker": "ReleaseAgent"}
-WORKERS = pytest.mark.parametrize("worker", list(OTHER))
 
 HARDLY_SWEEPS = {"STORE_WORKER_SWEEP_INTERVAL_SECONDS": "10"}
-
-
-async def test_a_packet_withdrawn_after_it_was_reserved_undoes_the_assigned_agent(shop):
-    market = await shop.market(agents=1, milk=1, bread=1)
-    order = market.order(milk=1)
-    async with only_reserved_by(shop, "store_worker", order) as placing:
-        await shop.client.say(market.withdrawal(*market.packets["milk"]))
-        await shop.until_noted("store_worker", order["order_id"], "PacketsWithdrawn")
-    outcome = await placing
-    assert (outcome["participant"], outcome["reason"]) == ("store", "packet_withdrawn")
-    await until_assigned_by(shop, "delivery_worker", order)
-    await rest(shop)
-    assert (await shop.client.place(market.order(bread=1)))["agent_id"] == market.agents[0]
-    assert (await shop.client.place(market.order(milk=1)))["type"] == "OrderNotPlaced/1.0"
-
-
-async def test_an_agent_who_went_offline_after_being_reserved_undoes_the_assigned_packets(shop):
-    market = await shop.market(agents=1, milk=1)
-    order = market.order(milk=1)
-    async with only_reserved_by(shop, "delivery_worker", order) as placing:
-        await shop.client.say(document("AgentWentOffline", agent_id=market.agents[0]))
-        await shop.until_noted("delivery_worker", order["order_id"], "AgentWentOffline")
-    outcome = await placing
-    assert (outcome["participant"], outcome["reason"]) == ("delivery", "agent_offline")
-    await until_assigned_by(shop, "store_worker", order)
-    await shop.client.say(document("AgentCameOnline", agent_id=market.agents[0], zone=market.zone))
-    await shop.until_free(market)
 
 
 async def test_a_lease_that_is_over_has_its_assign_refused_though_no_sweeper_has_run(new_cell):
@@ -135,15 +103,6 @@ async def test_an_order_cancelled_while_both_workers_are_down_holds_nothing_when
 
 
 @asynccontextmanager
-async def only_reserved_by(cell: Cell, worker: str, order: Document) -> AsyncIterator["asyncio.Task[Document]"]:
-    """This worker has reserved for the order. The other one stands still, until the end of the block."""
-    with cell.daemon(OTHER[worker]).paused():
-        placing = asyncio.create_task(cell.client.place(order))
-        await cell.until_noted("order_saga", order["order_id"], RESERVED[worker])
-        yield placing
-
-
-@asynccontextmanager
 async def reserved_for_a_moment(
     cell: Cell, market: Market, order: Document, *, lease_seconds: int
 ) -> AsyncIterator["asyncio.Task[Document]"]:
@@ -167,10 +126,6 @@ async def reserved_for_a_moment(
         await cell.daemon("store_worker").start()
         await cell.until_noted("order_saga", order["order_id"], RESERVED["store_worker"])
         yield placing
-
-
-async def until_assigned_by(cell: Cell, worker: str, order: Document) -> None:
-    await cell.until_noted(worker, order["order_id"], ASSIGN[worker], "assigned ")
 
 
 async def end_the_lease(cell: Cell, worker: str, order: Document) -> None:

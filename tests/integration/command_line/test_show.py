@@ -50,7 +50,7 @@ async def test_an_alarm_about_an_order_that_was_placed_long_ago_is_in_its_story(
     await shell.until("delivery_worker", f"SELECT count(*) = 1 FROM published.timeline {this} AND event = 'Alarm'")
     (story,) = (await shell.type("order_saga", "show", "--json", told["order_id"])).objects
     alarms = [each["detail"] for each in story["timeline"] if each["event"] == "Alarm"]
-    assert [detail.split(": ")[0] for detail in alarms] == ["offline_while_assigned"]
+    assert [detail.split(": ")[0] for detail in alarms] == ["offline_while_confirmed"]
 
 
 async def test_an_order_that_nobody_knows_has_no_story(shell: Shell) -> None:

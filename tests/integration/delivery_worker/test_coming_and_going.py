@@ -3,8 +3,6 @@
 import asyncio
 from uuid import UUID
 
-import pytest
-
 from messages.contracts.delivery import AGENT_OFFLINE, AgentAssigned, AgentReserved
 from tests.integration.delivery_worker.agents import agent_of
 from tests.integration.delivery_worker.messages import (
@@ -82,17 +80,30 @@ async def test_going_offline_while_reserved_makes_the_assign_be_refused(delivery
     assert ("AgentWentOffline", "A-1 went offline while reserved") in delivery.timeline
 
 
-@pytest.mark.parametrize("confirmed", [False, True])
-async def test_going_offline_while_assigned_takes_effect_afterwards_with_an_alarm(
-    delivery: Worker, order: UUID, confirmed: bool
+async def test_going_offline_while_assigned_refuses_the_order_which_keeps_the_agent_until_it_is_released(
+    delivery: Worker, order: UUID
 ) -> None:
     await delivery.hear(online("A-1"))
-    await delivery.hear(reserve(order), assign(order), *([placed(order)] if confirmed else []))
-    await delivery.hear(offline("A-1"))
+    await delivery.hear(reserve(order), assign(order))
 
-    assert delivery.alarms == ["offline_while_assigned"]
+    assert await delivery.hear(offline("A-1")) == [refused(order, AGENT_OFFLINE)]
+
+    assert delivery.alarms == []
+    assert await delivery.hear(assign(order)) == [refused(order, AGENT_OFFLINE)]
+    assert await delivery.stock() == {"A-1": "assigned"}
+    await delivery.hear(release(order))
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_going_offline_while_confirmed_takes_effect_afterwards_with_an_alarm(
+    delivery: Worker, order: UUID
+) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+    assert await delivery.hear(offline("A-1")) == []
+
+    assert delivery.alarms == ["offline_while_confirmed"]
     assert await delivery.hear(assign(order)) == [AgentAssigned(order_id=order, agent_id="A-1")]
-    await delivery.hear(placed(order))
     assert await delivery.stock() == {"A-1": "confirmed"}
     await delivery.hear(completed(order))
     assert await delivery.stock() == {"A-1": "offline"}
@@ -107,7 +118,7 @@ async def test_who_leaves_an_order_without_a_reservation_is_nobodys(delivery: Wo
         await delivery.hear(offline("A-1"))
 
     assert delivery.alarms == ["held_without_reservation"]
-    assert delivery.timeline[-1] == ("AgentWentOffline", "A-1 went offline while their order has no reservation")
+    assert delivery.timeline[-1] == ("AgentWentOffline", "A-1 went offline while held without a reservation")
     assert delivery.collisions == 0
     assert await delivery.stock() == {"A-1": "offline"}
 

@@ -142,17 +142,17 @@ async def test_an_old_word_takes_no_agent_from_an_order(delivery: Worker, order:
 
 async def test_that_an_agent_has_left_his_order_is_told_once(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1", at=MORNING))
-    await delivery.hear(reserve(order), assign(order))
+    await delivery.hear(reserve(order), assign(order), placed(order))
 
     for at in (NOON, NOON, EVENING, None):
         await delivery.hear(offline("A-1", at))
 
-    assert delivery.alarms == ["offline_while_assigned"]
+    assert delivery.alarms == ["offline_while_confirmed"]
 
 
 async def test_an_alarm_names_the_word_by_which_the_agent_left_and_no_older_one(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1", at=MORNING))
-    await delivery.hear(reserve(order), assign(order))
+    await delivery.hear(reserve(order), assign(order), placed(order))
 
     left, overtaken = heard(offline("A-1", EVENING)), heard(online("A-1", at=NOON))
     await delivery.hear_documents([left, overtaken])

@@ -78,4 +78,4 @@ async def test_what_participants_say_of_a_placed_order_that_they_do_not_hold_rai
     refused = incoming(PacketsRefused(order_id=order.order_id, reason="out_of_stock"))
     async with database.transaction() as tx:
         handled = await handle(TERMS, RowCache(TABLE), tx, [refused], LockMode.PESSIMISTIC)
-    assert handled.alarms == [Alarm("placed_but_not_held", order.order_id, "PacketsRefused", refused)]
+    assert handled.alarms == [Alarm("placed_but_not_held", order.order_id, "PacketsRefused: out_of_stock", refused)]

@@ -19,16 +19,15 @@ from tests.integration.store_worker.messages import STORE, assign, refused, rese
 from tests.integration.workers import in_seconds, is_waiting_for_a_lock
 
 
-async def test_a_withdrawal_waits_for_the_assign_it_meets_and_raises_the_alarm(twins: Twins, order: UUID) -> None:
+async def test_a_withdrawal_waits_for_the_assign_it_meets_and_refuses_the_order(twins: Twins, order: UUID) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
     async with in_flight(here, assign(order)):
         withdrawing = await blocked(here, there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",))))
-    await withdrawing
 
-    assert there.alarms == ["withdrawn_while_assigned"]
+    assert await withdrawing == [refused(order, PACKET_WITHDRAWN)]
 
 
 async def test_an_assign_waits_for_the_withdrawal_it_meets_and_is_refused(twins: Twins, order: UUID) -> None:

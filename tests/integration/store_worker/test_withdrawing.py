@@ -1,13 +1,16 @@
-"""A packet that is withdrawn is not sold, and an alarm tells of one that an order has by then."""
+"""A packet that is withdrawn is not sold: its order is refused, or an alarm tells that it is placed by then."""
 
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
+
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.store import PACKET_WITHDRAWN, PacketsAssigned
+from messages.transport.database.lock_mode import LockMode
 from tests.integration.store_worker.messages import STORE, assign, placed, refused, release, reserve, stock, withdraw
 from tests.integration.toy.waiting import PATIENCE_SECONDS
-from tests.integration.workers import Worker
+from tests.integration.workers import Worker, heard
 
 
 async def test_a_withdrawn_packet_is_not_sold(store: Worker, order: UUID) -> None:
@@ -42,7 +45,7 @@ async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alar
     await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
     await store.hear(withdraw("M-1"))
 
-    assert store.alarms == ["withdrawn_while_assigned"]
+    assert store.alarms == ["withdrawn_while_confirmed"]
     assert store.timeline[-1] == ("PacketsWithdrawn", "M-1 withdrawn while confirmed")
     assert await store.stock() == {"M-1": "confirmed"}
     await store.hear(DeliveryCompleted(order_id=order))
@@ -57,19 +60,36 @@ async def test_withdrawing_once_more_what_is_withdrawn_already_raises_no_other_a
     for _ in range(2):
         await store.hear(withdraw("M-1"))
 
-    assert store.alarms == ["withdrawn_while_assigned"]
+    assert store.alarms == ["withdrawn_while_confirmed"]
 
 
-async def test_withdrawing_what_is_assigned_takes_effect_afterwards_with_an_alarm(store: Worker, order: UUID) -> None:
+async def test_withdrawing_what_is_assigned_refuses_the_order_which_keeps_it_until_it_is_released(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1", "M-2"))
+    await store.hear(reserve(order, milk=2), assign(order))
+
+    assert await store.hear(withdraw("M-1", "M-2")) == [refused(order, PACKET_WITHDRAWN)]
+
+    assert store.alarms == []
+    assert await store.stock() == {"M-1": "assigned", "M-2": "assigned"}
+    await store.hear(release(order))
+    assert await store.stock() == {"M-1": "retired", "M-2": "retired"}
+
+
+@pytest.mark.parametrize("lock_mode", [LockMode.CACHED, LockMode.PESSIMISTIC])
+async def test_an_order_that_was_refused_for_a_withdrawal_is_not_assigned_again(
+    store: Worker, order: UUID, lock_mode: LockMode
+) -> None:
+    """An Assigned that overtakes the refusal would place it."""
     await store.hear(stock("milk", "M-1"))
-    await store.hear(reserve(order, milk=1), assign(order))
+    await store.hear(reserve(order, milk=1))
+    await store.hear(assign(order))
     await store.hear(withdraw("M-1"))
 
-    assert store.alarms == ["withdrawn_while_assigned"]
-    assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
-    assert await store.stock() == {"M-1": "assigned"}
-    await store.hear(release(order))
-    assert await store.stock() == {"M-1": "retired"}
+    assert await store.hear_documents([heard(assign(order))], lock_mode) == [refused(order, PACKET_WITHDRAWN)]
+    await store.hear(placed(order, "M-1"))
+    assert await store.stock() == {"M-1": "confirmed"}
 
 
 async def test_a_packet_whose_order_has_no_reservation_is_withdrawn_and_nobodys(store: Worker, order: UUID) -> None:

@@ -7,10 +7,12 @@ import pytest
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced
+from messages.contracts.store import PacketsRefused
 from messages.transport.addresses import Address
 from order_saga import outgoing
 from order_saga.state import Decision, Phase, Standing
 from tests.unit.order_saga.orders import (
+    AGENT_ASSIGNED,
     AGENT_REFUSED,
     AGENT_RELEASED,
     HAPPY,
@@ -40,6 +42,19 @@ def test_one_refusal_before_the_outcome_is_enough_and_everybody_is_released(befo
     assert (decision.saga.phase, decision.saga.granted) == (Phase.RELEASING, {})
     assert decision.saga.standing["delivery"] is Standing.REFUSED
     assert decision.effect.endswith("-> releasing: no_agent")
+
+
+def test_who_has_assigned_may_refuse_after_all_until_the_order_is_placed() -> None:
+    gone = PacketsRefused(order_id=ORDER, reason="packet_withdrawn")
+    decision = tell(begun(), *HAPPY[:2], PACKETS_ASSIGNED, gone, AGENT_ASSIGNED)
+    assert decision.saga is not None
+    assert (decision.saga.phase, decision.saga.reason) == (Phase.RELEASING, "packet_withdrawn")
+
+
+def test_who_refuses_an_order_that_is_placed_raises_an_alarm_which_says_why() -> None:
+    decision = tell(begun(), *HAPPY, PacketsRefused(order_id=ORDER, reason="packet_withdrawn"))
+    assert decision.alarms == (("placed_but_not_held", "PacketsRefused: packet_withdrawn"),)
+    assert decision.outgoing == ()
 
 
 @pytest.mark.parametrize("phase", UNDECIDED)

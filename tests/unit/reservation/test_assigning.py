@@ -49,8 +49,13 @@ def test_a_unit_that_became_unfit_while_reserved_is_not_assigned() -> None:
     assert decision.reservation.unit_ids == ()
 
 
-def test_a_unit_that_became_unfit_while_assigned_stays_the_orders() -> None:
-    assert hear(a_reservation(State.ASSIGNED)._replace(unfit="packet_withdrawn"), assign()).reply is Reply.ASSIGNED
+def test_a_unit_that_became_unfit_while_assigned_is_not_assigned_again_and_stays_held_until_the_release() -> None:
+    assigned = a_reservation(State.ASSIGNED)._replace(unfit="packet_withdrawn")
+
+    decision = hear(assigned, assign())
+
+    assert (decision.reply, decision.reason) == (Reply.REFUSED, "packet_withdrawn")
+    assert decision.reservation == assigned
 
 
 def test_assigning_moves_no_indexed_column() -> None:

@@ -13,6 +13,7 @@ from messages.participant.reservation import Reservation, State
 from messages.transport.addresses import OUTCOMES
 from messages.transport.incoming import Incoming
 from order_saga import saga as sagas
+from order_saga.saga import PLACED_BUT_NOT_HELD
 from order_saga.state import Decision, Phase, Saga
 from tests.unit.saga_model.numbering import Numbering
 from tests.unit.saga_model.parties import EARLY, LATE, MUCH_LATER, ROLES, SAGA, TERMS, WORKERS, WORKERS_TERMS, Party
@@ -33,7 +34,11 @@ class Step(NamedTuple):
 
 
 class Decisions(Numbering):
-    """The local steps that the production code decides on, numbered."""
+    """The local steps that the production code decides on, numbered. `losing`: participants may lose what they hold."""
+
+    def __init__(self, orders: int, *, losing: bool = False) -> None:
+        super().__init__(orders)
+        self.losing = losing
 
     def _hear(self, party: Party, before: int, number: int, clock: datetime, *, free: bool) -> Iterator[Step]:
         message, state = self.messages.things[number], self.states[party].things[before]
@@ -56,15 +61,23 @@ class Decisions(Numbering):
         state = self.states[party].things[before]
         if isinstance(state, Reservation):
             if state.state in (State.RESERVED, State.ASSIGNED):
+                if self.losing and state.unfit is None:
+                    yield self._loses(party, state)
                 label = "asks" if state.state is State.ASSIGNED else "lease over"
                 yield self._of_worker(party, label, state, due.fall_due(state, MUCH_LATER, WORKERS_TERMS))
         elif state is not None:
             yield self._of_saga(party, "repeat", state, sagas.fall_due(state, EARLY + TERMS.repeat_base, 0.5, TERMS))
             yield self._of_saga(party, "deadline", state, sagas.fall_due(state, LATE, 0.5, TERMS))
 
+    def _loses(self, party: Party, held: Reservation) -> Step:
+        """As `Loss.report` has it."""
+        refused = reservation.refusal(held, "gone") if held.state is State.ASSIGNED else reservation.Decision(held)
+        return self._of_worker(party, "loses", held, refused._replace(reservation=held._replace(unfit="gone")))
+
     def _of_saga(self, party: Party, what: Message | str, before: Saga | None, decision: Decision) -> Step:
         label = what if isinstance(what, str) else type(what).__name__
-        wrong = f"{label} while {before and before.phase}: {decision.alarms}" if decision.alarms else ""
+        alarms = {name for name, _ in decision.alarms} - ({PLACED_BUT_NOT_HELD} if self.losing else set())
+        wrong = f"{label} while {before and before.phase}: {alarms}" if alarms else ""
         if before and before.phase in (Phase.PLACED, Phase.CLOSED) and decision.saga is not before:
             wrong = f"I5: {label} changes what is {before.phase}"
         said = [self._message(message, to) for message, to in decision.outgoing if to.exchange != OUTCOMES]

@@ -24,12 +24,13 @@ class Model(Network):
         copies: int,
         *,
         cancel: bool = False,
+        losing: bool = False,
         repeats: int = 0,
         loss: bool = False,
         inquiries: bool = True,
         clocks: Sequence[datetime] = (EARLY, LATE),
     ) -> None:
-        steps = Steps(orders, clocks, cancel=cancel)
+        steps = Steps(orders, clocks, cancel=cancel, losing=losing)
         super().__init__(steps, copies, repeats=repeats, loss=loss, inquiries=inquiries)
         self.checked: set[int] = set()
         self.outcomes: set[str | None] = set()

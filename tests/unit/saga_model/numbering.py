@@ -79,7 +79,7 @@ class Numbering:
     def _reservation(self, party: Party, held: Reservation) -> int:
         same = Reservation(held.order_id, held.state, held.reason and "refused", held.unit_ids)
         if held.state is State.RESERVED:
-            same = same._replace(expires_at=held.expires_at)
+            same = same._replace(expires_at=held.expires_at, unfit=held.unfit)
         elif held.state is State.ASSIGNED:
-            same = same._replace(assigned_at=EARLY)
+            same = same._replace(assigned_at=EARLY, unfit=held.unfit)
         return self.states[party].number(same, same)

@@ -11,8 +11,8 @@ from tests.unit.saga_model.parties import SAGA, Party
 class Steps(Decisions):
     """All local steps of all parties, for so many orders at these clocks."""
 
-    def __init__(self, orders: int, clocks: Sequence[datetime], *, cancel: bool) -> None:
-        super().__init__(orders)
+    def __init__(self, orders: int, clocks: Sequence[datetime], *, cancel: bool, losing: bool) -> None:
+        super().__init__(orders, losing=losing)
         self.clocks = clocks
         self.requests = [self._request(order, kind) for order in range(orders) for kind in range(1 + cancel)]
         self.hearing: dict[tuple[Party, int, int, int, bool], tuple[Step, ...]] = {}

@@ -22,3 +22,9 @@ def test_two_orders_that_want_the_same_packet_and_the_same_agent() -> None:
     model = Model(orders=2, copies=1, inquiries=False, clocks=(EARLY,))
     assert model.explore(MANY) > 200_000
     assert model.outcomes == ANY_OUTCOME
+
+
+def test_one_order_whose_packet_and_agent_may_be_gone_at_any_time() -> None:
+    model = Model(orders=1, copies=1, cancel=True, losing=True, loss=True, repeats=1)
+    assert model.explore(MANY) > 50_000
+    assert model.outcomes == ANY_OUTCOME
