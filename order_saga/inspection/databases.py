@@ -59,7 +59,7 @@ def setting_of(service: str) -> str:
 
 @contextlib.asynccontextmanager
 async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
-    """Open a snapshot of each service's database, by service name.
+    """Open a snapshot of each service's database, by service name. Raises WrongUsage if one is another service's.
 
     The orchestrator's is opened first, so what it says a participant has done is already in that participant's.
     """
@@ -67,7 +67,7 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
 
         async def look(service: str) -> PublishedViews:
             reader = await stack.enter_async_context(reading(url_of[service], setting_of(service)))
-            await reader.value("SELECT 1")
+            await _refuse_a_foreign_one(reader, service)
             return reader
 
         own = await look(ORCHESTRATOR)
@@ -79,6 +79,13 @@ async def orchestrator() -> AsyncIterator[PublishedViews]:
     """Open a snapshot of the orchestrator's database alone, also while nobody can read the participants'."""
     async with reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR)) as reader:
         yield reader
+
+
+async def _refuse_a_foreign_one(reader: PublishedViews, service: str) -> None:
+    """The views of all participants have the same names: without this, each promise would seem to be broken."""
+    migrated = "SELECT EXISTS (SELECT FROM published.migrations WHERE starts_with(name, $1))"
+    if not await reader.value(migrated, f"{service}/"):
+        raise WrongUsage(f"{setting_of(service)}: this is not {service}'s database")
 
 
 def _url(service: str) -> str:

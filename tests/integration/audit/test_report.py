@@ -2,7 +2,7 @@
 
 import pytest
 
-from messages.transport.command_line.failures import Unreachable
+from messages.transport.command_line.failures import Unreachable, WrongUsage
 from order_saga.inspection import audit as auditing
 from order_saga.inspection.audit import examine
 from tests.integration.audit.worlds import World, audit
@@ -24,3 +24,14 @@ async def test_a_database_that_is_not_there_is_named(world: World) -> None:
 
     with pytest.raises(Unreachable, match=r"^STORE_WORKER_DATABASE_URL: "):
         await audit(nowhere)
+
+
+@pytest.mark.parametrize(
+    ("service", "other"),
+    [("store_worker", "delivery_worker"), ("delivery_worker", "store_worker"), ("order_saga", "store_worker")],
+)
+async def test_a_database_of_another_service_is_refused_and_not_accused(world: World, service: str, other: str) -> None:
+    wrong = dict(world.urls) | {service: world.urls[other]}
+
+    with pytest.raises(WrongUsage, match=rf"^{service.upper()}_DATABASE_URL: this is not {service}'s database$"):
+        await audit(wrong, at_rest=True)

@@ -71,7 +71,7 @@ async def test_each_missing_migration_is_named(own_database: Checked) -> None:
 
 
 async def test_an_empty_database_misses_all(own_database: Checked) -> None:
-    await own_database.station.rows("DROP TABLE schema_migrations")
+    await own_database.station.rows("DROP TABLE schema_migrations CASCADE")
     assert len(await own_database.problems()) == len(migrations_in(Toy().service().migrations))
 
 

@@ -9,6 +9,7 @@ OWN = [
     "messages.transport/0004_remember_who_spoke.sql",
     "messages.transport/0005_measure_outbox_and_parked.sql",
     "messages.transport/0006_publish_since_when_envelopes_wait.sql",
+    "messages.transport/0007_publish_what_was_applied.sql",
 ]
 
 
