@@ -62,12 +62,19 @@ class Patience:
 
 async def _look(urls: Mapping[str, str], patience: Patience, only: Sequence[UUID] | None = None) -> Report:
     async with snapshots(urls) as looked:
+        await _expect_recent(looked, patience)
         orders, findings = await _look_at_orders(looked, patience, only)
         parked_by_others = 0
         for service, reader in looked.by_service.items():
             findings += check_service(await _census(service, reader, patience))
             parked_by_others += await queries.parked_by_others(reader)
         return Report(findings, orders, parked_by_others)
+
+
+async def _expect_recent(looked: Snapshots, patience: Patience) -> None:
+    """What one standby has not applied yet would seem to be lost: until the second look, unless it is older."""
+    for reader in looked.by_service.values():
+        await reader.expect_not_older_than(0.0 if patience.at_rest else patience.grace_seconds)
 
 
 async def _look_at_orders(

@@ -16,6 +16,12 @@ from messages.transport.settings import Settings
 
 STATEMENT_SECONDS = 600.0
 ROWS_AHEAD = 2_000
+IS_UP_TO_DATE = """
+    SELECT NOT pg_is_in_recovery()
+        OR pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver)
+        OR coalesce(pg_last_xact_replay_timestamp() > clock_timestamp() - make_interval(secs => $1), false)
+"""
+"""A primary, or a standby that has applied all that it receives, or at least something that recent."""
 
 T = TypeVar("T")
 Url = TypeVar("Url", SecretStr, SecretStr | None)
@@ -40,7 +46,7 @@ def ask(settings: Settings, question: "Callable[[PublishedViews], Awaitable[T]]"
 class PublishedViews:
     """A database's published views, as of one moment.
 
-    Every method raises Unreachable, one line that begins with the setting.
+    Every method may raise Unreachable, one line that begins with the setting.
     """
 
     def __init__(self, connection: Transaction, setting: str) -> None:
@@ -54,6 +60,11 @@ class PublishedViews:
     async def value(self, query: str, *arguments: Any) -> Any:
         with _errors_naming(self._setting):
             return await self._connection.fetchval(query, *arguments)
+
+    async def expect_not_older_than(self, seconds: float) -> None:
+        """Raises Unreachable also if this is a standby that may lack what was committed so long ago."""
+        if not await self.value(IS_UP_TO_DATE, seconds):
+            raise Unreachable(f"{self._setting}: this standby may be more than {seconds:g} s behind its primary")
 
     async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
         """Row by row, however many there are."""
