@@ -1,6 +1,6 @@
 """All queries of the inspection: they read the published views into rows, grouped by order."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from itertools import repeat
 from typing import Any
@@ -77,14 +77,15 @@ async def shares(
         yield row["order_id"], _share(participant, row)
 
 
-async def holding(reader: PublishedViews, order_id: UUID) -> Holding | None:
-    rows = await reader.rows(
-        """
-        SELECT order_id, state, reason, unit_ids, expires_at, changed_at FROM published.holdings WHERE order_id = $1
-        """,
-        order_id,
-    )
-    return _holding(rows[0]) if rows else None
+async def share(reader: PublishedViews, participant: Participant, order_id: UUID) -> Share:
+    found = [each async for _, each in shares(reader, participant, [order_id])]
+    return found[0] if found else Share(participant)
+
+
+async def holders(reader: PublishedViews, unit_ids: Collection[str]) -> dict[str, UUID | None]:
+    """Which order has each of these units by its own row; None: no order, or there is no such row."""
+    rows = await reader.rows("SELECT unit_id, order_id FROM published.stock WHERE unit_id = ANY ($1)", list(unit_ids))
+    return dict.fromkeys(unit_ids) | {row["unit_id"]: row["order_id"] for row in rows}
 
 
 async def stock(reader: PublishedViews) -> list[tuple[Received, int]]:

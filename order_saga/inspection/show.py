@@ -1,7 +1,7 @@
 """All about one order: what the orchestrator knows, what each participant holds, what happened when and where."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,8 @@ from messages.contracts.views import HELD, PLACED, Holding, Order, Parked, Timel
 from messages.transport.command_line.printing import utc
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
+from order_saga.inspection.evidence import Share
+from order_saga.participants import PARTICIPANTS
 
 BEFORE = timedelta(seconds=10)
 """A participant's clock may be behind, and it may have noted something before the orchestrator knew of the order."""
@@ -27,41 +29,56 @@ class Story:
 
     order_id: UUID
     order: Order | None
-    holdings: Mapping[str, Holding]
-    """By participant; without those that have no reservation of the order, or have pruned it."""
+    shares: Mapping[str, Share]
+    """By participant; every participant is there, also if it has no reservation of the order, or has pruned it."""
+    holders: Mapping[str, UUID | None]
+    """Of units that are not the order's although its reservation says so: the order that has them."""
     entries: Sequence[tuple[str, TimelineRow]]
     """With the service that noted it, in order of time."""
     parked: Sequence[tuple[str, Parked]]
+
+    @property
+    def holdings(self) -> dict[str, Holding]:
+        return {name: share.holding for name, share in self.shares.items() if share.holding is not None}
 
 
 async def story_of(urls: Mapping[str, str], order_id: UUID) -> Story | None:
     """None, if no service knows the order. Raises WrongUsage or Unreachable."""
     async with snapshots(urls) as looked:
         order = await queries.order(looked.orchestrator, order_id)
-        held = {name: await queries.holding(reader, order_id) for name, reader in looked.participants.items()}
-        holdings = {name: holding for name, holding in held.items() if holding is not None}
+        shares = {
+            name: await queries.share(reader, PARTICIPANTS[name], order_id)
+            for name, reader in looked.participants.items()
+        }
         parked = [
             (service, document)
             for service, reader in looked.by_service.items()
             for document in await queries.parked_about(reader, order_id)
         ]
-        if order is None and not holdings and not parked:
+        if order is None and not parked and not any(share.holding or share.units for share in shares.values()):
             return None
-        times = _times(order, holdings, parked, await queries.clock(looked.orchestrator))
-        entries = await _entries(looked, order_id, min(times) - BEFORE, max(times) + AFTER)
-        return Story(order_id, order, holdings, entries, parked)
+        story = Story(order_id, order, shares, await _holders(looked, shares), [], parked)
+        times = _times(story, await queries.clock(looked.orchestrator))
+        return replace(story, entries=await _entries(looked, order_id, min(times) - BEFORE, max(times) + AFTER))
 
 
-def _times(
-    order: Order | None, holdings: Mapping[str, Holding], parked: Sequence[tuple[str, Parked]], now: datetime
-) -> list[datetime]:
+async def _holders(looked: Snapshots, shares: Mapping[str, Share]) -> dict[str, UUID | None]:
+    found: dict[str, UUID | None] = {}
+    for name, share in shares.items():
+        if lost := share.listed - share.carried:
+            found |= await queries.holders(looked.participants[name], lost)
+    return found
+
+
+def _times(story: Story, now: datetime) -> list[datetime]:
     """When anything is known to have happened. What is not over goes on until now."""
-    times = [holding.changed_at for holding in holdings.values()] + [document.parked_at for _, document in parked]
-    times += [min(now, each.changed_at + WHILE_HELD) for each in holdings.values() if each.state in HELD]
+    order, holdings = story.order, story.holdings.values()
+    times = [holding.changed_at for holding in holdings] + [document.parked_at for _, document in story.parked]
+    times += [min(now, each.changed_at + WHILE_HELD) for each in holdings if each.state in HELD]
     if order is not None:
         over = order.decided_at if order.outcome == PLACED else order.cleaned_at
         times += [order.accepted_at, over or now]
-    return times
+    return times or [now - WHILE_HELD, now]
 
 
 async def _entries(
@@ -87,6 +104,7 @@ def fields(story: Story) -> dict[str, Any]:
             "order_id": story.order_id,
             "order": story.order._asdict() if story.order else None,
             "holdings": {name: holding._asdict() for name, holding in story.holdings.items()},
+            "units": {name: sorted(share.carried) for name, share in story.shares.items() if share.carried},
             "timeline": [{"service": service} | entry._asdict() for service, entry in story.entries],
             "parked": [{"service": service} | document._asdict() for service, document in story.parked],
         }
@@ -97,7 +115,7 @@ def fields(story: Story) -> dict[str, Any]:
 def _heading(story: Story) -> Iterator[str]:
     order = story.order
     if order is None:
-        yield f"order {story.order_id}: the orchestrator has never accepted it"
+        yield f"order {story.order_id}: the order saga does not know it"
         return
     yield f"order {story.order_id}: {_outcome(order)}"
     if order.quantities:
@@ -116,9 +134,15 @@ def _outcome(order: Order) -> str:
 
 
 def _held(story: Story) -> Iterator[str]:
-    for name, holding in story.holdings.items():
-        why = holding.reason if holding.reason != holding.state else None
-        yield f"  {name:<9} {holding.state} {' '.join(holding.unit_ids) or why or ''}".rstrip()
+    for name, share in story.shares.items():
+        if (holding := share.holding) is not None:
+            why = holding.reason if holding.reason != holding.state else None
+            yield f"  {name:<9} {holding.state} {' '.join(holding.unit_ids) or why or ''}".rstrip()
+        if strays := sorted(share.carried - share.listed):
+            yield f"  {name:<9} has {' '.join(strays)} without a reservation"
+        for unit_id in sorted(share.listed - share.carried):
+            holder = story.holders[unit_id]
+            yield f"  {name:<9} {unit_id} is held by {f'order {holder}' if holder else 'no order'}"
     for service, document in story.parked:
         yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
 

@@ -1,0 +1,47 @@
+"""What the audit says of an order's units, `show` explains: where they are, and what has them."""
+
+from uuid import UUID
+
+import pytest
+
+from order_saga.inspection.show import fields, lines, story_of
+from tests.integration.audit.worlds import World, audit
+
+NOBODYS = UUID(int=77)
+
+
+@pytest.mark.parametrize(("holder", "named"), [("'{delivered}'", "order {delivered}"), ("NULL", "no order")])
+async def test_who_has_a_packet_instead_of_its_order_is_told(world: World, holder: str, named: str) -> None:
+    first = "SELECT min(packet_id) FROM packet WHERE order_id = '{placed}'"
+    await world.corrupt("store_worker", f"UPDATE packet SET order_id = {holder} WHERE packet_id = ({first})")
+    (packet,) = [
+        finding.sentence.removeprefix("store: ").split()[0]
+        for finding in await audit(world.urls, at_rest=True)
+        if (finding.invariant, finding.order_id) == ("I2", world.placed)
+    ]
+
+    story = await story_of(world.urls, world.placed)
+
+    assert story is not None
+    assert f"  store     {packet} is held by {named.format_map(vars(world))}" in lines(story)
+
+
+async def test_an_order_known_by_nothing_but_a_unit_has_a_story(world: World) -> None:
+    await world.corrupt("store_worker", f"UPDATE packet SET order_id = '{NOBODYS}' WHERE packet_id = 'P-9'")
+    assert [finding.order_id for finding in await audit(world.urls, at_rest=True)] == [NOBODYS]
+
+    story = await story_of(world.urls, NOBODYS)
+
+    assert story is not None
+    assert lines(story) == [
+        f"order {NOBODYS}: the order saga does not know it",
+        "  store     has P-9 without a reservation",
+    ]
+    assert fields(story)["units"] == {"store": ["P-9"]}
+
+
+async def test_where_an_agent_went_after_a_delivery_is_no_part_of_its_story(world: World) -> None:
+    story = await story_of(world.urls, world.delivered)
+
+    assert story is not None
+    assert not [line for line in lines(story) if "is held by" in line or "without a reservation" in line]
