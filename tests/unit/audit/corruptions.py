@@ -1,15 +1,14 @@
-"""Every kind of corruption, together with what the audit must say about it."""
+"""Every kind of corruption, and what the audit must say about it; here of what participants hold: I1 to I3."""
 
 from collections.abc import Callable
 
-from messages.contracts.views import Parked, Received
+from messages.contracts.views import Received
 from order_saga.inspection.evidence import Share
 from tests.unit.audit.world import (
     A_WHILE_AGO,
     BLOCKING,
     CANCELLED,
     DELIVERED,
-    NOW,
     PLACED,
     STORE,
     World,
@@ -155,45 +154,3 @@ def a_reservation_without_an_order(world: World) -> None:
 @found_as("I3", "P-4, P-5, P-6 fulfilled for an order that the order saga does not know")
 def delivered_without_an_order(world: World) -> None:
     del world.orders[DELIVERED]
-
-
-@found_as("I4", "still undecided (reserving), due at")
-def undecided_past_its_deadline(world: World) -> None:
-    world.change_order(BLOCKING, deadline=A_WHILE_AGO)
-
-
-@found_as("I4", "not released by every participant (releasing)")
-def never_clean(world: World) -> None:
-    world.change_order(CANCELLED, phase="releasing", cleaned_at=None)
-
-
-@found_as("I5", "outcome placed, but decided at None")
-def an_outcome_without_a_decision(world: World) -> None:
-    world.change_order(PLACED, decided_at=None)
-
-
-@found_as("I5", "outcome None, but decided at")
-def a_decision_without_an_outcome(world: World) -> None:
-    world.change_order(BLOCKING, decided_at=NOW)
-
-
-@found_as("I5", "outcome placed, but the customer was told not_placed and placed")
-def two_outcomes_told(world: World) -> None:
-    world.change_order(PLACED, told=frozenset({"placed", "not_placed"}))
-
-
-@found_as("I5", "outcome None, but the customer was told placed")
-def an_outcome_told_too_early(world: World) -> None:
-    world.change_order(BLOCKING, told=frozenset({"placed"}))
-
-
-@found_as("I6", "stuck in the outbox: 3 envelopes")
-def an_outbox_that_does_not_drain(world: World) -> None:
-    world.change_store(unpublished=3)
-
-
-@found_as("I6", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, boom")
-def a_parked_document(world: World) -> None:
-    queue, reason = "store_worker.reserve", "handler_failed"
-    parked = Parked(BLOCKING, "ReservePackets/1.0", PLACED, queue, reason, "boom", NOW, from_outside=False)
-    world.change_store(parked=[parked])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.audit.corruptions import CORRUPTIONS, Corruption, undecided_past_its_deadline
+from tests.unit.audit.corruptions import CORRUPTIONS, Corruption
+from tests.unit.audit.order_corruptions import undecided_past_its_deadline
 from tests.unit.audit.world import BLOCKING, World
 
 
