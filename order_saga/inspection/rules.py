@@ -16,6 +16,8 @@ PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""
 CONFIRMED_WITHIN = timedelta(seconds=120)
 """How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later."""
+OUTCOME_OF = {"placed": PLACED, "releasing": NOT_PLACED, "closed": NOT_PLACED}
+"""By phase: the daemons go by the phase, their jobs and everybody else by the outcome."""
 
 SHOWN = 5
 """Names in one sentence."""
@@ -49,6 +51,8 @@ def check_service(census: Census) -> Iterator[Finding]:
 
 
 def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
+    if order.outcome != OUTCOME_OF.get(order.phase):
+        yield "I5", f"outcome {order.outcome}, but the order is {order.phase}"
     if (order.outcome is None) != (order.decided_at is None):
         yield "I5", f"outcome {order.outcome}, but decided at {order.decided_at}"
     if order.told - {order.outcome}:

@@ -26,7 +26,7 @@ def world() -> World:
     return World(
         orders={
             PLACED: order(PLACED),
-            CANCELLED: order(CANCELLED, outcome="not_placed", reason="cancelled", granted={}),
+            CANCELLED: order(CANCELLED, phase="closed", outcome="not_placed", reason="cancelled", granted={}),
             DELIVERED: order(DELIVERED, granted={"store": ("P-4", "P-5", "P-6"), "delivery": ("A-2",)}),
             BLOCKING: order(
                 BLOCKING, phase="reserving", outcome=None, granted={}, deadline=SOON, decided_at=None, cleaned_at=None

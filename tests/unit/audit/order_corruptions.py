@@ -25,6 +25,16 @@ def a_decision_without_an_outcome(world: World) -> None:
     world.change_order(BLOCKING, decided_at=NOW)
 
 
+@found_as("I5", "outcome placed, but the order is closed")
+def an_outcome_of_another_phase(world: World) -> None:
+    world.change_order(PLACED, phase="closed")
+
+
+@found_as("I5", "outcome None, but the order is placed")
+def a_phase_without_its_outcome(world: World) -> None:
+    world.change_order(BLOCKING, phase="placed")
+
+
 @found_as("I5", "outcome placed, but the customer was told not_placed and placed")
 def two_outcomes_told(world: World) -> None:
     world.change_order(PLACED, told=frozenset({"placed", "not_placed"}))
