@@ -148,8 +148,8 @@ def _wanted(order: Order, share: Share) -> Mapping[str, int] | None:
 
 
 def _took_part(order: Order, share: Share) -> bool:
-    """A participant that is registered later takes no part in orders that are placed by then."""
-    return share.participant.name in order.granted
+    """A participant that is registered later takes no part in orders that are placed by then; but somebody did."""
+    return share.participant.name in order.granted or not order.granted
 
 
 def _may_be_pruned(order: Order, moment: Moment) -> bool:

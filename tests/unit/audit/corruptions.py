@@ -40,6 +40,12 @@ def placed_without_an_agent(world: World) -> None:
     del world.shares[PLACED, "delivery"]
 
 
+@found_as("I1", "delivery: the order is placed, but its reservation here is absent")
+def placed_with_nothing_from_anybody(world: World) -> None:
+    world.change_order(PLACED, granted={})
+    del world.shares[PLACED, "store"], world.shares[PLACED, "delivery"]
+
+
 @found_as("I1", "its reservation here is released")
 def placed_and_released(world: World) -> None:
     world.shares[PLACED, "store"] = Share(STORE, holding(PLACED, "released"))
