@@ -17,6 +17,7 @@ class Finding:
     sentence: str
     order_id: UUID | None = None
     service: str | None = None
+    """None: the order as a whole, by the order saga's own row."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
     order = account.order
     for participant, share in account.shares.items():
         for invariant, sentence in _wrong_with_share(order, share, moment):
-            yield Finding(invariant, f"{participant}: {sentence}", order_id=account.order_id)
+            worker = share.participant.worker
+            yield Finding(invariant, f"{participant}: {sentence}", order_id=account.order_id, service=worker)
     if order is not None:
         for invariant, sentence in _wrong_with_order(order, moment):
             yield Finding(invariant, sentence, order_id=account.order_id)

@@ -48,6 +48,20 @@ async def test_what_is_suspicious_for_the_first_time_is_not_accused_yet(
     assert {finding.invariant for finding in await audit(world.urls, 7.0)} == {"I4"}
 
 
+async def test_what_is_suspicious_elsewhere_for_the_first_time_is_not_accused_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def go_on(_: float) -> None:
+        await world.corrupt("store_worker", "UPDATE packet SET order_id = NULL WHERE order_id = '{refused}'")
+        await world.corrupt("delivery_worker", "UPDATE agent SET order_id = '{refused}' WHERE order_id IS NULL")
+
+    monkeypatch.setattr(auditing, "sleep", go_on)
+    await world.corrupt("store_worker", "UPDATE packet SET order_id = '{refused}' WHERE packet_id = 'P-9'")
+    assert [each.service for each in await audit(world.urls, at_rest=True)] == ["store_worker"]
+
+    assert await audit(world.urls, 7.0) == []
+
+
 async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(_: float) -> None:
         """Nothing mends itself."""
