@@ -5,7 +5,9 @@ I1 truth, I2 exclusivity, I3 conservation, I4 termination, I5 finality, I6 nothi
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
@@ -15,7 +17,8 @@ from order_saga.inspection.evidence import Account, Census, Finding, Moment, Sha
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""
 CONFIRMED_WITHIN = timedelta(seconds=120)
-"""How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later."""
+"""How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later. And
+how soon after another one it hears of the delivery."""
 OUTCOME_OF = {"placed": PLACED, "releasing": NOT_PLACED, "closed": NOT_PLACED}
 """By phase: the daemons go by the phase, their jobs and everybody else by the outcome."""
 
@@ -29,7 +32,8 @@ def check_order(account: Account, moment: Moment) -> Iterator[Finding]:
     """Yield what is wrong with one order."""
     order = account.order
     for participant, share in account.shares.items():
-        for invariant, sentence in _wrong_with_share(order, share, moment):
+        wrong = chain(_wrong_with_share(order, share, moment), _delivered_elsewhere(account, share, moment))
+        for invariant, sentence in wrong:
             worker = share.participant.worker
             yield Finding(invariant, f"{participant}: {sentence}", order_id=account.order_id, service=worker)
     if order is not None:
@@ -74,6 +78,16 @@ def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wron
         yield from _not_placed(order, share)
     if share.state == RESERVED and share.holding and moment.is_overdue(share.holding.expires_at):
         yield "I3", f"still reserved, though its lease ended at {share.holding.expires_at}"
+
+
+def _delivered_elsewhere(account: Account, share: Share, moment: Moment) -> Wrong:
+    """At rest, too, it may still be in the queue: it comes from a client, who may have sent it at last."""
+    if share.state != CONFIRMED:
+        return
+    others = (other.holding for other in account.shares.values() if other.state == FULFILLED)
+    delivered_at = min((holding.changed_at for holding in others if holding), default=None)
+    if delivered_at and replace(moment, at_rest=False).is_overdue(delivered_at, CONFIRMED_WITHIN):
+        yield "I3", f"still confirmed, though delivered at {delivered_at}"
 
 
 def _placed(order: Order, share: Share, moment: Moment) -> Wrong:

@@ -147,6 +147,12 @@ def placed_and_never_confirmed(world: World) -> None:
     world.change_units(PLACED, "store", packets(PLACED, "assigned", "P-1", "P-2", "P-3"))
 
 
+@found_as("I3", "store: still confirmed, though delivered at")
+def delivered_by_the_agent_alone(world: World) -> None:
+    world.change_holding(DELIVERED, state="confirmed")
+    world.change_units(DELIVERED, "store", packets(DELIVERED, "confirmed", "P-4", "P-5", "P-6"))
+
+
 @found_as("I3", "still reserved, though its lease ended at")
 def a_lease_that_nobody_swept(world: World) -> None:
     world.change_holding(BLOCKING, expires_at=A_WHILE_AGO)

@@ -9,9 +9,10 @@ from tests.unit.audit.corruptions import (
     Corruption,
     a_reservation_that_survived_its_release,
     a_reservation_without_an_order,
+    delivered_by_the_agent_alone,
     placed_and_never_confirmed,
 )
-from tests.unit.audit.world import BLOCKING, CANCELLED, GRACE, NOW, PLACED, World
+from tests.unit.audit.world import BLOCKING, CANCELLED, DELIVERED, GRACE, NOW, PLACED, World
 
 JUST_NOW = NOW - GRACE / 2
 
@@ -61,3 +62,12 @@ def test_what_is_merely_on_its_way_is_wrong_at_rest_only(world: World, begin: Co
 
     world.moment = replace(world.moment, at_rest=True)
     assert world.check() != []
+
+
+@pytest.mark.parametrize("at_rest", [True, False])
+def test_a_delivery_that_one_participant_may_still_hear_of_is_not_wrong(world: World, *, at_rest: bool) -> None:
+    delivered_by_the_agent_alone(world)
+    world.change_holding(DELIVERED, "delivery", changed_at=NOW - timedelta(seconds=100))
+    world.moment = replace(world.moment, at_rest=at_rest)
+
+    assert not [finding for finding in world.check() if "delivered at" in finding.sentence]
