@@ -6,7 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from messages.contracts.views import FULFILLED, HELD, Holding, Order, Parked, Received, Unit
+from messages.transport.command_line.printing import aware
 from order_saga.participants import Participant
+
+CLOCKS_APART = timedelta(hours=1)
+"""Clocks that are further apart are wrong; what waits for less than that is worth no repair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,14 @@ class Moment:
     at_rest: bool = False
     """Nothing is running: what is merely unfinished is wrong too."""
 
-    def is_overdue(self, since: datetime | None, at_least: timedelta = timedelta()) -> bool:
-        """Whether `since` is older than the grace period; None counts as overdue, and so does everything at rest."""
-        return self.at_rest or since is None or since + max(self.grace, at_least) < self.now
+    def is_overdue(self, due: datetime | None, at_least: timedelta = timedelta()) -> bool:
+        """Whether `due` is older than the grace period; None counts as overdue, and so does everything at rest."""
+        return self.at_rest or due is None or aware(due) < self.now - max(self.grace, at_least)
+
+    def is_past(self, happened: datetime | None, at_least: timedelta = timedelta()) -> bool:
+        """The same of what has happened, even if by its own time it is still to come: then a clock has gone back."""
+        return self.is_overdue(happened, at_least) or self.is_to_come(happened)
+
+    def is_to_come(self, happened: datetime | None) -> bool:
+        """What is later was not written by a clock that is merely off."""
+        return happened is not None and aware(happened) > self.now + CLOCKS_APART

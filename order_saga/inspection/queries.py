@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from messages.contracts.views import Holding, Order, Parked, Received, TimelineRow, Unit
 from messages.transport.command_line.reading import PublishedViews
 from messages.transport.parked import OURS
-from order_saga.inspection.evidence import Share
+from order_saga.inspection.evidence import CLOCKS_APART, Share
 from order_saga.participants import Participant
 from order_saga.timeline import OUTCOME_TOLD
 
@@ -124,13 +124,15 @@ async def parked_about(reader: PublishedViews, order_id: UUID) -> list[Parked]:
 
 
 async def unpublished(reader: PublishedViews, overdue_seconds: float | None) -> int:
-    """Envelopes that have been in the outbox for so long; None: all of them."""
+    """Envelopes that have been in the outbox for so long, or by their time are still to come there; None: all."""
     number: int = await reader.value(
         """
         SELECT count(*) FROM published.outbox
-        WHERE $1::float8 IS NULL OR kept_at + make_interval(secs => $1) < statement_timestamp()
+        WHERE $1::float8 IS NULL
+            OR kept_at NOT BETWEEN statement_timestamp() - make_interval(secs => $1) AND statement_timestamp() + $2
         """,
         overdue_seconds,
+        CLOCKS_APART,
     )
     return number
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from itertools import chain
 from typing import TypeAlias
 
-from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Order
-from messages.transport.command_line.printing import counted
+from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Holding, Order
+from messages.transport.command_line.printing import aware, counted
 from order_saga.inspection.evidence import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
@@ -62,9 +62,9 @@ def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
         yield "I5", f"outcome {order.outcome}, but decided at {order.decided_at}"
     if order.told - {order.outcome}:
         yield "I5", f"outcome {order.outcome}, but the customer was told {' and '.join(sorted(order.told))}"
-    if order.outcome is None and moment.is_overdue(order.deadline):
+    if order.outcome is None and (moment.is_overdue(order.deadline) or moment.is_to_come(order.accepted_at)):
         yield "I4", f"still undecided ({order.phase}), due at {order.deadline}"
-    if order.outcome == NOT_PLACED and order.cleaned_at is None and moment.is_overdue(order.decided_at):
+    if order.outcome == NOT_PLACED and order.cleaned_at is None and moment.is_past(order.decided_at):
         yield "I4", f"not placed since {order.decided_at}, but not released by every participant ({order.phase})"
 
 
@@ -76,8 +76,12 @@ def _wrong_with_share(order: Order | None, share: Share, moment: Moment) -> Wron
         yield from _placed(order, share, moment)
     else:
         yield from _not_placed(order, share)
-    if share.state == RESERVED and share.holding and moment.is_overdue(share.holding.expires_at):
-        yield "I3", f"still reserved, though its lease ended at {share.holding.expires_at}"
+    if share.state == RESERVED and share.holding and _should_be_over(share.holding, moment):
+        yield "I3", f"still reserved, with a lease until {share.holding.expires_at}"
+
+
+def _should_be_over(reserved: Holding, moment: Moment) -> bool:
+    return moment.is_overdue(reserved.expires_at) or moment.is_to_come(reserved.changed_at)
 
 
 def _delivered_elsewhere(account: Account, share: Share, moment: Moment) -> Wrong:
@@ -86,7 +90,7 @@ def _delivered_elsewhere(account: Account, share: Share, moment: Moment) -> Wron
         return
     others = (other.holding for other in account.shares.values() if other.state == FULFILLED)
     delivered_at = min((holding.changed_at for holding in others if holding), default=None)
-    if delivered_at and replace(moment, at_rest=False).is_overdue(delivered_at, CONFIRMED_WITHIN):
+    if delivered_at and replace(moment, at_rest=False).is_past(delivered_at, CONFIRMED_WITHIN):
         yield "I3", f"still confirmed, though delivered at {delivered_at}"
 
 
@@ -96,7 +100,7 @@ def _placed(order: Order, share: Share, moment: Moment) -> Wrong:
         yield from _not_as_wanted(order, share)
     elif share.holding is not None or (_took_part(order, share) and not _may_be_pruned(order, moment)):
         yield "I1", f"the order is placed, but its reservation here is {share.state}"
-    if share.state == ASSIGNED and moment.is_overdue(order.decided_at, CONFIRMED_WITHIN):
+    if share.state == ASSIGNED and moment.is_past(order.decided_at, CONFIRMED_WITHIN):
         yield "I3", f"still assigned, though the order was placed at {order.decided_at}"
 
 
@@ -110,7 +114,7 @@ def _not_placed(order: Order, share: Share) -> Wrong:
 
 
 def _unknown_order(share: Share, moment: Moment) -> Wrong:
-    if share.holding and share.state in (*HELD, FULFILLED) and moment.is_overdue(share.holding.changed_at):
+    if share.holding and share.state in (*HELD, FULFILLED) and moment.is_past(share.holding.changed_at):
         yield "I3", f"{_names(share.holding.unit_ids)} {share.state} for an order that the order saga does not know"
 
 
@@ -169,7 +173,7 @@ def _took_part(order: Order, share: Share) -> bool:
 
 def _may_be_pruned(order: Order, moment: Moment) -> bool:
     over = order.deadline or order.decided_at
-    return over is not None and over + PRUNED_AFTER < moment.now
+    return over is not None and aware(over) < moment.now - PRUNED_AFTER
 
 
 def _names(unit_ids: Iterable[str]) -> str:

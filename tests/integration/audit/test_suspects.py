@@ -76,7 +76,9 @@ async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: py
     assert {finding.order_id for finding in findings} == {world.placed, None}
 
 
-@pytest.mark.parametrize(("since", "accused"), [("1 hour", ["I6"]), ("30 seconds", [])])
+@pytest.mark.parametrize(
+    ("since", "accused"), [("1 hour", ["I6"]), ("30 seconds", []), ("-30 minutes", []), ("-2 hours", ["I6"])]
+)
 async def test_of_a_live_system_only_what_is_overdue_is_stuck(
     world: World, monkeypatch: pytest.MonkeyPatch, since: str, accused: list[str]
 ) -> None:

@@ -153,7 +153,7 @@ def delivered_by_the_agent_alone(world: World) -> None:
     world.change_units(DELIVERED, "store", packets(DELIVERED, "confirmed", "P-4", "P-5", "P-6"))
 
 
-@found_as("I3", "still reserved, though its lease ended at")
+@found_as("I3", "still reserved, with a lease until")
 def a_lease_that_nobody_swept(world: World) -> None:
     world.change_holding(BLOCKING, expires_at=A_WHILE_AGO)
 
