@@ -27,7 +27,12 @@ class CommandLine(click.Group):
 
     def main(self, *arguments: Any, **extra: Any) -> Any:
         occupy_standard_streams()
-        return super().main(*arguments, **extra)
+        try:
+            return super().main(*arguments, **extra)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            os._exit(OutputError.exit_code)  # its line found no room either, and at exit Python would try again
 
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, TextIOWrapper):

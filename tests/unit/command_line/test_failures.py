@@ -1,10 +1,16 @@
 """A failure is told in one line with its place and without a secret, and an interruption by its exit code."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from messages.transport.command_line.failures import CommandLine, one_line_with_place
 from messages.transport.faults import one_line
+
+FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,13 @@ def test_who_interrupts_a_command_gets_the_exit_code_of_a_shell() -> None:
 
     said = CliRunner().invoke(group, ["wait"])
     assert (said.exit_code, said.output) == (130, "")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason=f"a disk that is full is {FULL}, which is not here")
+@pytest.mark.parametrize("command", ["audit", "--version"])
+def test_a_disk_that_takes_no_error_either_is_told_by_the_exit_code(command: str) -> None:
+    with FULL.open("w") as full:
+        said = subprocess.run(
+            [sys.executable, "-m", "order_saga", command], env={}, stdout=full, stderr=full, check=False
+        )
+    assert said.returncode == 3
