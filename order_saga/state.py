@@ -10,6 +10,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import OrderPlaced
 from messages.transport.addresses import Address
+from messages.transport.replacing import quickly_replaced
 from order_saga.participants import PARTICIPANTS, Granted, Participant, placed
 
 
@@ -33,6 +34,7 @@ class Standing(StrEnum):
     RELEASED = "released"
 
 
+@quickly_replaced
 class Saga(NamedTuple):
     """One order. A tuple, because it is replaced with every step and a tuple is replaced fastest.
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.participation import Reserve
 from messages.participant.allocation import Allocation
+from messages.transport.replacing import quickly_replaced
 
 
 class State(StrEnum):
@@ -42,6 +43,7 @@ class Reply(StrEnum):
     OUTCOME_INQUIRY = "outcome_inquiry"
 
 
+@quickly_replaced
 class Reservation(NamedTuple):
     """What one participant has done for one order. The fields are the columns of its row, in the order of `COLUMNS`."""
 
