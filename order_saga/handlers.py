@@ -33,19 +33,17 @@ async def handle(
     policy: Policy, row_cache: RowCache[Saga], tx: Transaction, batch: Sequence[Incoming], lock_mode: LockMode
 ) -> Handled:
     """Handle a batch, in which an order may occur more than once."""
-    requested = {_order_id(incoming) for incoming in batch if isinstance(incoming.message, OrderRequested)}
-    known = await row_cache.load(
-        lock_mode, {_order_id(incoming) for incoming in batch}, requested, partial(queries.read, tx)
-    )
+    order_ids = list(map(_order_id, batch))
+    new = {_order_id(incoming) for incoming in batch if isinstance(incoming.message, OrderRequested)}
+    known = await row_cache.load(lock_mode, set(order_ids), new, partial(queries.read, tx))
     after: dict[UUID, Saga] = {}
     handled = Handled()
-    for incoming in batch:
-        order_id = _order_id(incoming)
+    for order_id, incoming in zip(order_ids, batch, strict=True):
         current = after.get(order_id) or known.rows.get(order_id)
         decision = _decide(current, incoming, known.now, policy)
         if decision.saga is not None and decision.saga is not current:
             after[order_id] = decision.saga
-        _record(decision, incoming, handled)
+        _record(order_id, decision, incoming, handled)
     changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
     handled.outcomes = first_outcomes(changes)
     handled.writes = queries.write(changes) + row_cache.guards(known, after.keys())
@@ -57,11 +55,12 @@ def _decide(known: Saga | None, incoming: Incoming, now: datetime, policy: Polic
     return saga.start(incoming, now, policy) if known is None else saga.advance(known, incoming, now, policy)
 
 
-def _record(decision: Decision, incoming: Incoming, handled: Handled) -> None:
-    order_id = _order_id(incoming)
-    handled.outgoing += [Outgoing(message, to, incoming) for message, to in decision.outgoing]
+def _record(order_id: UUID, decision: Decision, incoming: Incoming, handled: Handled) -> None:
     handled.timeline += timeline.entries(order_id, type(incoming.message).__name__, decision, incoming.message_id)
-    handled.alarms += [Alarm(name, order_id, detail, incoming) for name, detail in decision.alarms]
+    for message, to in decision.outgoing:
+        handled.outgoing.append(Outgoing(message, to, incoming))
+    for name, detail in decision.alarms:
+        handled.alarms.append(Alarm(name, order_id, detail, incoming))
 
 
 def _may_be_cached(changed: Saga) -> bool:

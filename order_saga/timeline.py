@@ -1,6 +1,6 @@
 """An order's notes for the timeline: each message received, its effect, and each outcome published."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 from messages.contracts.message import Message
@@ -15,10 +15,10 @@ OUTCOME_TOLD = "OutcomeTold"
 OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: PLACED, OrderNotPlaced: NOT_PLACED}
 
 
-def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> Iterator[TimelineEntry]:
+def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> list[TimelineEntry]:
     """The notes about a decision on `event`."""
-    yield TimelineEntry(order_id, event, decision.effect, message_id)
+    notes = [TimelineEntry(order_id, event, decision.effect, message_id)]
     for message, to in decision.outgoing:
-        outcome = OUTCOMES_TOLD.get(type(message))
-        if outcome is not None and to.exchange == OUTCOMES:
-            yield TimelineEntry(order_id, OUTCOME_TOLD, outcome)
+        if to.exchange == OUTCOMES and (outcome := OUTCOMES_TOLD.get(type(message))):
+            notes.append(TimelineEntry(order_id, OUTCOME_TOLD, outcome))
+    return notes
