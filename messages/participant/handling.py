@@ -70,7 +70,7 @@ async def _handle_orders(
         batch.handle(document)
     changes = batch.changes()
     batch.handled.writes = writes(participant, changes, batch.places) + row_cache.guards(known, batch.after.keys())
-    batch.handled.changes = [_remembered(change) for change in changes if _may_be_cached(change.after)]
+    batch.handled.changes = [change for change in changes if _may_be_cached(change[1])]
     return batch.handled
 
 
@@ -116,9 +116,7 @@ class Batch:
         self._report(document, order_id, decision)
 
     def changes(self) -> list[Change]:
-        return [
-            Change(self.before.get(order_id) or Reservation(order_id), after) for order_id, after in self.after.items()
-        ]
+        return [(self.before.get(order_id), after) for order_id, after in self.after.items()]
 
     def _allocate(self, reserve: Reserve) -> Allocation:
         wants = self.participant.units.wants(reserve)
@@ -161,23 +159,18 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
     """Which units change hands. Units taken and given back within one batch do not move."""
     moves = Moves(places=places)
     for before, after in changes:
-        if before.state is State.ABSENT:
-            moves.taken += ((unit_id, after.order_id) for unit_id in after.unit_ids)
+        if before is None:
+            moves.taken += [(unit_id, after.order_id) for unit_id in after.unit_ids]
         elif before.state in HOLDING and not after.unit_ids:
-            moves.given_back += ((unit_id, after.order_id) for unit_id in before.unit_ids)
-        if after.state is State.FULFILLED and before.state is not State.FULFILLED:
-            moves.fulfilled += ((unit_id, after.order_id) for unit_id in after.unit_ids)
+            moves.given_back += [(unit_id, after.order_id) for unit_id in before.unit_ids]
+        if after.state is State.FULFILLED and (before is None or before.state is not State.FULFILLED):
+            moves.fulfilled += [(unit_id, after.order_id) for unit_id in after.unit_ids]
     return moves
 
 
 def _may_be_cached(reservation: Reservation) -> bool:
     """Not with an unfit unit: one that becomes fit again changes no version."""
     return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS
-
-
-def _remembered(change: Change) -> tuple[Reservation | None, Reservation]:
-    """(row before, row after) for the cache, None if there was no row."""
-    return None if change.before.state is State.ABSENT else change.before, change.after
 
 
 def _order_id(document: Incoming) -> UUID:

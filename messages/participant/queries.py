@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TypeAlias
 from uuid import UUID
 
 from asyncpg import Record
@@ -17,11 +17,8 @@ from messages.transport.faults import Collision
 IS_ANY_DUE = "EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())"
 
 
-class Change(NamedTuple):
-    """A reservation as it was read, and as it is to be written."""
-
-    before: Reservation
-    after: Reservation
+Change: TypeAlias = tuple[Reservation | None, Reservation]
+"""A reservation as it was read, None if it was absent, and as it is to be written."""
 
 
 async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, Reservation]]:
@@ -41,9 +38,10 @@ async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, di
 
 def write(changes: Sequence[Change]) -> list[Write]:
     """Create reservations that were absent, and write what has changed in the others."""
-    new = [change.after for change in changes if change.before.state is State.ABSENT]
-    writes = TABLE.insert(new) + TABLE.update(change for change in changes if change.before.state is not State.ABSENT)
-    return _in_time(writes, [after.expires_at for before, after in changes if _is_assigned_now(before, after)])
+    new = [after for before, after in changes if before is None]
+    known = [(before, after) for before, after in changes if before is not None]
+    writes = TABLE.insert(new) + TABLE.update(known)
+    return _in_time(writes, [after.expires_at for before, after in known if _is_assigned_now(before, after)])
 
 
 def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Write]:

@@ -11,7 +11,6 @@ from messages.participant import queries
 from messages.participant.due import fall_due
 from messages.participant.handling import writes
 from messages.participant.participant import ORCHESTRATOR, Participant
-from messages.participant.queries import Change
 from messages.participant.reservation import Decision, State
 from messages.participant.rows import reservation_of
 from messages.participant.settings import ParticipantSettings
@@ -63,7 +62,7 @@ async def _settle(participant: Participant, tx: Transaction, due: Sequence[Recor
     for row in due:
         reservation = reservation_of(row)
         decision = fall_due(reservation, row[0], participant.timing)
-        changes.append(Change(reservation, decision.reservation))
+        changes.append((reservation, decision.reservation))
         _report(participant, decision, handled)
     await write(tx, writes(participant, changes))
     return handled

@@ -6,7 +6,6 @@ import pytest
 
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved
 from messages.participant import queries
-from messages.participant.queries import Change
 from messages.participant.reservation import State
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
@@ -75,7 +74,7 @@ async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order:
     released = known[order]._replace(state=State.RELEASED, reason="released", unit_ids=(), due_at=None)
     with pytest.raises(Collision):
         async with here.database.transaction() as tx:
-            await write(tx, queries.write([Change(known[order], released._replace(forget_at=in_seconds(60)))]))
+            await write(tx, queries.write([(known[order], released._replace(forget_at=in_seconds(60)))]))
     assert await here.holdings() == {order: "assigned"}
 
 
