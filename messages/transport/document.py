@@ -101,22 +101,30 @@ def documents_in(arrival: Arrival) -> list[bytes]:
     return [line for line in arrival.body.split(b"\n") if line.strip()] or [arrival.body]
 
 
-def encode(outgoing: Outgoing) -> bytes:
-    """The document of a message: a new id, the causing message's id, and its trace continued."""
+def encode(outgoing: Outgoing, fields: bytes | None = None) -> bytes:
+    """The document of a message: a new id, the causing message's id, and its trace continued.
+
+    `fields`: its `own_fields`, if they are known already.
+    """
     message, _, cause, traceparent = outgoing
     # A version 4 UUID: 122 random bits. They need to be unique, not secret, so they cost no system call.
-    digits = (getrandbits(128) & RANDOM_BITS | VERSION_4).to_bytes(16, "big").hex()
+    message_id = QuickUUID((getrandbits(128) & RANDOM_BITS | VERSION_4).to_bytes(16, "big"))
+    digits = message_id.hex
     causation = ""
     if cause is not None:
         causation = f'"causation_id":"{cause.message_id!s}",'
         traceparent = cause.traceparent
     metadata = (
-        f'{{"type":"{_wire_type(type(message))}",'
-        f'"message_id":"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}",{causation}'
+        f'{{"type":"{_wire_type(type(message))}","message_id":"{message_id!s}",{causation}'
         f'"traceparent":"00-{traceparent[3:35] if traceparent else digits}-{digits[:16]}-01"'
     )
+    return metadata.encode() + (own_fields(message) if fields is None else fields)
+
+
+def own_fields(message: Message) -> bytes:
+    """The end of a message's document."""
     body: bytes = message.__pydantic_serializer__.to_json(message, exclude_none=True)
-    return metadata.encode() + (b"," + body[1:] if len(body) > len("{}") else b"}")
+    return b"," + body[1:] if len(body) > len("{}") else b"}"
 
 
 def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:

@@ -1,8 +1,10 @@
 """The transactional outbox: messages are kept with the transaction, published after it, deleted once confirmed."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from random import getrandbits
 
 import jiter
@@ -11,7 +13,7 @@ from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Envelope
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
-from messages.transport.document import encode
+from messages.transport.document import encode, own_fields
 from messages.transport.handled import Outgoing
 from messages.transport.service import Measure
 
@@ -37,20 +39,26 @@ class Row:
 
 def pack(outgoing: Iterable[Outgoing]) -> list[Row]:
     """Group documents by address, in order, into rows of at most 500 documents and 1 MiB."""
+    message, fields = None, b""
     by_address: defaultdict[Address, list[bytes]] = defaultdict(list)
     for each in outgoing:
-        by_address[each.to].append(encode(each))
+        if each.message is not message:  # an outcome goes to several addresses, one after the other
+            message, fields = each.message, own_fields(each.message)
+        by_address[each.to].append(encode(each, fields))
     return [row for address, documents in by_address.items() for row in _rows(address, documents)]
 
 
 def _rows(address: Address, documents: Sequence[bytes]) -> Iterable[Row]:
-    start, size = 0, 0
-    for position, document in enumerate(documents):
-        if position > start and (position - start == ENVELOPE_DOCUMENTS or size + len(document) > ENVELOPE_BYTES):
-            yield Row(address, b"\n".join(documents[start:position]), position - start)
-            start, size = position, 0
-        size += len(document) + 1
-    yield Row(address, b"\n".join(documents[start:]), len(documents) - start)
+    while documents:
+        number = _that_fit(documents[:ENVELOPE_DOCUMENTS])
+        yield Row(address, b"\n".join(documents[:number]), number)
+        documents = documents[number:]
+
+
+def _that_fit(documents: Sequence[bytes]) -> int:
+    """How many of them are at most 1 MiB, one a line; the first in any case."""
+    sizes = list(accumulate(map(len, documents)))
+    return max(1, bisect_right(range(len(sizes)), ENVELOPE_BYTES, key=lambda breaks: sizes[breaks] + breaks))
 
 
 def envelopes(row: Row) -> list[Envelope]:
