@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -101,8 +102,9 @@ class RowCache(Generic[R]):
         for before, after in changes:
             version = 0 if before is None else before.version + 1
             self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
-        while len(self._rows) > REMEMBERED:
-            del self._rows[next(iter(self._rows))]
+        # At once: each look for the oldest passes over all that were deleted before it.
+        for order_id in list(islice(self._rows, max(0, len(self._rows) - REMEMBERED))):
+            del self._rows[order_id]
 
     def clear(self) -> None:
         """Clear the cache and the clock."""
