@@ -37,12 +37,14 @@ async def handle(
     new = {_order_id(incoming) for incoming in batch if isinstance(incoming.message, OrderRequested)}
     known = await row_cache.load(lock_mode, set(order_ids), new, partial(queries.read, tx))
     after: dict[UUID, Saga] = {}
-    handled = Handled()
+    handled, repeated = Handled(), dict[tuple[UUID, type[Message]], int]()
     for order_id, incoming in zip(order_ids, batch, strict=True):
         current = after.get(order_id) or known.rows.get(order_id)
         decision = _decide(current, incoming, known.now, policy)
         if decision.saga is not None and decision.saga is not current:
             after[order_id] = decision.saga
+        elif decision.outgoing:
+            decision = _repeated_once(order_id, decision, incoming, handled, repeated)
         _record(order_id, decision, incoming, handled)
     changes = [(known.rows.get(order_id), changed) for order_id, changed in after.items()]
     handled.outcomes = first_outcomes(changes)
@@ -53,6 +55,27 @@ async def handle(
 
 def _decide(known: Saga | None, incoming: Incoming, now: datetime, policy: Policy) -> Decision:
     return saga.start(incoming, now, policy) if known is None else saga.advance(known, incoming, now, policy)
+
+
+def _repeated_once(
+    order_id: UUID,
+    decision: Decision,
+    incoming: Incoming,
+    handled: Handled,
+    repeated: dict[tuple[UUID, type[Message]], int],
+) -> Decision:
+    """Publish an outcome again only once for all requests of a kind in a batch, as caused by the last of them.
+
+    It may be a hundred times as large as what asks for it. `repeated`: (order, type of the request) -> the outcome's
+    position in `handled.outgoing`.
+    """
+    if not timeline.is_outcome(*decision.outgoing[0]):
+        return decision
+    position = repeated.setdefault((order_id, type(incoming.message)), len(handled.outgoing))
+    if position == len(handled.outgoing):
+        return decision
+    handled.outgoing[position] = handled.outgoing[position]._replace(cause=incoming)
+    return decision._replace(outgoing=(), effect="outcome asked for again")
 
 
 def _record(order_id: UUID, decision: Decision, incoming: Incoming, handled: Handled) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced
 from messages.contracts.views import NOT_PLACED, PLACED
-from messages.transport.addresses import OUTCOMES
+from messages.transport.addresses import OUTCOMES, Address
 from messages.transport.handled import TimelineEntry
 from order_saga.state import Decision
 
@@ -19,6 +19,11 @@ def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | N
     """The notes about a decision on `event`."""
     notes = [TimelineEntry(order_id, event, decision.effect, message_id)]
     for message, to in decision.outgoing:
-        if to.exchange == OUTCOMES and (outcome := OUTCOMES_TOLD.get(type(message))):
-            notes.append(TimelineEntry(order_id, OUTCOME_TOLD, outcome))
+        if is_outcome(message, to):
+            notes.append(TimelineEntry(order_id, OUTCOME_TOLD, OUTCOMES_TOLD[type(message)]))
     return notes
+
+
+def is_outcome(message: Message, to: Address) -> bool:
+    """Whether it tells clients the outcome of an order."""
+    return to.exchange == OUTCOMES and type(message) in OUTCOMES_TOLD

@@ -1,7 +1,9 @@
 """What the order saga does about messages: one by one, in one batch, and about what it does not know."""
 
+from uuid import uuid4
+
 from messages.contracts.delivery import AgentAssigned, AgentReserved, ReserveAgent
-from messages.contracts.order import OrderNotPlaced, OrderPlaced
+from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.contracts.participation import OutcomeRequested, Release
 from messages.contracts.store import PacketsAssigned, PacketsRefused, PacketsReserved, ReservePackets
 from messages.transport.database.lock_mode import LockMode
@@ -49,6 +51,41 @@ async def test_an_order_is_placed_by_one_batch_that_holds_everything(database: D
     ]
     assert [note.event for note in handled.timeline][-2:] == ["AgentAssigned", "OutcomeTold"]
     assert (await published(database, order))["outcome"] == "placed"
+
+
+async def test_an_outcome_that_a_batch_asks_for_again_and_again_is_repeated_once(database: Database) -> None:
+    """A request of 3 kB may ask for an outcome of 300."""
+    order, cancel = requested(), CancelOrder(order_id=uuid4())
+    await hear(database, *happy_story(order))
+
+    cancel_placed = CancelOrder(order_id=order.order_id)
+    together = await hear(database, order, cancel, order, cancel_placed, cancel, order, cancel)
+    later = await hear(database, order)
+
+    assert said_types(together) == [OrderPlaced, OrderNotPlaced, RequestRejected, OrderNotPlaced]
+    assert [note.detail for note in together.timeline if note.event == "OutcomeTold"] == [
+        "placed",
+        "not_placed",
+        "not_placed",
+    ]
+    assert said_types(later) == [OrderPlaced]
+
+
+async def test_an_outcome_is_published_as_caused_by_the_last_of_those_that_asked_for_it(database: Database) -> None:
+    """By that, whoever asks twice tells which of the two is answered; a request and a cancel may wait side by side."""
+    order = requested()
+    await hear(database, *happy_story(order)[:-1], CancelOrder(order_id=order.order_id))
+    conflict = order.model_copy(update={"zone": "Z-2"})
+    asked = [incoming(message) for message in (order, CancelOrder(order_id=order.order_id), order, conflict)]
+
+    async with database.transaction() as tx:
+        handled = await handle(TERMS, RowCache(TABLE), tx, asked, LockMode.PESSIMISTIC)
+
+    assert [(type(each.message), each.cause) for each in handled.outgoing] == [
+        (OrderNotPlaced, asked[2]),
+        (OrderNotPlaced, asked[1]),
+        (RequestRejected, asked[3]),
+    ]
 
 
 async def test_many_orders_in_one_batch_do_not_mix(database: Database) -> None:
