@@ -20,11 +20,13 @@ from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.row_cache import MOST_UNITS, RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
-from messages.transport.faults import Collision
+from messages.transport.faults import Collision, TooMuchAtOnce
 from messages.transport.handled import Alarm, Handled, Outgoing, TimelineEntry
 from messages.transport.incoming import Incoming
 from messages.transport.service import Handle
 
+BATCH_UNITS = 20_000
+"""About so many units a batch: one order may have thousands, and a batch would take too much memory, or too long."""
 HandleUnits: TypeAlias = Callable[[Transaction, Sequence[Incoming]], Awaitable[Handled]]
 """(transaction, all documents of a batch) -> the result of those about units that come or go."""
 
@@ -58,13 +60,15 @@ async def _handle_orders(
 
     In `BLOCKING` nothing is to be looked at again. Raises Collision if a unit that was waited for was taken meanwhile:
     another may have been freed by the very transaction that took it, and this statement's snapshot does not show it.
+    Raises TooMuchAtOnce if these are several documents about more than `BATCH_UNITS` units.
     """
     # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
     # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]
     pools = await _find(participant, tx, reserves, waiting=lock_mode >= LockMode.BLOCKING)
     order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
-    known = await row_cache.load(lock_mode, order_ids, new, partial(queries.read, tx))
+    most_units = BATCH_UNITS if len(documents) > 1 else None
+    known = await row_cache.load(lock_mode, order_ids, new, partial(queries.read, tx, most_units))
     batch = Batch(participant, known.now, pools, known.rows, may_look_again=lock_mode < LockMode.BLOCKING)
     for document in documents:
         batch.handle(document)
@@ -83,6 +87,8 @@ async def _find(
     participant: Participant, tx: Transaction, reserves: Sequence[Incoming], *, waiting: bool
 ) -> Mapping[Shelf, Pool]:
     wants = [want for document in reserves for want in participant.units.wants(document.message)]
+    if len(reserves) > 1 and sum(want.quantity for want in wants) > BATCH_UNITS:
+        raise TooMuchAtOnce(f"orders that want more than {BATCH_UNITS} units")
     return await participant.units.find(tx, total_demand(wants), waiting=waiting) if wants else {}
 
 

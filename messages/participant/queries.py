@@ -12,7 +12,7 @@ from messages.participant.reservation import Reservation, State
 from messages.participant.rows import READ, TABLE, reservation_of
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
-from messages.transport.faults import Collision
+from messages.transport.faults import Collision, TooMuchAtOnce
 
 IS_ANY_DUE = "EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())"
 
@@ -21,19 +21,31 @@ Change: TypeAlias = tuple[Reservation | None, Reservation]
 """A reservation as it was read, None if it was absent, and as it is to be written."""
 
 
-async def read(tx: Transaction, order_ids: Iterable[UUID]) -> tuple[datetime, dict[UUID, Reservation]]:
-    """The clock, and the reservations that exist. From `PESSIMISTIC` on, an earlier statement has locked their rows."""
+async def read(
+    tx: Transaction, most_units: int | None, order_ids: Iterable[UUID]
+) -> tuple[datetime, dict[UUID, Reservation]]:
+    """The clock, and the reservations that exist. From `PESSIMISTIC` on, an earlier statement has locked their rows.
+
+    Raises TooMuchAtOnce, and reads none of them, if they hold more than `most_units` together.
+    """
     rows = await tx.fetch(
         f"""
         SELECT clock_timestamp(), {READ},
             CASE WHEN state IN ('reserved', 'assigned') THEN
                 (SELECT min(reason) FROM unfit WHERE unfit.order_id = r.order_id)
-            END
-        FROM (SELECT) AS always LEFT JOIN reservation AS r ON r.order_id = ANY ($1::uuid[])
+            END,
+            too_many
+        FROM (
+            SELECT coalesce(sum(cardinality(unit_ids)) > $2::bigint, false) AS too_many
+            FROM reservation WHERE order_id = ANY ($1::uuid[])
+        ) AS always LEFT JOIN reservation AS r ON r.order_id = ANY ($1::uuid[]) AND NOT too_many
         """,  # noqa: S608  our own column names
         list(order_ids),
+        most_units,
     )
-    return rows[0][0], {row[1]: reservation_of(row) for row in rows if row[1] is not None}
+    if rows[0]["too_many"]:
+        raise TooMuchAtOnce(f"orders that hold more than {most_units} units")
+    return rows[0][0], {row[1]: reservation_of(row[:-1]) for row in rows if row[1] is not None}
 
 
 def write(changes: Sequence[Change]) -> list[Write]:

@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from messages.participant import queries
 from messages.participant.due import fall_due
-from messages.participant.handling import writes
+from messages.participant.handling import BATCH_UNITS, writes
 from messages.participant.participant import ORCHESTRATOR, Participant
 from messages.participant.reservation import Decision, State
 from messages.participant.rows import reservation_of
@@ -22,8 +22,6 @@ from messages.transport.service import Job
 
 SWEEP_BATCH = 200
 PRUNE_BATCH = 500
-BATCH_UNITS = 20_000
-"""About so many units a batch: one order may have thousands, and a batch that takes too long would fail in each run."""
 TRY_AGAIN_AFTER = timedelta(minutes=5)
 """Of a reservation that cannot be handled."""
 INQUIRIES_BEFORE_ALARM = 3

@@ -30,6 +30,10 @@ class Collision(Exception):
     """
 
 
+class TooMuchAtOnce(Exception):
+    """A batch that would take too much memory. Nothing was written. Halve it; a single document never is too much."""
+
+
 def is_infrastructure(error: BaseException) -> bool:
     """Whether a retry can heal this error; otherwise the document or the handler is at fault."""
     if isinstance(error, asyncpg.InvalidCachedStatementError):

@@ -68,7 +68,7 @@ async def test_what_is_written_must_still_be_as_it_was_read(twins: Twins, order:
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
     async with here.database.transaction() as tx:
-        _, known = await queries.read(tx, [order])
+        _, known = await queries.read(tx, None, [order])
     await there.hear(assign(order))
 
     released = known[order]._replace(state=State.RELEASED, reason="released", unit_ids=(), due_at=None)
