@@ -1,9 +1,11 @@
 """The messages that delivery consumes, and how it handles agents that come and go."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from uuid import UUID
 
 from delivery_worker import queries
-from delivery_worker.shifts import fold
+from delivery_worker.shifts import Shift, fold, rounds
 from messages.contracts.delivery import (
     AGENT_OFFLINE,
     AgentCameOnline,
@@ -44,16 +46,29 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     """Put agents online and offline."""
     handled = Handled()
     messages = [document.message for document in documents]
-    shifts = fold(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
-    leaving = [shift for shift in shifts if not shift.online]
+    told = rounds(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
+    folded = [fold(each) for each in told]
+    leaving = {shift.agent_id for shifts in folded for shift in shifts if not shift.online}
     # Reservations are locked before agents, as in every other transaction, so that none deadlock.
-    holders = await queries.lock_holders(tx, [shift.agent_id for shift in leaving]) if leaving else set()
+    holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
+    for shifts in folded:
+        await _apply(tx, shifts, holders, _departures(documents), handled)
+    return handled
+
+
+async def _apply(
+    tx: Transaction,
+    shifts: Sequence[Shift],
+    holders: AbstractSet[UUID],
+    causes: Mapping[str, Incoming],
+    handled: Handled,
+) -> None:
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
         await queries.put_online(tx, with_zone)
+    leaving = [shift for shift in shifts if not shift.online]
     if leaving:
-        await LOSS.report(tx, await queries.put_offline(tx, leaving), holders, _departures(documents), handled)
-    return handled
+        await LOSS.report(tx, await queries.put_offline(tx, leaving), holders, causes, handled)
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:

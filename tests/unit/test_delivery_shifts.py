@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from delivery_worker.shifts import Shift, fold
+from delivery_worker.shifts import Shift, fold, rounds
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 
 MORNING = datetime(2030, 5, 1, 8, tzinfo=UTC)
@@ -60,6 +60,13 @@ def test_a_word_without_a_time_is_said_now_after_all_that_arrived_with_it() -> N
     gone = [Shift("A-1", "mitte", online=False, at=None, zone_at=MORNING)]
     assert fold([came, went]) == gone
     assert fold([went, came]) == gone
+
+
+def test_a_time_that_arrives_after_a_missing_one_begins_another_round() -> None:
+    came, went, other = online("A-1", "mitte"), offline("A-1", EVENING), online("A-2", "mitte", EVENING)
+
+    assert rounds([came, other, went, other, came, went]) == [[came, other], [went, other, came], [went]]
+    assert rounds([went, came, came, other]) == [[went, came, came, other]]
 
 
 def test_times_are_compared_whatever_their_zones() -> None:

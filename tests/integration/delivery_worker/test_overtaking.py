@@ -100,6 +100,17 @@ async def test_of_what_was_said_of_the_same_time_the_last_to_arrive_counts(deliv
     assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
 
 
+async def test_a_clock_that_is_ahead_is_later_than_now_for_who_is_told_of_without_a_time_first(
+    delivery: Worker, together: bool
+) -> None:
+    """Without a time means when it is handled, and what comes after that is newer."""
+    await hear(delivery, together, online("A-1"), offline("A-1", in_seconds(30)))
+    await hear(delivery, together, offline("A-2"), online("A-2", at=in_seconds(30)))
+    await hear(delivery, together, offline("A-3", in_seconds(30)), online("A-3"))
+
+    assert await delivery.stock() == {"A-1": "offline", "A-2": "free", "A-3": "free"}
+
+
 async def test_what_is_said_without_a_time_is_said_now(delivery: Worker, together: bool) -> None:
     await hear(delivery, together, online("A-1"), offline("A-1"), online("A-1", at=NOON))
     await hear(delivery, together, offline("A-2"), online("A-2"), offline("A-2", NOON))
