@@ -111,6 +111,7 @@ class Worker:
                     await write(tx, handled.writes)
             except Collision:
                 self.collisions += 1
+                lock_mode = lock_mode.stricter()
                 continue
             if self.service.row_cache is not None:
                 self.service.row_cache.put(handled.changes)
