@@ -84,8 +84,12 @@ class Shop:
 
     def _withdraw(self, withdrawn: PacketsWithdrawn) -> None:
         self.recalled.update(withdrawn.packet_ids)
-        for packet_id in self.packets.keys() & self.recalled:
-            self.packets[packet_id].withdrawn = True
+        gone = [self.packets[each] for each in self.packets.keys() & self.recalled if not self.packets[each].withdrawn]
+        for packet in gone:
+            packet.withdrawn = True
+        for order_id in {packet.order_id for packet in gone if packet.order_id is not None}:
+            if self.orders[order_id].state == "assigned":
+                self.said[PacketsRefused, order_id, "packet_withdrawn"] += 1
 
     def _reserve(self, order: Order, reserve: ReservePackets) -> None:
         if order.state == "absent":
@@ -110,6 +114,9 @@ class Shop:
             self._end(order, "refused", "packet_withdrawn")
         elif order.state == "reserved":
             order.state = "assigned"
+        elif order.state == "assigned" and any(packet.withdrawn for packet in self._held(order)):
+            self.said[PacketsRefused, order.order_id, "packet_withdrawn"] += 1
+            return
         self._say(PacketsRefused if order.is_over else PacketsAssigned, order)
 
     def _release(self, order: Order) -> None:
