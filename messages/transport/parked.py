@@ -118,14 +118,18 @@ async def discard(tx: Transaction, ids: Sequence[int]) -> int:
     return rows_changed(status)
 
 
-async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> int:
-    """Delete all with that reason that were parked before then (None: whenever), for good. Returns how many."""
-    status = await tx.execute(
-        "DELETE FROM parked WHERE reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)", reason, before
-    )
-    return rows_changed(status)
+async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> tuple[int, int]:
+    """Delete for good what clients sent, with that reason and parked before then (None: whenever).
+
+    Returns how many, and how many documents of our own services were kept: those are needed.
+    """
+    own = f"SELECT count(*) FROM parked WHERE {_PARKED_FOR} AND NOT from_outside"  # noqa: S608  constant condition
+    kept: int = await tx.fetchval(own, reason, before)
+    status = await tx.execute(f"DELETE FROM parked WHERE {_PARKED_FOR} AND from_outside", reason, before)  # noqa: S608
+    return rows_changed(status), kept
 
 
+_PARKED_FOR = "reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)"
 OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
 """Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""
 _ALL = f"(SELECT count(*) FROM (SELECT FROM parked ORDER BY id LIMIT {MOST_MEASURED}) AS counted)"  # noqa: S608

@@ -71,22 +71,21 @@ def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], ever
 def discard_parked(
     read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
 ) -> None:
-    """Delete parked documents for good: those with these ids, or with one reason."""
+    """Delete parked documents for good: those with these ids, or with one reason.
+
+    With --reason, documents that our own services sent are kept: they are needed.
+    """
     if bool(parked_ids) == (reason is not None) or (before and reason is None):
         raise click.UsageError("give ids, or --reason and optionally --before")
-    number = _ask(read_settings, lambda tx: _discard(tx, parked_ids, reason, before))
-    _report(number, "discarded", parked_ids)
+    if reason is None:
+        _report(_ask(read_settings, lambda tx: parked.discard(tx, parked_ids)), "discarded", parked_ids)
+    else:
+        click.echo(_discarded(*_ask(read_settings, lambda tx: parked.discard_all(tx, reason, before))))
 
 
 async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:
     rows = await parked.parked(tx, MOST_LISTED)
     return rows, len(rows) if len(rows) < MOST_LISTED else await parked.count(tx, MOST_COUNTED)
-
-
-async def _discard(tx: Transaction, ids: Sequence[int], reason: str | None, before: datetime | None) -> int:
-    if reason is None:
-        return await parked.discard(tx, ids)
-    return await parked.discard_all(tx, reason, before)
 
 
 def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -105,6 +104,12 @@ def _report(number: int, done: str, parked_ids: Sequence[int]) -> None:
     click.echo(f"{number} {done}")
     if number < (named := len(set(parked_ids))):
         raise click.ClickException(f"{named - number} of these ids are not parked")
+
+
+def _discarded(number: int, kept: int) -> str:
+    if not kept:
+        return f"{number} discarded"
+    return f"{number} discarded; {kept} of our own kept: discard {'it by its id' if kept == 1 else 'them by their ids'}"
 
 
 def _unknown(parked_ids: Sequence[int]) -> click.ClickException:

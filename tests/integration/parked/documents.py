@@ -12,5 +12,6 @@ def malformed(
     reason: str = "invalid",
     detail: str = "",
     wire_type: str | None = None,
+    from_outside: bool = False,
 ) -> Malformed:
-    return Malformed(body, message_id or uuid4(), reason, detail, wire_type)
+    return Malformed(body, message_id or uuid4(), reason, detail, wire_type, from_outside=from_outside)

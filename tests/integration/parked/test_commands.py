@@ -77,13 +77,28 @@ async def test_discarded_is_gone(station: Station) -> None:
 
 
 async def test_many_are_discarded_by_their_reason_and_perhaps_their_age(station: Station) -> None:
-    await parked.park(station.connection, [malformed(reason=reason) for reason in ("invalid", "invalid", "not_json")])
+    reasons = ("invalid", "invalid", "not_json")
+    await parked.park(station.connection, [malformed(reason=reason, from_outside=True) for reason in reasons])
     past = ("--before", "2020-01-01")
     future = ("--before", "2100-01-01")
     assert await ask(station, "discard", "--reason", "invalid", *past) == ["0 discarded"]
     assert await ask(station, "discard", "--reason", "invalid", *future) == ["2 discarded"]
     assert [row.reason for row in await parked.parked(station.connection)] == ["not_json"]
     assert await ask(station, "discard", "--reason", "not_json") == ["1 discarded"]
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [(1, "1 of our own kept: discard it by its id"), (2, "2 of our own kept: discard them by their ids")],
+)
+async def test_our_own_are_discarded_by_their_ids_alone(station: Station, own: int, told: str) -> None:
+    ours = [malformed() for _ in range(own)]
+    await parked.park(station.connection, [malformed(from_outside=True), *ours, malformed(from_outside=True)])
+    assert await ask(station, "discard", "--reason", "invalid", "--before", "2020-01-01") == ["0 discarded"]
+    assert await ask(station, "discard", "--reason", "invalid") == [f"2 discarded; {told}"]
+    rows = await parked.parked(station.connection)
+    assert {row.message_id for row in rows} == {document.message_id for document in ours}
+    assert await ask(station, "discard", *(str(row.id) for row in rows)) == [f"{own} discarded"]
 
 
 async def test_of_too_many_to_be_listed_it_is_said_how_many_there_are(
