@@ -83,14 +83,15 @@ async def find(tx: Transaction, parked_id: int) -> Parked | None:
     return Parked(**row) if row else None
 
 
-async def request_replay(tx: Transaction, ids: Sequence[int] | None) -> int:
-    """Mark rows (None: all) for the running service, which handles them again within seconds. Returns how many."""
-    status = await tx.execute(
-        "UPDATE parked SET replay_requested_at = clock_timestamp()"
-        " WHERE $1::bigint[] IS NULL OR id = ANY ($1::bigint[])",
-        None if ids is None else list(ids),
-    )
+async def request_replay(tx: Transaction, ids: Sequence[int]) -> int:
+    """Mark rows for the running service, which handles them again within seconds. Returns how many."""
+    status = await tx.execute(f"{_REPLAY} WHERE id = ANY ($1::bigint[])", list(ids))
     return rows_changed(status)
+
+
+async def request_replay_of_all(tx: Transaction, reason: str, before: datetime | None) -> int:
+    """Mark all with that reason that were parked before then (None: whenever). Returns how many."""
+    return rows_changed(await tx.execute(f"{_REPLAY} WHERE {_PARKED_FOR}", reason, before))
 
 
 async def take_for_replay(tx: Transaction) -> Parked | None:
@@ -129,6 +130,7 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
     return rows_changed(status), kept
 
 
+_REPLAY = "UPDATE parked SET replay_requested_at = clock_timestamp()"
 _PARKED_FOR = "reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)"
 OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
 """Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""

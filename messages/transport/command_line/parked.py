@@ -22,6 +22,17 @@ MOST_LISTED = 1_000
 MOST_COUNTED = 1_000_000
 
 
+def _chosen(command: Callable[..., None]) -> Callable[..., None]:
+    """Either by their ids, or by their reason and perhaps their age."""
+    for parameter in (
+        click.option("--before", type=Time(), help="With --reason: only those parked before this time, UTC."),
+        click.option("--reason", help="All documents with this reason, as `parked list` prints it."),
+        click.argument("parked_ids", type=PARKED_ID, nargs=-1),
+    ):
+        command = parameter(command)
+    return command
+
+
 @click.group("parked")
 def parked_group() -> None:
     """List, show, replay and discard documents that could not be handled."""
@@ -52,35 +63,42 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
 
 
 @parked_group.command("replay")
-@click.argument("parked_ids", type=PARKED_ID, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All parked documents.")
+@_chosen
 @click.pass_obj
-def replay_parked(read_settings: ReadSettings, parked_ids: tuple[int, ...], everything: bool) -> None:
+def replay_parked(
+    read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
+) -> None:
     """Have the running service handle documents again; one that fails again stays parked."""
-    if bool(parked_ids) == everything:
-        raise click.UsageError("give ids or --all")
-    number = _ask(read_settings, lambda tx: parked.request_replay(tx, None if everything else parked_ids))
-    _report(number, "to be replayed by the running service", parked_ids)
+    _refuse_unless_one_choice(parked_ids, reason, before)
+
+    async def request(tx: Transaction) -> int:
+        if reason is None:
+            return await parked.request_replay(tx, parked_ids)
+        return await parked.request_replay_of_all(tx, reason, before)
+
+    _report(_ask(read_settings, request), "to be replayed by the running service", parked_ids)
 
 
 @parked_group.command("discard")
-@click.argument("parked_ids", type=PARKED_ID, nargs=-1)
-@click.option("--reason", help="All documents with this reason, as `parked list` prints it.")
-@click.option("--before", type=Time(), help="With --reason: only those parked before this time, UTC.")
+@_chosen
 @click.pass_obj
 def discard_parked(
     read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
 ) -> None:
-    """Delete parked documents for good: those with these ids, or with one reason.
+    """Delete parked documents for good.
 
     With --reason, documents that our own services sent are kept: they are needed.
     """
-    if bool(parked_ids) == (reason is not None) or (before and reason is None):
-        raise click.UsageError("give ids, or --reason and optionally --before")
+    _refuse_unless_one_choice(parked_ids, reason, before)
     if reason is None:
         _report(_ask(read_settings, lambda tx: parked.discard(tx, parked_ids)), "discarded", parked_ids)
     else:
         click.echo(_discarded(*_ask(read_settings, lambda tx: parked.discard_all(tx, reason, before))))
+
+
+def _refuse_unless_one_choice(parked_ids: tuple[int, ...], reason: str | None, before: datetime | None) -> None:
+    if bool(parked_ids) == (reason is not None) or (before and reason is None):
+        raise click.UsageError("give ids, or --reason and optionally --before")
 
 
 async def _first_and_number(tx: Transaction) -> tuple[Sequence[Parked], int]:

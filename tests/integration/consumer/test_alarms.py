@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport import log_throttle, parked, timeline
+from messages.transport import log_throttle, timeline
 from messages.transport.handled import Alarm
+from tests.integration.parked.replays import request_all
 from tests.integration.toy.service import FAIL, SHOUT, bought
 from tests.integration.toy.station import Station
 
@@ -28,7 +29,7 @@ async def test_what_somebody_has_to_look_at_is_logged_with_its_order_its_message
     with capture_logs() as logs:
         async with station.running():
             await station.until_count("parked", 2)
-            await parked.request_replay(station.connection, None)
+            await request_all(station.connection)
             await station.until_count("parked WHERE times > 1", 2)
             await station.until_heard(1)
     told = {(line["event"], str(line["message_id"])) for line in logs if "message_id" in line}

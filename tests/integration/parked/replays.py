@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from messages.transport import parked
+from messages.transport.database.transactions import Transaction
 from messages.transport.incoming import Malformed
 from tests.integration.toy.station import Station
 
@@ -12,7 +13,12 @@ async def park(station: Station, *bodies: bytes, reason: str = "handler_failed")
     await parked.park(
         station.connection, [Malformed(body, uuid4(), reason, "before", queue="toy.bought") for body in bodies]
     )
-    await parked.request_replay(station.connection, None)
+    await request_all(station.connection)
+
+
+async def request_all(tx: Transaction) -> int:
+    """Ask for the replay of all that is parked."""
+    return await parked.request_replay(tx, [row.id for row in await parked.parked(tx)])
 
 
 async def nothing_is_requested(station: Station) -> None:

@@ -11,6 +11,8 @@ from tests.integration.parked.documents import malformed
 from tests.integration.toy.commands import tell
 from tests.integration.toy.station import Station
 
+NONE_TO_BE_REPLAYED = "0 to be replayed by the running service"
+
 
 async def test_the_list_has_a_line_for_each_in_the_order_of_parking(station: Station) -> None:
     first, second = await park(station, "one"), await park(station, "two")
@@ -48,12 +50,19 @@ async def test_what_is_shown_cannot_take_over_the_terminal(station: Station) -> 
     assert any("café" in line for line in await ask(station, "show", str(row.id)))
 
 
-async def test_replays_are_requested_by_id_or_for_all(station: Station) -> None:
+async def test_replays_are_requested_by_id(station: Station) -> None:
     ids = await park(station, "one", "two", "three")
     assert await ask(station, "replay", str(ids[0]), str(ids[2])) == ["2 to be replayed by the running service"]
-    requested = {row.id for row in await parked.parked(station.connection) if row.replay_requested_at}
-    assert requested == {ids[0], ids[2]}
-    assert await ask(station, "replay", "--all") == ["3 to be replayed by the running service"]
+    assert await requested(station) == {ids[0], ids[2]}
+
+
+async def test_many_are_replayed_by_their_reason_and_perhaps_their_age(station: Station) -> None:
+    ids = await park(station, "one", "two")
+    await parked.park(station.connection, [malformed(reason="handler_failed")])
+    assert await ask(station, "replay", "--reason", "invalid", "--before", "2020-01-01") == [NONE_TO_BE_REPLAYED]
+    assert await requested(station) == set()
+    assert await ask(station, "replay", "--reason", "invalid") == ["2 to be replayed by the running service"]
+    assert await requested(station) == set(ids)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +130,9 @@ async def test_of_too_many_to_be_listed_it_is_said_how_many_there_are(
         (("replay", "99999999"), 1, "Error: no parked document has the id 99999999"),
         (("show", str(2**63 - 1)), 1, f"Error: no parked document has the id {2**63 - 1}"),
         (("show", str(2**63)), 2, "is not in the range"),
-        (("replay",), 2, "Error: give ids or --all"),
-        (("replay", "1", "--all"), 2, "Error: give ids or --all"),
+        (("replay",), 2, "Error: give ids, or --reason and optionally --before"),
+        (("replay", "1", "--reason", "invalid"), 2, "Error: give ids, or --reason and optionally --before"),
+        (("replay", "--all"), 2, "Error: No such option"),
         (("show", "x"), 2, "is not a valid integer"),
         (("discard",), 2, "Error: give ids, or --reason and optionally --before"),
         (("discard", "1", "--reason", "invalid"), 2, "Error: give ids, or --reason and optionally --before"),
@@ -148,3 +158,7 @@ async def park(station: Station, *details: str) -> list[int]:
     await parked.park(station.connection, [malformed(detail=detail, wire_type="Bought/1.0") for detail in details])
     ids = {row.detail: row.id for row in await parked.parked(station.connection)}
     return [ids[detail] for detail in details]
+
+
+async def requested(station: Station) -> set[int]:
+    return {row.id for row in await parked.parked(station.connection) if row.replay_requested_at}

@@ -13,6 +13,7 @@ from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.incoming import Malformed
 from messages.transport.provenance import Death
 from messages.transport.topology import Topology
+from tests.integration.parked.replays import request_all
 from tests.integration.toy.service import Forwarded, bought
 from tests.integration.toy.station import Station, document
 
@@ -58,7 +59,7 @@ async def test_what_its_sender_let_expire_is_its_senders_and_can_be_replayed(sta
         rows = {row.order_id: (row.reason, row.from_outside) for row in await parked.parked(station.connection)}
         assert rows == {late.order_id: ("expired", True), forged.order_id: ("forbidden", True)}
         assert sorted(blamed) == ["expired", "forbidden"]
-        await parked.request_replay(station.connection, None)
+        await request_all(station.connection)
         await station.until_heard(1)
     assert await station.heard() == ["late"]
 

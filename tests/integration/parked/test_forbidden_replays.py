@@ -8,7 +8,7 @@ from messages.transport import parked
 from messages.transport.addresses import Address
 from messages.transport.broker import ONE_DOCUMENT, Envelope
 from messages.transport.topology import Binding, Exchange, Topology
-from tests.integration.parked.replays import nothing_is_requested
+from tests.integration.parked.replays import nothing_is_requested, request_all
 from tests.integration.toy.service import Forwarded, bought
 from tests.integration.toy.station import Station, document
 
@@ -20,7 +20,7 @@ async def test_what_a_client_must_not_say_is_not_said_by_a_replay_either(station
     with capture_logs() as logs:
         async with station.running():
             await station.until_count("parked", 1)
-            await parked.request_replay(station.connection, None)
+            await request_all(station.connection)
             await nothing_is_requested(station)
     (row,) = await parked.parked(station.connection)
     assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)
@@ -36,7 +36,7 @@ async def test_what_came_by_a_detour_is_not_handled_and_not_replayed(station: St
     assert await station.client.publish([said]) == [True]
     async with station.running():
         await station.until_count("parked", 1)
-        await parked.request_replay(station.connection, None)
+        await request_all(station.connection)
         await nothing_is_requested(station)
     (row,) = await parked.parked(station.connection)
     assert (row.reason, row.times, row.from_outside) == ("forbidden", 2, True)

@@ -9,6 +9,7 @@ import pytest
 from messages.transport import parked
 from messages.transport.incoming import Malformed
 from tests.integration.parked.documents import malformed
+from tests.integration.parked.replays import request_all
 from tests.integration.toy.station import Station
 
 
@@ -70,7 +71,7 @@ async def test_what_is_parked_once_more_waits_for_another_request(station: Stati
         await parked.park(station.connection, [bad])
         (row,) = await parked.parked(station.connection)
         assert row.replay_requested_at is None
-        assert await parked.request_replay(station.connection, None) == 1
+        assert await request_all(station.connection) == 1
     assert row.times == 2
 
 

@@ -14,6 +14,7 @@ from messages.transport.replay import Replay
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
+from tests.integration.parked.replays import request_all
 from tests.integration.toy.station import document
 from tests.integration.workers import Worker, in_seconds
 
@@ -42,7 +43,7 @@ async def replay(store: Worker, message: Message) -> None:
     bad = Malformed(document(message), uuid4(), parked.HANDLER_FAILED, "before", queue="store_worker.reserve")
     async with store.database.transaction() as tx:
         await parked.park(tx, [bad])
-        await parked.request_replay(tx, None)
+        await request_all(tx)
     assert (await store.transactor().run(Replay(store.service, Reader(store.service.handlers)).next)).more
 
 
