@@ -37,6 +37,7 @@ def service(settings: Settings) -> Service:
         migrations=[Path(__file__).parent / "migrations"],
         jobs=jobs(settings),
         measures=MEASURES,
+        takes_new_work=settings.undecided_limit > 0,
         capacity=partial(capacity, undecided_limit=settings.undecided_limit),
         answer_malformed=answer_malformed,
     )

@@ -19,8 +19,9 @@ class Settings(TransportSettings):
 
     model_config = SettingsConfigDict(env_prefix="ORDER_SAGA_")
 
-    undecided_limit: Annotated[int, Field(ge=1)] = 2_000
-    """New orders are taken only while fewer than this many are undecided."""
+    undecided_limit: Annotated[int, Field(ge=0)] = 2_000
+    """New orders are taken only while fewer than this many are undecided. 0 drains: what is accepted is decided, and
+    requests stay in their queue."""
     budget_seconds: Seconds = 15.0
     """From acceptance to the latest decision; a client's own deadline can only be earlier."""
     lease_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30

@@ -83,6 +83,8 @@ class Service:
     """Which small batches are worth delaying briefly for more documents; None: none."""
     jobs: Sequence[Job] = ()
     measures: Sequence[Measure] = ()
+    takes_new_work: bool = True
+    """False: `new_work_queue` is not consumed, so that what has begun can end."""
     capacity: Callable[[Transaction], Awaitable[int]] | None = None
     """How many more orders may begin beside those in progress; at 0 or less `new_work_queue` pauses. None: no limit."""
     answer_malformed: Callable[[Malformed], list[Outgoing]] = lambda _: []

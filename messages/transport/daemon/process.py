@@ -11,6 +11,7 @@ from messages.transport.batches.consumer import Consumer
 from messages.transport.batches.intake import Intake
 from messages.transport.batches.pacing import Pace
 from messages.transport.batches.transactor import Transactor
+from messages.transport.batches.withholding import withholding
 from messages.transport.broker import Broker
 from messages.transport.cancelling import cancel
 from messages.transport.daemon.health import Health, wrong_setting
@@ -45,7 +46,7 @@ class Process:
             service = replace(service, row_cache=None)
         self._service = service
         self._settings = settings
-        self._broker = broker
+        self._broker = broker = withholding(service, broker)
         self.metrics = Metrics(measures_of(service))
         self.metrics.unconfirmed_rows_limit.set(settings.unconfirmed_rows)
         self._database = Database(

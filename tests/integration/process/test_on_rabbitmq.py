@@ -36,6 +36,17 @@ async def test_a_plain_client_is_answered_with_one_document_and_its_properties(
     assert await client.left_in("elsewhere") == 1
 
 
+async def test_new_work_that_is_not_taken_stays_in_its_queue_until_it_is(station: Station, client: Client) -> None:
+    await client.say(bought("a"))
+    station.toy.takes_new_work = False
+    async with station.running(RabbitBroker(client.url)) as running:
+        await running.ready()
+        assert await client.left_in("toy.bought") == 1
+    station.toy.takes_new_work = True
+    async with station.running(RabbitBroker(client.url)):
+        await client.until_heard({"a"})
+
+
 async def test_a_broker_that_is_down_at_the_start_is_waited_for(station: Station, client: Client) -> None:
     await client.say(bought("a"))
     network = Network(client.url)

@@ -100,6 +100,7 @@ class Toy:
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
         self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
+        self.takes_new_work = True
         self.capacity: Callable[[Transaction], Awaitable[int]] | None = None
         self.row_cache: RowCache[Any] | None = None
         self.gathering: Gathering | None = None
@@ -117,6 +118,7 @@ class Toy:
             gathering=self.gathering,
             migrations=[MIGRATIONS],
             jobs=self.jobs,
+            takes_new_work=self.takes_new_work,
             capacity=self.capacity,
             answer_malformed=self.rejecting,
         )

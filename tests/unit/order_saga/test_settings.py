@@ -1,8 +1,9 @@
-"""Settings under which no order could be decided in time, or even begin, are refused."""
+"""Settings under which no order could be decided in time are refused; that none begins is allowed."""
 
 import pytest
 
 from messages.transport.settings import WrongSetting
+from order_saga.service import service
 from tests.unit.order_saga.settings import settings
 
 
@@ -13,6 +14,8 @@ def test_a_lease_that_may_end_before_the_order_is_decided_is_refused_in_one_line
     assert settings(budget_seconds=15, lease_seconds=20).policy.lease_seconds == 20
 
 
-def test_that_no_order_may_ever_begin_is_refused() -> None:
+def test_no_order_begins_if_none_may_be_undecided() -> None:
+    assert not service(settings(undecided_limit=0)).takes_new_work
+    assert service(settings(undecided_limit=1)).takes_new_work
     with pytest.raises(WrongSetting, match=r"^ORDER_SAGA_UNDECIDED_LIMIT: "):
-        settings(undecided_limit=0)
+        settings(undecided_limit=-1)
