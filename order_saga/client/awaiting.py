@@ -16,7 +16,7 @@ REPEAT_CAP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, and its line in the input."""
+    """A request, and its line in the input; 0 if it was not read from any."""
 
     line: int
     request: Request

@@ -1,30 +1,30 @@
-"""`order-saga place`: requests in, outcomes out."""
+"""`order-saga place` and `cancel`: requests in, outcomes out."""
 
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
+from uuid import UUID
 
 import click
 
+from messages.contracts.order import CancelOrder
 from messages.transport.command_line.arguments import Span
 from messages.transport.command_line.failures import INTERRUPTED
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
+from messages.transport.edge.requests import new_request
+from order_saga.client.awaiting import Answer
 from order_saga.client.place import Limits, place
 from order_saga.client.progress import Progress
-from order_saga.client.request_lines import Lines, read
-from order_saga.client.telling import Telling
+from order_saga.client.request_lines import Given, Lines, read
+from order_saga.client.telling import Telling, exit_code_of, told
 
 DEFAULT = Limits()
 TERMINATED = 143
-
-
-@click.command("place")
-@click.argument("file", type=click.File("rb"), metavar="FILE|-")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option(
+TIMEOUT = click.option(
     "--timeout",
     "timeout_seconds",
     type=Span(at_least=0.1),
@@ -32,6 +32,12 @@ TERMINATED = 143
     show_default=True,
     help="Seconds to wait for each request's outcome.",
 )
+
+
+@click.command("place")
+@click.argument("file", type=click.File("rb"), metavar="FILE|-")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@TIMEOUT
 @click.option(
     "--window",
     type=click.IntRange(1, 5_000),
@@ -53,25 +59,57 @@ def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window:
     total = _proofread(file) if file.seekable() else None
     telling = Telling(Progress(total, sys.stderr), as_json=as_json)
     lines = Lines(file)
-    try:
-        asyncio.run(_place(lines, Limits(window, timeout_seconds), telling))
-    except (KeyboardInterrupt, asyncio.CancelledError) as stop:
-        telling.sum_up()
-        sys.exit(INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED)
+    stopped_by = _run("place", lines, Limits(window, timeout_seconds), telling.tell)
     telling.sum_up()
-    if lines.mistake is not None:
+    if lines.mistake is not None and not stopped_by:
         raise lines.mistake
-    sys.exit(telling.exit_code)
+    sys.exit(stopped_by or telling.exit_code)
 
 
-async def _place(lines: Lines, limits: Limits, telling: Telling) -> None:
+@click.command("cancel")
+@click.argument("order_id", metavar="ORDER", type=click.UUID)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@TIMEOUT
+def cancel_command(order_id: UUID, as_json: bool, timeout_seconds: float) -> None:
+    """Cancel ORDER, unless it is placed already.
+
+    Publishes a CancelOrder document, repeatedly until it has an outcome, and prints the outcome. An order of which
+    nobody has heard is cancelled, too, should it come later.
+
+    Exits with 0 if the order is not placed, 1 if it is placed, 2 if ORDER is no order id, 3 if the broker cannot be
+    reached or there was no outcome in time, 130 after Ctrl-C and 143 after SIGTERM: it may still be cancelled then.
+    Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    """
+    answers: list[Answer] = []
+
+    def tell(answer: Answer) -> None:
+        answers.append(answer)
+        click.echo(told(answer, as_json=as_json))
+
+    request = new_request(CancelOrder, order_id=order_id)
+    stopped_by = _run("cancel", Given(request), Limits(timeout_seconds=timeout_seconds), tell)
+    sys.exit(stopped_by or max(map(exit_code_of, answers)))
+
+
+def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]) -> int:
+    """Return what to exit with if a signal has ended it, otherwise 0."""
+    try:
+        asyncio.run(_place(command, lines, limits, tell))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except asyncio.CancelledError:
+        return TERMINATED
+    return 0
+
+
+async def _place(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]) -> None:
     configure_logs("order_saga", "error")
     with suppress(NotImplementedError):  # on Windows
         placing = asyncio.current_task()
         assert placing is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, placing.cancel)
-    async with listening("place") as (broker, listener):
-        await place(broker, listener, lines, limits, telling.tell)
+    async with listening(command) as (broker, listener):
+        await place(broker, listener, lines, limits, tell)
 
 
 def _proofread(file: BinaryIO) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from messages.transport.broker import Broker
 from messages.transport.edge.outcomes import Listener
 from order_saga.client.awaiting import Answer, Awaiting
-from order_saga.client.request_lines import Lines
+from order_saga.client.request_lines import Given, Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Limits:
 
 
 async def place(
-    broker: Broker, listener: Listener, lines: Lines, limits: Limits, tell: Callable[[Answer], None]
+    broker: Broker, listener: Listener, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]
 ) -> None:
     """Return when every request has an outcome, or is given up. `tell` is called for each.
 
@@ -41,7 +41,7 @@ async def place(
         raise
 
 
-async def _publish(broker: Broker, lines: Lines, awaiting: Awaiting, limits: Limits) -> None:
+async def _publish(broker: Broker, lines: Lines | Given, awaiting: Awaiting, limits: Limits) -> None:
     now = time.monotonic()
     for asked in lines.take(limits.window - len(awaiting)):
         awaiting.add(asked, now)

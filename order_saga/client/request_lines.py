@@ -6,12 +6,13 @@ import io
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.transport.command_line.failures import WrongUsage
-from messages.transport.edge.requests import RequestReader, read_lines
+from messages.transport.edge.requests import Request, RequestReader, read_lines
 from messages.transport.faults import one_line
 from order_saga.client.awaiting import Asked
 
@@ -66,6 +67,23 @@ class Lines:
         finally:
             self._ended = True
             notify()
+
+
+class Given:
+    """Requests that are there from the start, in place of lines."""
+
+    def __init__(self, *requests: Request) -> None:
+        self._left = deque(Asked(0, request) for request in requests)
+
+    def start(self, news: asyncio.Event) -> None:
+        """There is nothing to read."""
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._left
+
+    def take(self, most: int) -> list[Asked]:
+        return [self._left.popleft() for _ in range(min(most, len(self._left)))]
 
 
 def _own(pipe: BinaryIO) -> BinaryIO:

@@ -13,7 +13,7 @@ from messages.transport.command_line.printing import counted
 from order_saga.client.awaiting import Answer
 from order_saga.client.progress import Progress
 
-NOT_ALL_PLACED = 1
+NOT_DONE = 1
 UNANSWERED = 3
 NAMES_SHOWN = 5
 
@@ -30,16 +30,25 @@ class Telling:
 
     def tell(self, answer: Answer) -> None:
         self._counts[outcome_word(answer.outcome)] += 1
-        if not answer.is_success:
-            self.exit_code = max(self.exit_code, NOT_ALL_PLACED if answer.outcome else UNANSWERED)
+        self.exit_code = max(self.exit_code, exit_code_of(answer))
         self._progress.clear()
-        click.echo(json.dumps(fields(answer)) if self._as_json else line(answer))
+        click.echo(told(answer, as_json=self._as_json))
         self._progress.show(self._counts)
 
     def sum_up(self) -> None:
         self._progress.clear()
         counts = ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in self._counts.items())
         click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
+
+
+def exit_code_of(answer: Answer) -> int:
+    if answer.is_success:
+        return 0
+    return NOT_DONE if answer.outcome else UNANSWERED
+
+
+def told(answer: Answer, *, as_json: bool) -> str:
+    return json.dumps(fields(answer)) if as_json else line(answer)
 
 
 def outcome_word(outcome: Message | None) -> str:
@@ -65,7 +74,7 @@ def fields(answer: Answer) -> dict[str, Any]:
         answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
     )
     return {
-        "line": answer.asked.line,
+        **({"line": answer.asked.line} if answer.asked.line else {}),
         "request": type(answer.asked.request.message).__name__,
         "message_id": str(answer.asked.request.message_id),
         "order_id": str(answer.asked.order_id),
@@ -83,5 +92,9 @@ def _explained(answer: Answer) -> str:
         case OrderNotPlaced(participant=participant, reason=reason):
             return f"{reason} ({participant})" if participant else reason
         case RequestRejected(reason=reason, detail=detail):
-            return f"{reason}: {detail} (line {answer.asked.line})"
-    return f"no outcome within {answer.seconds:.0f} s (line {answer.asked.line})"
+            return f"{reason}: {detail}{_where(answer)}"
+    return f"no outcome within {answer.seconds:.0f} s{_where(answer)}"
+
+
+def _where(answer: Answer) -> str:
+    return f" (line {answer.asked.line})" if answer.asked.line else ""

@@ -28,12 +28,12 @@ class SilentShop:
     url: str
     _connection: aio_pika.abc.AbstractConnection
 
-    async def until_an_order_waits(self) -> None:
+    async def until_an_order_waits(self, queue: str = "order_saga.orders") -> None:
         channel = await self._connection.channel()
         async with asyncio.timeout(20):
-            while not await self._waiting(channel):  # noqa: ASYNC110  a queue sets no event
+            while not await self._waiting(channel, queue):  # noqa: ASYNC110  a queue sets no event
                 await asyncio.sleep(0.05)
 
-    async def _waiting(self, channel: aio_pika.abc.AbstractChannel) -> int:
-        queue = await channel.declare_queue("order_saga.orders", passive=True)
+    async def _waiting(self, channel: aio_pika.abc.AbstractChannel, name: str) -> int:
+        queue = await channel.declare_queue(name, passive=True)
         return queue.declaration_result.message_count or 0

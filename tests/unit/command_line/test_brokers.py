@@ -8,6 +8,7 @@ SPEAKERS = pytest.mark.parametrize(
     ("program", "arguments"),
     [
         ("order-saga", ("place", "-")),
+        ("order-saga", ("cancel", "9b2f0c1e-7d63-4c0a-9f0e-2f4a3b1c5d6e")),
         ("store-worker", ("stock", "add", "north", "milk", "1")),
         ("delivery-worker", ("agents", "add", "north", "A-1")),
         ("delivery-worker", ("agents", "offline", "A-1")),

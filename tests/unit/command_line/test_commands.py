@@ -9,7 +9,7 @@ from tests.unit.command_line.programs import PROGRAMS, typed
 def test_every_service_has_the_same_commands_and_its_own() -> None:
     common = {"run", "migrate", "check", "parked", "publish"}
 
-    assert commands(PROGRAMS["order-saga"]) == common | {"place", "show", "list", "audit"}
+    assert commands(PROGRAMS["order-saga"]) == common | {"place", "cancel", "show", "list", "audit"}
     assert commands(PROGRAMS["store-worker"]) == common | {"stock"}
     assert commands(PROGRAMS["delivery-worker"]) == common | {"agents"}
 
