@@ -27,17 +27,17 @@ NOWHERE = "-"
 
 @click.group("agents")
 def agents_group() -> None:
-    """List agents, put them online or offline, and report their deliveries."""
+    """List agents, put them online or offline, report deliveries."""
 
 
 @agents_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_agents(read_settings: ReadSettings, as_json: bool) -> None:
-    """List every agent, with zone and state, the order they work for, and since when that is so, in UTC.
+    """List the agents.
 
-    An agent who goes offline with an order is listed as `confirmed, offline`, for example, until it is delivered or
-    given up.
+    Each with zone and state, the order they work for, and since when that is so, in UTC. An agent who goes offline with
+    an order is listed as `confirmed, offline`, for example, until it is delivered or given up.
     """
     found = ask(read_settings(), agents)
     if not as_json:
@@ -73,11 +73,11 @@ def add_agents(zone: str | None, agent_ids: tuple[str, ...], file: BinaryIO | No
 @agents_group.command("offline")
 @click.argument("agent_ids", metavar="AGENT...", nargs=-1, required=True)
 def put_offline(agent_ids: tuple[str, ...]) -> None:
-    """Put agents offline, as of when the message is handled: it overrides all earlier ones.
+    """Put agents offline, as of when the message is handled.
 
-    An order that has such an agent is refused, unless it is placed already: then they keep it, and an alarm
-    `offline_while_confirmed` says so. A later AgentCameOnline brings them back. Publishes AgentWentOffline; exit codes
-    and settings are those of `add`.
+    It overrides all earlier ones. An order that has such an agent is refused, unless it is placed already: then they
+    keep it, and an alarm `offline_while_confirmed` says so. A later AgentCameOnline brings them back. Publishes
+    AgentWentOffline; exit codes and settings are those of `add`.
     """
     requests = [new_request(AgentWentOffline, agent_id=agent_id) for agent_id in agent_ids]
     publish(NAME, "agents offline", requests)
@@ -89,11 +89,12 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
 @click.argument("order_id", metavar="ORDER", type=click.UUID)
 @click.pass_obj
 def complete_delivery(read_settings: ReadSettings, agent_id: str, order_id: UUID) -> None:
-    """Report that AGENT has delivered ORDER, or never will: the agent becomes free, the packets are used up.
+    """Report that AGENT has delivered ORDER, or never will.
 
-    Publishes DeliveryCompleted; the running workers do the rest. Exits with 1, publishing nothing, if the order is not
-    `confirmed` for the agent, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the delivery
-    worker's database, and BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
+    The agent becomes free, the packets are used up. Publishes DeliveryCompleted; the running workers do the rest. Exits
+    with 1, publishing nothing, if the order is not `confirmed` for the agent, 2 if the input is wrong, 3 if a server
+    cannot be reached. Settings: those of the delivery worker's database, and BROKER_URL, or CLIENT_BROKER_URL for a
+    user of one's own.
     """
     agent = ask(read_settings(), partial(agent_named, agent_id=agent_id))
     if agent is None or (agent.order_id, agent.state) != (order_id, CONFIRMED):

@@ -49,7 +49,7 @@ def stock_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_stock(read_settings: ReadSettings, /, ids: bool, as_json: bool, **choice: Any) -> None:
-    """List how many packets of each sku every store has, or STORE, by what has become of them.
+    """Count the packets of all stores, or of STORE, by sku and state.
 
     With --ids, list the packets themselves. One withdrawn while an order has it keeps its state and counts under it;
     it is listed as `confirmed, withdrawn`, for example. A packet is `retired` if it was withdrawn, or came too near
@@ -103,11 +103,12 @@ def add_stock(
 def withdraw_stock(
     read_settings: ReadSettings, /, store_id: str, packet_ids: Sequence[str], everything: bool, yes: bool, **choice: Any
 ) -> None:
-    """Withdraw packets of STORE for ever: those that are named, or those that the options choose.
+    """Withdraw packets of STORE for ever.
 
-    An id that is withdrawn is never sold again, whatever arrives later: good packets come back under new ids. An
-    order that has such a packet is refused, unless it is placed already: then it keeps the packet, and an alarm
-    `withdrawn_while_confirmed` says so: call the customer. Those that orders have are listed.
+    Takes those that are named, or those that the options choose. An id that is withdrawn is never sold again, whatever
+    arrives later: good packets come back under new ids. An order that has such a packet is refused, unless it is placed
+    already: then it keeps the packet, and an alarm `withdrawn_while_confirmed` says so: call the customer. Those that
+    orders have are listed.
 
     Publishes PacketsWithdrawn; the running store worker does the rest. Repeating it does no harm. Exits with 1
     without --yes, 2 if the input is wrong, 3 if a server cannot be reached. Settings: those of the store worker's

@@ -46,10 +46,10 @@ TIMEOUT = click.option(
     help="Requests open at the same time.",
 )
 def place_command(file: BinaryIO, as_json: bool, timeout_seconds: float, window: int) -> None:
-    """Place the orders in FILE, one JSON document a line, and report what becomes of each.
+    """Place the orders in FILE, and report what becomes of each.
 
-    A line is an OrderRequested or CancelOrder document, or the bare content of an order: an order id, a message id and
-    the type are added to it. Each is published repeatedly until it has an outcome.
+    A line is an OrderRequested or CancelOrder document in JSON, or the bare content of an order: an order id, a message
+    id and the type are added to it. Each is published repeatedly until it has an outcome.
 
     Exits with 0 if every order was placed (or cancelled, as asked), 1 if one was not, 2 if the input is wrong, 3 if
     the broker cannot be reached, a request had no outcome in time or the disk is full, 130 after Ctrl-C and 143 after

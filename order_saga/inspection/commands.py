@@ -52,7 +52,9 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     help="List at most this many.",
 )
 def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) -> None:
-    """List the unfinished orders, the oldest first, and which participants have not answered. Times are in UTC.
+    """List the unfinished orders, the oldest first.
+
+    Each with the participants that have not answered. Times are in UTC.
 
     Reads ORDER_SAGA_DATABASE_URL, or ORDER_SAGA_READER_URL instead. Exits with 3 if it cannot be reached.
     """
@@ -78,10 +80,10 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
 )
 @click.option("--at-rest", is_flag=True, help="No daemon is running: report unfinished work as wrong, too.")
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
-    """Check the invariants over the databases of all services, and report what is wrong.
+    """Check the invariants over the databases of all services.
 
-    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or their
-    READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached.
+    Prints what is wrong. Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or
+    their READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached.
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:

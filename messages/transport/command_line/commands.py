@@ -72,7 +72,10 @@ def command_line(program: Program) -> click.Group:
 
     @group.command()
     def run() -> None:
-        """Run the daemon until SIGTERM or SIGINT; it drains, for DRAIN_SECONDS at most, and exits with 0."""
+        """Run the daemon until SIGTERM or SIGINT.
+
+        Then it drains, for DRAIN_SECONDS at most, and exits with 0.
+        """
         settings = program.read_settings()
         configure_logs(program.name, settings.log_level, settings.log_format)
         _complete(_run(program.service(settings), settings))
@@ -89,9 +92,10 @@ def command_line(program: Program) -> click.Group:
 
     @group.command("check")
     def check_command() -> None:
-        """Prove that settings, database and broker fit together; one line for each thing that does not.
+        """Prove that settings, database and broker fit together.
 
-        Exits with 1 if something does not fit or a server cannot be reached, 2 if a setting is wrong.
+        Prints a line for each thing that does not. Exits with 1 if something does not fit or a server cannot be
+        reached, 2 if a setting is wrong.
         """
         settings = program.read_settings()
         configure_logs(program.name, "error")

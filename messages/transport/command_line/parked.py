@@ -35,14 +35,14 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("parked")
 def parked_group() -> None:
-    """List, show, replay and discard documents that could not be handled."""
+    """Look after documents that could not be handled."""
 
 
 @parked_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
-    """List what is parked, the oldest first; of very many, the first thousand."""
+    """List what is parked, the oldest first. Of very many, the first thousand."""
     rows, number = _ask(read_settings, _first_and_number)
     for row in rows:
         click.echo(json.dumps(_fields(row)) if as_json else _visible(_line(row)))
@@ -68,7 +68,7 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
 def replay_parked(
     read_settings: ReadSettings, parked_ids: tuple[int, ...], reason: str | None, before: datetime | None
 ) -> None:
-    """Have the running service handle documents again; one that fails again stays parked."""
+    """Have the running service handle documents again. One that fails again stays parked."""
     _refuse_unless_one_choice(parked_ids, reason, before)
 
     async def request(tx: Transaction) -> int:

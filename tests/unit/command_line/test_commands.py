@@ -1,5 +1,7 @@
 """Every service has the same commands and its own, and each of them explains itself."""
 
+from collections.abc import Iterator
+
 import click
 import pytest
 
@@ -20,6 +22,23 @@ def test_every_command_explains_itself(program: str) -> None:
         told = typed(program, command, "--help")
         assert told.exit_code == 0
         assert len(told.stdout.splitlines()) > 3
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_list_of_commands_cuts_a_sentence(program: str) -> None:
+    for path in groups(PROGRAMS[program]):
+        told = typed(program, *path, "--help").stdout
+        listed = told.partition("\nCommands:\n")[2].splitlines()
+        assert listed
+        assert [line for line in listed if line.endswith("...")] == [], path
+
+
+def groups(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words that lead to each list of commands."""
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from groups(command, *path, name)
 
 
 def commands(group: click.Group) -> set[str]:
