@@ -1,4 +1,8 @@
-"""`check`: proves that settings, database and broker fit together, before the service runs on them or while it does."""
+"""`check`: proves that settings, database and broker fit together, before the service runs on them or while it does.
+
+Only what the service would declare itself is created on the way (TOPOLOGY=declare): the broker proves equality no other
+way.
+"""
 
 from messages.transport.command_line.broker_check import broker_problems
 from messages.transport.command_line.database_check import database_problems

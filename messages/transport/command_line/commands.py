@@ -94,8 +94,10 @@ def command_line(program: Program) -> click.Group:
     def check_command() -> None:
         """Prove that settings, database and broker fit together.
 
-        Prints a line for each thing that does not. Exits with 1 if something does not fit or a server cannot be
-        reached, 2 if a setting is wrong.
+        With TOPOLOGY=declare it creates those exchanges, queues and bindings that are missing; otherwise it changes
+        nothing. Prints a line for each thing that does not fit.
+
+        Exits with 1 if something does not fit or a server cannot be reached, 2 if a setting is wrong.
         """
         settings = program.read_settings()
         configure_logs(program.name, "error")

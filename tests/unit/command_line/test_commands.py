@@ -33,6 +33,13 @@ def test_no_list_of_commands_cuts_a_sentence(program: str) -> None:
         assert [line for line in listed if line.endswith("...")] == [], path
 
 
+def test_check_says_that_it_may_create_queues() -> None:
+    told = " ".join(typed("store-worker", "check", "--help").stdout.split())
+    assert (
+        "fit together. With TOPOLOGY=declare it creates those exchanges, queues and bindings that are missing" in told
+    )
+
+
 def groups(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
     """The words that lead to each list of commands."""
     yield path
