@@ -3,6 +3,7 @@
 Text, not YAML: the project has no parser for that.
 """
 
+import inspect
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.definitions import all_services
+from messages.transport.daemon import housekeeping
 from messages.transport.daemon.measuring import measures_of
 from messages.transport.metrics import Metrics
 from messages.transport.topology import topology_of
@@ -39,7 +41,7 @@ def test_every_metric_that_is_named_is_served(text):
 
 @pytest.mark.parametrize("rule", EACH_RULE, ids=lambda rule: rule.split()[0])
 def test_every_rule_says_how_bad_it_is_and_leads_to_a_section_of_the_runbook(rule):
-    assert re.search(r"^ +labels: \{severity: (critical|warning)\}$", rule, re.MULTILINE)
+    assert re.search(r"^ +labels: \{severity: (critical|warning)\}$|critical\{\{ else \}\}warning", rule, re.MULTILINE)
     assert re.search(r'^ +summary: ".+"$', rule, re.MULTILINE)
     ((page, section),) = re.findall(r"^ +runbook: deploy/(runbook|README)\.md#(\S+)$", rule, re.MULTILINE)
     assert section in anchors_of(DEPLOY / f"{page}.md")
@@ -71,6 +73,13 @@ def test_what_is_young_is_not_taken_for_young_again_after_a_missed_scrape():
     others = re.sub(r"unless last_over_time\(\w+\[5m\] offset 10m\)", "", rules)
     assert others != rules
     assert " offset " not in others
+
+
+def test_the_jobs_that_are_critical_exist():
+    (critical,) = re.findall(r'match "\^\((.+?)\)\$" \$labels.exported_job', RULES)
+    jobs = {job.name for service in all_services() for job in service.jobs}
+    jobs |= set(re.findall(r'\bJob\(\s*"(\w+)"', inspect.getsource(housekeeping)))
+    assert set(critical.split("|")) < jobs
 
 
 def test_a_daemon_of_any_kind_is_missed_also_when_it_is_not_scraped_at_all():
