@@ -122,10 +122,3 @@ def test_the_job_that_a_queue_is_given_is_that_of_the_daemon_that_should_consume
             match = re.fullmatch(pattern, queue.name)
             assert match
             assert match.expand(job.replace("$", "\\")) == service.name.replace("_", "-")
-
-
-def test_alertmanager_is_told_to_keep_quiet_about_alerts_that_there_are():
-    names = {rule.split()[0] for rule in EACH_RULE}
-    said = re.findall(r"alertname =~? \"?([A-Za-z|]+)", RULES)
-    assert len(said) == 4
-    assert {name for each in said for name in each.split("|")} <= names
