@@ -35,7 +35,8 @@ NOT_HERE = ("unknown_sku", "no_agent")
 def main(orders: Path) -> None:
     """Place orders with all services in this process, on a throw-away PostgreSQL, and audit the result.
 
-    Exits with 0 if every order has exactly one outcome, the one that the sample expects, and the audit is clean.
+    Exits with 0 if every order has exactly one outcome, the one that the sample expects, if of those that compete
+    exactly as many are placed as there are packets or agents for, and if the audit is clean.
     """
     steps = read(orders)
     configure_logs("demo", "error")
@@ -109,13 +110,16 @@ def _judge(conversation: Conversation, report: Report) -> bool:
     """Say whether all is well, and if not, what is not."""
     answers = conversation.answers
     surprises = [answer for answer in answers if not answer.is_expected]
+    missed = list(conversation.missed_groups())
+    for group, placed in missed:
+        telling.verdict(f"{group.name}: {placed} orders placed, expected: {group.placed}", is_good=False)
     for order_id in conversation.contradictions:
         telling.verdict(f"order {order_id} got different outcomes", is_good=False)
     for finding in report.findings:
         telling.verdict(finding_line(finding), is_good=False)
     telling.verdict(_answered(answers, len(answers) - len(surprises)), is_good=not surprises)
     telling.verdict(f"Audit: {verdict(report)}.", is_good=not report.findings)
-    return not (surprises or conversation.contradictions or report.findings)
+    return not (surprises or missed or conversation.contradictions or report.findings)
 
 
 def _answered(answers: Sequence[Answer], good: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from deploy.demo.script import Line
+from deploy.demo.script import Group, Line
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, OrderRequested, RequestRejected
 from order_saga.content import canonical
@@ -70,6 +70,17 @@ class Conversation:
     def contradictions(self) -> list[UUID]:
         """Orders with different outcomes."""
         return [order_id for order_id, outcomes in self.outcomes.items() if len(outcomes) > 1]
+
+    def missed_groups(self) -> Iterator[tuple[Group, int]]:
+        """Groups of which too few orders are placed, or too many; and how many are."""
+        for group in sorted({answer.line.group for answer in self.answers if answer.line.group}):
+            placed = {
+                answer.outcome.order_id
+                for answer in self.answers
+                if answer.line.group == group and isinstance(answer.outcome, OrderPlaced)
+            }
+            if len(placed) != group.placed:
+                yield group, len(placed)
 
     def _answered_by(self, message: Message) -> Iterator[Line]:
         for line in self._open:

@@ -1,14 +1,15 @@
 """A file of orders, one JSON document a line, as steps to take one after the other.
 
 A line is an OrderRequested or CancelOrder document, or the bare content of an order. In the demo's own file a line may
-also tell what to `expect` and what it is `about`, be `raw` text that is no document at all, or `do` something.
+also tell what to `expect` and what it is `about`, belong to a `group` of orders of which so many are placed, whichever,
+be `raw` text that is no document at all, or `do` something.
 """
 
 import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid4
 
 from messages.contracts.message import Message
@@ -34,6 +35,14 @@ class Deed(StrEnum):
     """Once its leases have run out, the store worker works again."""
 
 
+class Group(NamedTuple):
+    """Orders that compete for the same packets or agents."""
+
+    name: str
+    placed: int
+    """How many of them are placed: as many as the packets or agents are enough for."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Line:
     """A document to send, and the answers expected: `placed`, or a reason. None: any answer."""
@@ -45,6 +54,7 @@ class Line:
     message_id: UUID
     expected: frozenset[str] = frozenset()
     about: str = ""
+    group: Group | None = None
 
     @property
     def envelope(self) -> Envelope:
@@ -68,11 +78,12 @@ def step_of(number: int, line: bytes) -> Step:
     fields = _fields(line)
     if fields.get("do") in list(Deed):
         return Deed(fields["do"])
-    notes = {name: fields.pop(name) for name in ("expect", "about", "raw") if name in fields}
+    notes = {name: fields.pop(name) for name in ("expect", "about", "group", "raw") if name in fields}
     # Latin-1 writes each of the first 256 characters as one byte: so a line can hold bytes that are not UTF-8.
     body = notes["raw"].encode("latin-1") if "raw" in notes else _body(fields, line, was_annotated=bool(notes))
     message, message_id = _read(body)
-    return Line(number, body, message, message_id, frozenset(notes.get("expect", ())), notes.get("about", ""))
+    group = Group(**notes["group"]) if "group" in notes else None
+    return Line(number, body, message, message_id, frozenset(notes.get("expect", ())), notes.get("about", ""), group)
 
 
 def _fields(line: bytes) -> dict[str, Any]:

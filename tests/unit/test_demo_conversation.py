@@ -77,9 +77,9 @@ def test_any_answer_will_do_where_nothing_is_expected(expect, is_expected):
 
 
 def test_what_a_line_tells_the_demo_is_not_said_to_the_services():
-    line = step(ORDER | {"expect": ["placed"], "about": "milk"})
-    assert (line.expected, line.about) == ({"placed"}, "milk")
-    assert not {"expect", "about"} & json.loads(line.body).keys()
+    line = step(ORDER | {"expect": ["placed"], "about": "milk", "group": {"name": "milk", "placed": 3}})
+    assert (line.expected, line.about, line.group) == ({"placed"}, "milk", ("milk", 3))
+    assert not {"expect", "about", "group"} & json.loads(line.body).keys()
 
 
 def test_text_that_is_no_document_is_said_as_it_stands():

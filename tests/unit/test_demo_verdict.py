@@ -52,6 +52,19 @@ def test_a_line_that_nobody_answers_spoils_it_whatever_is_expected(capsys):
     assert capsys.readouterr().out.splitlines()[0] == "0 of 1 lines answered."
 
 
+@pytest.mark.parametrize(("placed", "is_good"), [(0, False), (1, False), (2, True), (3, False)])
+def test_of_orders_that_compete_as_many_are_placed_as_there_are_units_for(capsys, placed, is_good):
+    competing = Conversation()
+    for number in range(1, 5):
+        expect = {"expect": ["placed", "out_of_stock"], "group": {"name": "truffle", "placed": 2}}
+        say(competing, UUID(int=number), **expect)
+        say(competing, UUID(int=number), **expect)
+        outcome = PLACED if number <= placed else SOLD_OUT
+        competing.hear(outcome.model_copy(update={"order_id": UUID(int=number)}), 2.0)
+    assert _judge(competing, CLEAN) is is_good
+    assert (f"truffle: {placed} orders placed, expected: 2" in capsys.readouterr().out) is not is_good
+
+
 @pytest.mark.parametrize("expect", [(), ("unknown_sku",)])
 def test_who_orders_what_there_is_not_hears_what_there_is_unless_that_was_meant(capsys, expect):
     nothing = OrderNotPlaced(order_id=ORDER_ID, participant="store", reason="unknown_sku")
@@ -62,18 +75,16 @@ def test_who_orders_what_there_is_not_hears_what_there_is_unless_that_was_meant(
 
 def conversation(*outcomes, expect=("placed",)):
     """An order, and what is heard of it."""
-    order: dict[str, Any] = {
-        "order_id": str(ORDER_ID),
-        "customer_id": "ada",
-        "store_id": "campus",
-        "zone": "centre",
-        "expect": expect,
-    }
-    order["lines"] = [{"sku": "milk", "quantity": 1, "price_cents": 129}]
     held = Conversation()
-    line = step_of(1, json.dumps(order).encode())
-    assert isinstance(line, Line)
-    held.say(line, 1.0)
+    say(held, ORDER_ID, expect=expect)
     for outcome in outcomes:
         held.hear(outcome, 2.0)
     return held
+
+
+def say(conversation, order_id, **notes):
+    order: dict[str, Any] = {"order_id": str(order_id), "customer_id": "ada", "store_id": "campus", "zone": "centre"}
+    order["lines"] = [{"sku": "milk", "quantity": 1, "price_cents": 129}]
+    line = step_of(1, json.dumps(order | notes).encode())
+    assert isinstance(line, Line)
+    conversation.say(line, 1.0)
