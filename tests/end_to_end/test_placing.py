@@ -77,15 +77,16 @@ async def test_what_was_delivered_is_gone_and_its_agent_takes_the_next_order(sho
     assert second["packet_ids"] != first["packet_ids"]
 
 
-async def test_the_example_in_the_readme_places_its_order(shop):
+async def test_the_example_in_the_readme_places_its_order_or_says_why_not(shop):
     (example,) = re.findall(r"^```python\n(.+?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert EXAMPLE_URL in example
     market = replace(Market.of(agents=1, packets={"milk": 2}), store_id="store-1", zone="north")
     shop.markets.append(market)
     await asyncio.gather(*(shop.client.say(said) for said in market.stocking()))
     await shop.until_free(market)
-    printed = await _printed(example.replace(EXAMPLE_URL, shop.broker_url))
-    assert printed == f"OrderPlaced/1.0 {market.packet_ids} None\n"
+    program = example.replace(EXAMPLE_URL, shop.broker_url)
+    assert await _printed(program) == f"placed: {market.packet_ids} {market.agents[0]}\n"
+    assert await _printed(program) in {f"OrderNotPlaced/1.0 {reason}\n" for reason in ("out_of_stock", "no_agent")}
 
 
 async def _printed(program: str) -> str:
