@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+from messages.transport.batches.acknowledging import Acknowledgements
 from messages.transport.batches.pacing import Pace
 from messages.transport.batches.stall_guard import StallGuard
 from messages.transport.batches.taken import Taken, head_is_suspect, is_isolated, take
@@ -12,9 +13,6 @@ from messages.transport.waiting import clear_and_wait
 
 CAPACITY_RETRY_SECONDS = 0.02
 """While too many orders are undecided: how long to wait for an answer before capacity is asked for again."""
-ACKNOWLEDGE_SECONDS = 0.02
-MAX_UNACKNOWLEDGED = 50
-"""Arrivals. An acknowledgement costs as much as a statement, mostly for waking up the broker, so they are batched."""
 
 
 class Intake:
@@ -41,18 +39,14 @@ class Intake:
         self._subscriptions: list[Subscription] = []
         self._stall_guards: list[StallGuard] = []
         self._may_begin = True
-        self._unacknowledged: dict[object, Taken] = {}
-        self._unacknowledged_arrivals = 0
-        self._unacknowledged_limit = MAX_UNACKNOWLEDGED
-        self._acknowledging: asyncio.Task[None] | None = None
+        self._acknowledgements = Acknowledgements()
 
     async def subscribe(self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int]) -> None:
         """Consume both (queue, prefetch); `priority` is always drained before `new_work`."""
         for queue, prefetch in (priority, new_work):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
             self._stall_guards.append(StallGuard(self._subscriptions[-1]))
-            # Far fewer than the prefetch: at that many unacknowledged messages the broker delivers no more.
-            self._unacknowledged_limit = min(self._unacknowledged_limit, max(1, prefetch // 4))
+            self._acknowledgements.expect_prefetch(prefetch)
 
     @property
     def quiet(self) -> bool:
@@ -125,31 +119,13 @@ class Intake:
         return take(self._subscriptions[0], documents, size_bytes, at_least_one=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
-        """Acknowledge a batch soon, together with those that follow: cumulatively, by the last arrival of each channel.
-
-        If the process dies before, it is redelivered, as if the process had died a moment earlier.
-        """
-        self._unacknowledged |= {taken.arrival.epoch: taken for taken in batch}
-        self._unacknowledged_arrivals += len(batch)
-        if self._unacknowledged_arrivals >= self._unacknowledged_limit or is_isolated(batch):
-            await self.acknowledge_all()
-        elif self._acknowledging is None:
-            self._acknowledging = asyncio.create_task(self._acknowledge_later())
+        """Acknowledge a batch soon; it is finished."""
+        await self._acknowledgements.add(batch)
         await self._progress()
 
     async def acknowledge_all(self) -> None:
         """Acknowledge at once all that was handled."""
-        if self._acknowledging is not None:
-            self._acknowledging.cancel()
-            self._acknowledging = None
-        unacknowledged, self._unacknowledged, self._unacknowledged_arrivals = self._unacknowledged, {}, 0
-        for last in unacknowledged.values():
-            await last.subscription.acknowledge(last.arrival)
-
-    async def _acknowledge_later(self) -> None:
-        await asyncio.sleep(ACKNOWLEDGE_SECONDS)
-        self._acknowledging = None
-        await self.acknowledge_all()
+        await self._acknowledgements.send()
 
     async def _progress(self) -> None:
         """Stop the stall timer, and resume consuming: new work only if it may begin."""

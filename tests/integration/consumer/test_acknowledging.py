@@ -2,7 +2,7 @@
 
 import pytest
 
-from messages.transport.batches import intake
+from messages.transport.batches import acknowledging
 from tests.integration.consumer.watched_broker import WatchedBroker
 from tests.integration.toy.faults import lose_three_times, raising_in_postgres
 from tests.integration.toy.service import bought, numbered
@@ -12,7 +12,7 @@ from tests.integration.toy.station import Station
 async def test_nothing_is_acknowledged_before_it_is_committed(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_UNACKNOWLEDGED", 1)
+    monkeypatch.setattr(acknowledging, "MAX_UNACKNOWLEDGED", 1)
     seen: list[int] = []
 
     async def look() -> bool:

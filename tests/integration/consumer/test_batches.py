@@ -2,7 +2,7 @@
 
 import pytest
 
-from messages.transport.batches import intake
+from messages.transport.batches import acknowledging
 from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
 from tests.integration.consumer.watched_broker import WatchedBroker
@@ -75,7 +75,7 @@ async def test_batches_are_capped_in_documents(station: Station) -> None:
 async def test_an_envelope_larger_than_a_batch_is_handled_in_several_and_acknowledged_after_the_last(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "MAX_UNACKNOWLEDGED", 1)
+    monkeypatch.setattr(acknowledging, "MAX_UNACKNOWLEDGED", 1)
     acknowledged: list[int] = []
 
     async def count() -> bool:

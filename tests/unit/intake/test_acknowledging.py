@@ -2,14 +2,14 @@
 
 import pytest
 
-from messages.transport.batches import intake as intake_module
+from messages.transport.batches import acknowledging
 from tests.unit.intake.place import ANSWERS, ORDERS, Place, bodies, until
 
 
 @pytest.fixture
 def not_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is owed stays owed, for as long as a test can take."""
-    monkeypatch.setattr(intake_module, "ACKNOWLEDGE_SECONDS", 3_600.0)
+    monkeypatch.setattr(acknowledging, "ACKNOWLEDGE_SECONDS", 3_600.0)
 
 
 async def test_acknowledged_is_what_was_taken_and_nothing_after_it(place: Place) -> None:
