@@ -17,7 +17,7 @@ from messages.contracts.delivery import (
 )
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
-from messages.contracts.participation import RESERVE, SETTLE
+from messages.contracts.participation import REPORTS, RESERVE, SETTLE
 from messages.participant.loss import Loss
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled
@@ -28,9 +28,9 @@ HANDLERS: Mapping[type[Message], str] = {
     AssignAgent: SETTLE,
     ReleaseAgent: SETTLE,
     OrderPlaced: SETTLE,
-    DeliveryCompleted: SETTLE,
-    AgentCameOnline: SETTLE,
-    AgentWentOffline: SETTLE,
+    DeliveryCompleted: REPORTS,
+    AgentCameOnline: REPORTS,
+    AgentWentOffline: REPORTS,
 }
 
 LOSS = Loss(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
-from messages.contracts.participation import RESERVE, SETTLE
+from messages.contracts.participation import REPORTS, RESERVE, SETTLE
 from messages.contracts.store import (
     PACKET_WITHDRAWN,
     AssignPackets,
@@ -27,9 +27,9 @@ HANDLERS: Mapping[type[Message], str] = {
     AssignPackets: SETTLE,
     ReleasePackets: SETTLE,
     OrderPlaced: SETTLE,
-    DeliveryCompleted: SETTLE,
-    StockReceived: SETTLE,
-    PacketsWithdrawn: SETTLE,
+    DeliveryCompleted: REPORTS,
+    StockReceived: REPORTS,
+    PacketsWithdrawn: REPORTS,
 }
 
 MOST_TOLD = 10

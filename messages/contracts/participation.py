@@ -9,7 +9,9 @@ from messages.contracts.message import Identifier, OrderMessage, ParticipantName
 RESERVE = "reserve"
 """The queue of a participant that Reserve goes to."""
 SETTLE = "settle"
-"""The queue for all else about reservations, so that it never waits behind new work."""
+"""The queue for all else that the orchestrator says about reservations, so that it never waits behind new work."""
+REPORTS = "reports"
+"""The queue for what clients say about units and deliveries, so that no order waits behind it."""
 
 RESERVATION_EXPIRED = "reservation_expired"
 RELEASED = "released"

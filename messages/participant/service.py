@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from messages.contracts.message import Message
-from messages.contracts.participation import RESERVE, SETTLE
+from messages.contracts.participation import REPORTS, RESERVE, SETTLE
 from messages.participant import sweeper
 from messages.participant.handling import HandleUnits, handle_for
 from messages.participant.participant import Participant
@@ -30,7 +30,8 @@ def participant_service(
 ) -> Service:
     """The worker's definition for the transport: commands about orders, the sweeper's jobs, and what is its own.
 
-    `handlers`: all message types that it consumes, each with RESERVE or SETTLE. `migrations`: the worker's own folder.
+    `handlers`: all message types that it consumes, each with RESERVE, SETTLE or REPORTS. `migrations`: the worker's own
+    folder.
     """
     row_cache = RowCache[Reservation](TABLE)
     return Service(
@@ -39,6 +40,7 @@ def participant_service(
         handle=handle_for(participant, row_cache, handle_units),
         new_work_queue=RESERVE,
         priority_queue=SETTLE,
+        reports_queue=REPORTS,
         locks=TABLE.name,
         row_cache=row_cache,
         migrations=(MIGRATIONS, migrations),

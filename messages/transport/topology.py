@@ -64,7 +64,7 @@ EXCHANGES = (
 
 
 def topology_of(services: Sequence[Service]) -> Topology:
-    """All exchanges, and of each service its two queues, its dead letters and their bindings."""
+    """All exchanges, and of each service its queues, its dead letters and their bindings."""
     queues = [queue for service in services for queue in _queues(service)]
     bindings = [binding for service in services for binding in _bindings(service)]
     return Topology(EXCHANGES, tuple(queues), tuple(dict.fromkeys(bindings)))
@@ -83,7 +83,7 @@ def listener(name: str, *, expires_seconds: int = LISTENER_EXPIRES_SECONDS) -> T
 
 def _queues(service: Service) -> Iterator[Queue]:
     dead = dead_queue(service.name)
-    for queue in (service.priority_queue, service.new_work_queue):
+    for queue in service.queues:
         yield Queue(queue_name(service.name, queue), _working(dead))
     yield Queue(dead, _LAST_RESORT)
 

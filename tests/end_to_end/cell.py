@@ -23,8 +23,8 @@ from tests.servers.environment import inherited
 from tests.servers.management import Management
 
 QUEUES = (
-    "order_saga.orders", "order_saga.answers", "store_worker.reserve", "store_worker.settle",
-    "delivery_worker.reserve", "delivery_worker.settle",
+    "order_saga.orders", "order_saga.answers", "store_worker.reserve", "store_worker.settle", "store_worker.reports",
+    "delivery_worker.reserve", "delivery_worker.settle", "delivery_worker.reports",
 )  # fmt: skip
 
 # What a crash leaves to be said is said soon, and what is assigned is asked about soon: tests are short.

@@ -1,4 +1,4 @@
-"""Which documents come next: answers before new work, and new work only while few enough orders are undecided."""
+"""Which documents come next: answers before new work, new work while few enough orders are undecided, then reports."""
 
 import asyncio
 import random
@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from messages.transport.batches.acknowledging import Acknowledgements
 from messages.transport.batches.pacing import Pace
+from messages.transport.batches.reports import PREFETCH, Reports
 from messages.transport.batches.stall_guard import StallGuard
 from messages.transport.batches.taken import Taken, head_is_suspect, is_isolated, take
 from messages.transport.broker import Broker, Subscription
@@ -16,10 +17,10 @@ CAPACITY_RETRY_SECONDS = 0.02
 
 
 class Intake:
-    """The two queues of a service. Answers are drained first: they complete orders, and so end an overload.
+    """The queues of a service. Answers are drained first: they complete orders, and so end an overload.
 
     A batch has at most so many documents and bytes. `capacity` returns how much new work may begin, and is asked again
-    when that much has been taken; `pace` spaces out new work.
+    when that much has been taken; `pace` spaces out new work. `Reports` says when those have their turn.
     """
 
     def __init__(
@@ -37,16 +38,21 @@ class Intake:
         self._pace = pace
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
+        self._reports: Reports | None = None
         self._stall_guards: list[StallGuard] = []
         self._may_begin = True
         self._acknowledgements = Acknowledgements()
 
-    async def subscribe(self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int]) -> None:
-        """Consume both (queue, prefetch); `priority` is always drained before `new_work`."""
-        for queue, prefetch in (priority, new_work):
+    async def subscribe(
+        self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int], reports: str | None = None
+    ) -> None:
+        """Consume these queues, two with their prefetch; `priority` is always drained before `new_work`."""
+        for queue, prefetch in (priority, new_work, *([(reports, PREFETCH)] if reports else [])):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
             self._stall_guards.append(StallGuard(self._subscriptions[-1]))
             self._acknowledgements.expect_prefetch(prefetch)
+        if reports:
+            self._reports = Reports(self._subscriptions[-1])
 
     @property
     def quiet(self) -> bool:
@@ -89,24 +95,17 @@ class Intake:
 
         Waits for an arrival; may return nothing when woken.
         """
-        priority, new_work = self._subscriptions
         self._may_begin = may_begin
         if not await self._something_to_do():
             return []
         self.expect_progress()
-        begins = may_begin and bool(new_work.arrived) and not self._wait_seconds()
-        # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
-        if begins and self._ask_for_capacity is not None and self._capacity <= 0:
-            self._capacity = await self._ask_for_capacity()
-        both_suspect = may_begin and head_is_suspect(priority) and head_is_suspect(new_work)
-        if both_suspect and random.choice((True, False)):  # noqa: S311  a coin
-            priority, new_work = new_work, priority
-        taken = take(priority, self.batch_documents, self._batch_bytes)
-        if begins and not is_isolated(taken):
-            taken += self._take_new(new_work, taken)
+        if may_begin and self._reports is not None and self._are_next(self._reports):
+            taken = self._reports.take()
+        else:
+            taken = await self._take_about_orders()
         if is_isolated(taken):
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
-        if new_work.arrived and not taken:
+        if self._subscriptions[1].arrived and not taken:
             await self._progress()
             await self._arrival(CAPACITY_RETRY_SECONDS)
         return taken
@@ -120,6 +119,8 @@ class Intake:
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch soon; it is finished."""
+        if self._reports is not None and batch and batch[0].subscription is self._reports.subscription:
+            self._reports.rest()
         await self._acknowledgements.add(batch)
         await self._progress()
 
@@ -129,30 +130,53 @@ class Intake:
 
     async def _progress(self) -> None:
         """Stop the stall timer, and resume consuming: new work only if it may begin."""
-        priority, new_work = self._stall_guards
+        priority, *others = self._stall_guards
         await priority.progress()
         if self._may_begin:
-            await new_work.progress()
+            for guard in others:
+                await guard.progress()
 
     async def _something_to_do(self) -> bool:
         """Wait for work. False: new work may not begin yet after all, or there is none."""
-        new_work = self._subscriptions[1]
-        if not self.quiet:
-            return True
-        wait_seconds = self._wait_seconds()
-        if new_work.arrived and not wait_seconds:
+        if self._orders_have_arrived() or (self._reports is not None and self._reports.have_arrived):
             return True
         self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
         await self._progress()
-        if new_work.arrived:
-            await self._arrival(wait_seconds)
+        if self._subscriptions[1].arrived:
+            await self._arrival(self._wait_seconds())
         else:
             await self._arrived.wait()
-        return not self.quiet or (bool(new_work.arrived) and not self._wait_seconds())
+        return self._orders_have_arrived() or (self._reports is not None and self._reports.have_arrived)
+
+    def _orders_have_arrived(self) -> bool:
+        """Whether there is an answer, or new work that may begin."""
+        return not self.quiet or (bool(self._subscriptions[1].arrived) and not self._wait_seconds())
+
+    def _are_next(self, reports: Reports) -> bool:
+        """Whether a batch of reports comes next: nothing else has arrived, or it is their turn all the same."""
+        if not self._orders_have_arrived():
+            return reports.have_arrived
+        if head_is_suspect(reports.subscription) and any(map(head_is_suspect, self._subscriptions[:2])):
+            return random.choice((True, False))  # noqa: S311  a coin
+        return reports.are_due
 
     def _wait_seconds(self) -> float:
         """Until new work may begin."""
         return self._pace.wait_seconds() if self._pace is not None else 0.0
+
+    async def _take_about_orders(self) -> list[Taken]:
+        priority, new_work = self._subscriptions[:2]
+        begins = self._may_begin and bool(new_work.arrived) and not self._wait_seconds()
+        # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
+        if begins and self._ask_for_capacity is not None and self._capacity <= 0:
+            self._capacity = await self._ask_for_capacity()
+        both_suspect = self._may_begin and head_is_suspect(priority) and head_is_suspect(new_work)
+        if both_suspect and random.choice((True, False)):  # noqa: S311  a coin
+            priority, new_work = new_work, priority
+        taken = take(priority, self.batch_documents, self._batch_bytes)
+        if begins and not is_isolated(taken):
+            taken += self._take_new(new_work, taken)
+        return taken
 
     def _take_new(self, new_work: Subscription, taken: Sequence[Taken]) -> list[Taken]:
         documents, size_bytes = self._room_beside(taken)

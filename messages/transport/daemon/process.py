@@ -115,11 +115,10 @@ class Process:
         self._migrated = True
         self.metrics.migrated.set(1)
         await self._broker.start()
-        settings, name = self._settings, self._service.name
+        settings = self._settings
+        priority, new_work, *reports = (queue_name(self._service.name, queue) for queue in self._service.queues)
         await self._intake.subscribe(
-            self._broker,
-            (queue_name(name, self._service.priority_queue), settings.priority_prefetch),
-            (queue_name(name, self._service.new_work_queue), settings.new_work_prefetch),
+            self._broker, (priority, settings.priority_prefetch), (new_work, settings.new_work_prefetch), *reports
         )
         log.info("started", version=version())
 

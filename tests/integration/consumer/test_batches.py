@@ -7,7 +7,7 @@ from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.faults import Collision
 from tests.integration.consumer.watched_broker import WatchedBroker
 from tests.integration.toy.faults import raising
-from tests.integration.toy.service import FAIL, HIDE_AN_ERROR, bought, numbered, paid
+from tests.integration.toy.service import FAIL, HIDE_AN_ERROR, bought, numbered, paid, reported
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import reaches
 
@@ -17,6 +17,13 @@ async def test_what_has_arrived_is_handled_in_one_transaction_in_the_order_of_it
     async with station.running():
         await station.until_heard(50)
     assert await station.batches() == [[str(number) for number in range(50)]]
+
+
+async def test_reports_are_handled_by_themselves(station: Station) -> None:
+    await station.say(reported("r1"), bought("b1"), reported("r2"), paid("p1"))
+    async with station.running():
+        await station.until_heard(4)
+    assert sorted(await station.batches()) == [["p1", "b1"], ["r1", "r2"]]
 
 
 async def test_a_single_document_is_handled_at_once(station: Station) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.rabbitmq
     ("user", "exchange", "key"),
     [
         ("customer", COMMANDS, "store_worker.settle"),
+        ("supplier", COMMANDS, "store_worker.settle"),
         ("customer", ANSWERS, "order_saga.answers"),
         ("customer", OUTCOMES, "order_placed"),
         ("customer", REQUESTS, "stock_received"),

@@ -31,7 +31,7 @@ async def test_what_a_client_says_through_an_exchange_of_its_own_is_nobodys_word
 async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of: UrlOf) -> None:
     """Of whom a queue dead-letters for, RabbitMQ does not ask what keys they may use."""
     async with broker_at(url_of("store_worker")) as store, channel_at(url_of("customer")) as channel:
-        goods = await Reader.of(store, "store_worker.settle")
+        goods = await Reader.of(store, "store_worker.reports")
         own = await channel.declare_exchange("outcomes.customer.evil", "fanout", durable=True)
         laundry: FieldTable = {
             "x-message-ttl": 0,

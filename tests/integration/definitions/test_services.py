@@ -13,7 +13,7 @@ pytestmark = pytest.mark.rabbitmq
 async def test_the_services_work_in_production_without_declaring_anything(url_of: UrlOf) -> None:
     for service in all_services():
         async with broker_at(url_of(service.name)) as broker:
-            for queue in (service.priority_queue, service.new_work_queue, "dead"):
+            for queue in (*service.queues, "dead"):
                 await Reader.of(broker, f"{service.name}.{queue}")
             await until(lambda: broker.connected)
 
@@ -26,7 +26,7 @@ async def test_a_conversation_in_production_reaches_everybody(url_of: UrlOf) -> 
         broker_at(url_of("supplier"), "supplier.1") as supplier,
     ):
         orders, answers = await Reader.of(saga, "order_saga.orders"), await Reader.of(saga, "order_saga.answers")
-        commands, goods = await Reader.of(store, "store_worker.reserve"), await Reader.of(store, "store_worker.settle")
+        commands, goods = await Reader.of(store, "store_worker.reserve"), await Reader.of(store, "store_worker.reports")
         outcomes = await Reader.of(customer, "outcomes.customer.1")
         await until(lambda: saga.connected and store.connected and customer.connected)
         for broker, said, heard in (

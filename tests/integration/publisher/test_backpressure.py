@@ -10,7 +10,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.service import Job
 from tests.integration.publisher.moody import Moody
-from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, paid
+from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, paid, reported
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
 
@@ -23,6 +23,18 @@ async def test_no_more_work_is_taken_while_too_little_is_confirmed(station: Stat
         moody.down = False
         await station.until_heard(10)
         await station.until_told(10)
+
+
+async def test_reports_wait_too_while_too_little_is_confirmed(station: Station, moody: Moody) -> None:
+    moody.down = True
+    async with station.running(moody, unconfirmed_rows=1) as running:
+        await station.say(bought("a"))
+        await station.until_heard(1)
+        await station.say(reported("b"))
+        await _takes_no_more_than(station, moody, 1)
+        assert dict(running.process._intake.waiting())["toy.reported"] == 1
+        moody.down = False
+        await station.until_heard(2)
 
 
 async def test_no_more_work_is_taken_while_a_queue_of_our_own_confirms_nothing(station: Station, moody: Moody) -> None:

@@ -56,6 +56,10 @@ class Paid(Wish):
     """What is heard before new work."""
 
 
+class Reported(Wish):
+    """What no order waits for."""
+
+
 class Counted(OrderMessage):
     """Told to the world for whatever was handled."""
 
@@ -82,6 +86,10 @@ def paid(text: str = "", wish: str = "") -> Paid:
     return Paid(order_id=uuid4(), text=text, wish=wish)
 
 
+def reported(text: str = "", wish: str = "") -> Reported:
+    return Reported(order_id=uuid4(), text=text, wish=wish)
+
+
 def numbered(number: int) -> list[Bought]:
     return [bought(str(each)) for each in range(number)]
 
@@ -99,7 +107,7 @@ class Toy:
         self.lock_modes: list[LockMode] = []
         self.jobs: list[Job] = []
         # Read when the service is made, so to be changed before it runs.
-        self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid"}
+        self.handlers: dict[type[Message], str] = {Bought: "bought", Paid: "paid", Reported: "reported"}
         self.takes_new_work = True
         self.capacity: Callable[[Transaction], Awaitable[int]] | None = None
         self.row_cache: RowCache[Any] | None = None
@@ -113,6 +121,7 @@ class Toy:
             handle=self.handle,
             new_work_queue="bought",
             priority_queue="paid",
+            reports_queue="reported",
             locks="purchase",
             row_cache=self.row_cache,
             gathering=self.gathering,

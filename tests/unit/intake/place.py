@@ -8,22 +8,32 @@ from functools import partial
 from messages.transport.addresses import COMMANDS, Address
 from messages.transport.batches.intake import Intake
 from messages.transport.batches.pacing import Pace
+from messages.transport.batches.reports import Reports
 from messages.transport.batches.taken import Taken
 from messages.transport.broker import ONE_DOCUMENT, Arrival, Envelope
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import Binding, Exchange, Queue, Topology
 
-ANSWERS, ORDERS = "answers", "orders"
+ANSWERS, ORDERS, REPORTS = QUEUES = "answers", "orders", "reports"
 DELIVERY_LIMIT = 100
 TOPOLOGY = Topology(
     (Exchange(COMMANDS, "direct"),),
-    tuple(Queue(name, {"x-delivery-limit": DELIVERY_LIMIT}) for name in (ANSWERS, ORDERS)),
-    tuple(Binding(COMMANDS, name, name) for name in (ANSWERS, ORDERS)),
+    tuple(Queue(name, {"x-delivery-limit": DELIVERY_LIMIT}) for name in QUEUES),
+    tuple(Binding(COMMANDS, name, name) for name in QUEUES),
 )
 MANY = 1_000
 
 
 class DatabaseIsDown(Exception): ...
+
+
+class Clock:
+    """Stands still, unless a test moves it."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass
@@ -34,6 +44,8 @@ class Place:
     undecided: int = 0
     counted: int = 0
     database_is_down: bool = False
+    clock: Clock = field(default_factory=Clock)
+    """By which reports have their turn."""
     intake: Intake = field(init=False)
 
     async def open(
@@ -52,7 +64,8 @@ class Place:
             pace=pace,
         )
         await self.broker.start()
-        await self.intake.subscribe(self.broker, (ANSWERS, prefetch), (ORDERS, prefetch))
+        await self.intake.subscribe(self.broker, (ANSWERS, prefetch), (ORDERS, prefetch), REPORTS)
+        self.intake._reports = Reports(self.intake._subscriptions[-1], self.clock)
         return self.intake
 
     def watch_acknowledgements(self) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from messages.transport.batches.intake import Intake
 from messages.transport.broker import MANY_DOCUMENTS
-from tests.unit.intake.place import ANSWERS, MANY, ORDERS, Place, bodies
+from tests.unit.intake.place import ANSWERS, MANY, ORDERS, REPORTS, Place, bodies
 
 
 async def test_answers_are_taken_before_new_work(place: Place) -> None:
@@ -90,7 +90,7 @@ async def test_it_is_quiet_while_no_answer_waits(place: Place) -> None:
     assert place.intake.quiet
     await place.say(ANSWERS, "a1")
     assert not place.intake.quiet
-    assert dict(place.intake.waiting()) == {ANSWERS: 1, ORDERS: 1}
+    assert dict(place.intake.waiting()) == {ANSWERS: 1, ORDERS: 1, REPORTS: 0}
 
 
 async def test_a_stopped_intake_takes_no_more(place: Place) -> None:
@@ -98,4 +98,5 @@ async def test_a_stopped_intake_takes_no_more(place: Place) -> None:
     await intake.stop()
     await place.say(ANSWERS, "a1")
     await place.say(ORDERS, "o1")
-    assert list(intake.waiting()) == [(ANSWERS, 0), (ORDERS, 0)]
+    await place.say(REPORTS, "r1")
+    assert list(intake.waiting()) == [(ANSWERS, 0), (ORDERS, 0), (REPORTS, 0)]

@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
-from tests.unit.intake.place import ANSWERS, DELIVERY_LIMIT, ORDERS, Place, bodies
+from tests.unit.intake.place import ANSWERS, DELIVERY_LIMIT, ORDERS, REPORTS, Place, bodies
 
 POISON = "poison"
 
@@ -29,7 +30,7 @@ async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place)
     assert all([suspect] in batches for suspect in ("a1", "a2", "o1", "o2"))
 
 
-@pytest.mark.parametrize("queue", [ANSWERS, ORDERS])
+@pytest.mark.parametrize("queue", [ANSWERS, ORDERS, REPORTS])
 async def test_what_may_kill_its_consumer_is_taken_alone_wherever_it_stands(place: Place, queue: str) -> None:
     intake = await place.open()
     await place.say(queue, "killer")
@@ -60,7 +61,7 @@ async def test_what_may_kill_its_consumer_is_not_taken_beside_others(place: Plac
     assert bodies(await intake.take()) == ["killer"]
 
 
-@pytest.mark.parametrize(("killing", "other"), [(ANSWERS, ORDERS), (ORDERS, ANSWERS)])
+@pytest.mark.parametrize(("killing", "other"), [*permutations((ANSWERS, ORDERS, REPORTS), 2)])
 async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place, killing: str, other: str) -> None:
     intake = await place.open(prefetch=20)
     await place.say(other, "29")

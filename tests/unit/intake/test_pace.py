@@ -6,7 +6,7 @@ import pytest
 
 from messages.transport.batches import pacing
 from messages.transport.batches.pacing import LONGEST_SECONDS, Pace
-from tests.unit.intake.place import ANSWERS, MANY, ORDERS, Place, bodies
+from tests.unit.intake.place import ANSWERS, MANY, ORDERS, Clock, Place, bodies
 
 
 async def test_new_work_waits_for_its_time_and_answers_do_not(place: Place) -> None:
@@ -45,10 +45,3 @@ async def test_who_waits_until_new_work_may_begin_can_be_woken(place: Place, mon
     await asyncio.sleep(0)
     intake.wake()
     assert await asyncio.wait_for(taking, 5) == []
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport.batches import stall_guard
-from tests.unit.intake.place import ANSWERS, ORDERS, DatabaseIsDown, Place, bodies, until
+from tests.unit.intake.place import ANSWERS, ORDERS, REPORTS, DatabaseIsDown, Place, bodies, until
 
 HELD_SECONDS = 0.01
 
@@ -26,10 +26,11 @@ async def test_while_a_batch_does_not_come_to_an_end_what_comes_is_left_to_other
     await until(lambda: intake.paused)
     await place.say(ANSWERS, "a2")
     await place.say(ORDERS, "o2")
-    assert dict(intake.waiting()) == {ANSWERS: 0, ORDERS: 0}
+    await place.say(REPORTS, "r1")
+    assert dict(intake.waiting()) == {ANSWERS: 0, ORDERS: 0, REPORTS: 0}
     await intake.acknowledge(batch)
     assert not intake.paused
-    assert bodies(await intake.take()) == ["a2", "o2"]
+    assert [bodies(await intake.take()) for _ in range(2)] == [["a2", "o2"], ["r1"]]
 
 
 @pytest.mark.usefixtures("soon")
@@ -89,7 +90,7 @@ async def test_who_is_paused_is_not_paused_again(place: Place) -> None:
             intake.expect_progress()
             await until(lambda: intake.paused)
             await asyncio.sleep(5 * HELD_SECONDS)
-    assert [line["queue"] for line in logs] == [ANSWERS, ORDERS]
+    assert [line["queue"] for line in logs] == [ANSWERS, ORDERS, REPORTS]
 
 
 @pytest.mark.usefixtures("soon")
@@ -130,7 +131,7 @@ async def test_what_comes_while_everything_begins_to_come_again_is_not_slept_ove
     intake.expect_progress()
     await until(lambda: all(each._paused for each in place.broker._subscriptions))
     await place.say(ANSWERS, "a1")
-    _, orders = place.broker._subscriptions
+    _, orders, _ = place.broker._subscriptions
 
     async def resume() -> None:
         await asyncio.sleep(0.01)  # RabbitMQ takes a round trip for each queue
