@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from http.client import HTTPException
 from typing import Any
 
@@ -82,9 +83,19 @@ def _expected_problems(management: Management, expected: Topology) -> Iterable[s
                 yield f"queue {queue.name}: {name} is {given.get(name)!r} and must be {value!r}"
         yield from _policy_problems(queue, actual.policy)
         yield from _replica_problems(queue.name, actual, nodes)
-    for binding in expected.bindings:
-        if (binding.exchange, binding.key, binding.queue) not in bindings:
-            yield f"{binding.exchange}/{binding.key} does not reach queue {binding.queue}: the binding is missing"
+    yield from _binding_problems(expected, bindings)
+
+
+def _binding_problems(expected: Topology, actual: AbstractSet[tuple[str, str, str]]) -> Iterable[str]:
+    """An import of definitions and a new release add bindings, and remove none that an earlier release has left."""
+    needed = {(binding.exchange, binding.key, binding.queue): None for binding in expected.bindings}
+    for exchange, key, queue in needed:
+        if (exchange, key, queue) not in actual:
+            yield f"{exchange}/{key} does not reach queue {queue}: the binding is missing"
+    ours = {queue.name for queue in expected.queues}
+    for exchange, key, queue in sorted(actual - needed.keys()):
+        if queue in ours and exchange:  # RabbitMQ itself binds every queue to the nameless exchange
+            yield f"{exchange}/{key} reaches queue {queue}, and no longer should: remove the binding"
 
 
 def _policy_problems(queue: Queue, policy: Mapping[str, Any]) -> Iterable[str]:

@@ -28,6 +28,16 @@ async def test_dead_letters_that_lead_nowhere_are_told(own_vhost: Checked) -> No
     assert await own_vhost.problems() == ["dead_letters/toy.dead does not reach queue toy.dead: the binding is missing"]
 
 
+@pytest.mark.parametrize("topology", ["expect", "declare"])
+async def test_a_binding_that_an_earlier_release_has_left_is_told(own_vhost: Checked, topology: str) -> None:
+    await own_vhost.manage("PUT", f"queues/{own_vhost.vhost}/another.service_s", {"durable": True})
+    for queue in ("toy.paid", "toy.reported", "another.service_s"):
+        await own_vhost.manage("POST", f"bindings/{own_vhost.vhost}/e/requests/q/{queue}", {"routing_key": "reported"})
+    assert await own_vhost.problems(topology=topology) == [
+        "requests/reported reaches queue toy.paid, and no longer should: remove the binding"
+    ]
+
+
 async def test_a_queue_that_is_not_as_it_must_be_is_told_argument_by_argument(own_vhost: Checked) -> None:
     expected = next(queue for queue in topology_of([Toy().service()]).queues if queue.name == "toy.paid")
     arguments = dict(expected.arguments) | {"x-delivery-limit": 20}
