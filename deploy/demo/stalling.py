@@ -26,10 +26,6 @@ class StallingBroker:
     def connected(self) -> bool:
         return self._broker.connected
 
-    @property
-    def refused(self) -> bool:
-        return self._broker.refused
-
     async def start(self) -> None:
         await self._broker.start()
 

@@ -86,10 +86,6 @@ class Broker(Protocol):
         The connection for outcomes does not count, because a client's queue may block it.
         """
 
-    @property
-    def refused(self) -> bool:
-        """Whether a queue of the services has lately refused what was published: it is full, say."""
-
     async def start(self) -> None:
         """Begin to connect, and return at once; the server may be down."""
 

@@ -17,8 +17,6 @@ log = structlog.get_logger(__name__)
 TRIES_BEFORE_AN_ERROR = 3
 LOOK_SECONDS = 1.0
 """Polling interval: there is no event when the broker is back."""
-MOST_REFUSED_BYTES = 67_108_864
-"""Of rows that wait while a full queue refuses some. Usually orders in progress lead to far fewer."""
 TRIES_IN_PUBLIC = 6
 """About 30 s if no confirm comes, at most 6 s if a queue rejects. Clients ask again; other queues get a copy a try."""
 
@@ -33,7 +31,7 @@ class OutboxPublisher:
         self._broker = broker
         self._limit = unconfirmed_rows
         self._unconfirmed: dict[int, asyncio.Task[None]] = {}
-        self._needed_bytes: dict[int, int] = {}
+        self._public: set[int] = set()
         self._given_up = 0
         self._confirmed: list[int] = []
         self._progress = asyncio.Event()
@@ -42,7 +40,7 @@ class OutboxPublisher:
     @property
     def unconfirmed(self) -> int:
         """Rows awaiting their confirm, except outcomes."""
-        return len(self._needed_bytes)
+        return len(self._unconfirmed) - len(self._public)
 
     @property
     def some_confirmed(self) -> bool:
@@ -52,7 +50,7 @@ class OutboxPublisher:
     def offer(self, rows: Sequence[Row]) -> None:
         """Publish these rows, together and in the background; rows already being published are skipped."""
         fresh = [row for row in rows if row.id not in self._unconfirmed]
-        self._needed_bytes.update((row.id, len(row.body)) for row in fresh if not row.public)
+        self._public.update(row.id for row in fresh if row.public)
         for public in (False, True):
             if lane := [row for row in fresh if row.public is public]:
                 task = asyncio.create_task(self._publish(lane))
@@ -66,18 +64,9 @@ class OutboxPublisher:
         """
         return (self.unconfirmed if self._broker.connected else len(self._unconfirmed)) < self._limit
 
-    @property
-    def has_room_for_answers(self) -> bool:
-        """Without capacity: whether a full queue is why (among other reasons, perhaps), and memory for more is left."""
-        return self._broker.refused and sum(self._needed_bytes.values()) < MOST_REFUSED_BYTES
-
     async def wait_for_capacity(self) -> None:
         while not self.has_capacity:
-            await self.wait_for_confirms()
-
-    async def wait_for_confirms(self) -> None:
-        """Return after some were confirmed or given up, or after a while."""
-        await clear_and_wait(self._progress, LOOK_SECONDS)
+            await clear_and_wait(self._progress, LOOK_SECONDS)
 
     def take_confirmed(self) -> list[int]:
         """Ids of confirmed rows. The caller deletes the rows, or gives the ids back."""
@@ -145,7 +134,7 @@ class OutboxPublisher:
     def _forget(self, row_ids: Iterable[int]) -> None:
         for row_id in row_ids:
             self._unconfirmed.pop(row_id, None)
-            self._needed_bytes.pop(row_id, None)
+            self._public.discard(row_id)
         self._progress.set()
 
 

@@ -23,6 +23,7 @@ NEARLY_NOTHING_AHEAD = {
     for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")
     for queue in ("NEW_WORK", "PRIORITY")
 }
+FLOODED_SECONDS = 10.0
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
@@ -87,7 +88,10 @@ async def test_services_whose_queues_clients_have_filled_do_not_wait_for_each_ot
         async with flooded(cell, stock, agent, document("CancelOrder", order_id="any")):
             for worker in ("store_worker", "delivery_worker"):
                 await cell.daemon(worker).until_told("not confirmed, publishing again")
+            await asyncio.sleep(FLOODED_SECONDS)  # in which the queues would fill that no client should fill
         await orders.until_placed(20)
+    failures = [line["failures"] for line in cell.daemon("order_saga").told("publishing failed")]
+    assert not any("refused" in each for each in failures), "no client can fill what the order saga publishes to"
 
 
 @asynccontextmanager

@@ -24,8 +24,6 @@ QUIET_COLLISIONS = 3
 GATHERED = 20
 """Documents. A larger batch is not delayed: most related documents are already in it, and some never come."""
 GATHER_SECONDS = 0.003
-ANSWER_SECONDS = 1.0
-"""Without capacity: how long to wait for an answer before looking for capacity again."""
 
 
 class Draining(Exception):
@@ -60,10 +58,10 @@ class Consumer:
         backoff = Backoff(base_seconds=0.05, cap_seconds=5.0)
         while not self._stopping.is_set():
             try:
-                may_begin = await self._wait_for_capacity()
+                await self._wait_for_capacity()
                 if self._stopping.is_set():
                     return
-                batch = await self._intake.take(may_begin=may_begin)
+                batch = await self._intake.take()
                 if batch:
                     await self._handle(batch)
                 backoff.reset()
@@ -74,20 +72,12 @@ class Consumer:
                     raise
                 await self._wait_out(error, backoff)
 
-    async def _wait_for_capacity(self) -> bool:
-        """Backpressure: wait while too many rows are unconfirmed; if that lasts, consuming is paused.
-
-        Returns whether new work may begin. If a full queue is why, only that is paused, and answers are taken all the
-        same: its service may be waiting until there is room in ours.
-        """
+    async def _wait_for_capacity(self) -> None:
+        """Backpressure: wait while too many rows are unconfirmed; if that lasts, consuming is paused."""
         publisher = self._transactor.publisher
-        while not publisher.has_capacity:
-            if not publisher.has_room_for_answers:
-                self._intake.expect_progress()
-                await publisher.wait_for_confirms()
-            elif await self._intake.hear_answers(ANSWER_SECONDS):
-                return False
-        return True
+        if not publisher.has_capacity:
+            self._intake.expect_progress()
+            await publisher.wait_for_capacity()
 
     async def _handle(self, batch: list[Taken]) -> None:
         began = time.perf_counter()

@@ -39,8 +39,7 @@ class Intake:
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._reports: Reports | None = None
-        self._stall_guards: list[StallGuard] = []
-        self._may_begin = True
+        self._stall_guard = StallGuard(self._subscriptions)
         self._acknowledgements = Acknowledgements()
 
     async def subscribe(
@@ -49,7 +48,6 @@ class Intake:
         """Consume these queues, two with their prefetch; `priority` is always drained before `new_work`."""
         for queue, prefetch in (priority, new_work, *([(reports, PREFETCH)] if reports else [])):
             self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
-            self._stall_guards.append(StallGuard(self._subscriptions[-1]))
             self._acknowledgements.expect_prefetch(prefetch)
         if reports:
             self._reports = Reports(self._subscriptions[-1])
@@ -61,13 +59,12 @@ class Intake:
 
     @property
     def paused(self) -> bool:
-        """Whether consuming is paused, of new work at least, so that messages go to other daemons."""
-        return any(guard.paused for guard in self._stall_guards)
+        """Whether consuming is paused, so that messages go to other daemons."""
+        return self._stall_guard.paused
 
     def expect_progress(self) -> None:
         """Start the stall timer, unless it runs: without progress in time, consuming is paused."""
-        for guard in self._stall_guards:
-            guard.expect_progress()
+        self._stall_guard.expect_progress()
 
     def waiting(self) -> Iterable[tuple[str, int]]:
         return ((each.queue, len(each.arrived)) for each in self._subscriptions)
@@ -76,37 +73,23 @@ class Intake:
         self._arrived.set()
 
     async def stop(self) -> None:
-        for guard in self._stall_guards:
-            guard.cancel()
+        self._stall_guard.cancel()
         for subscription in self._subscriptions:
             await subscription.stop()
 
-    async def hear_answers(self, seconds: float) -> bool:
-        """Consume answers, even if paused, and soon no new work; return whether one came, within `seconds` at most."""
-        self._may_begin = False
-        self._stall_guards[1].expect_progress()
-        await self._progress()
-        if self.quiet:
-            await self._arrival(seconds)
-        return not self.quiet
-
-    async def take(self, *, may_begin: bool = True) -> list[Taken]:
-        """Take what has arrived, in order, within the caps; new work only if it `may_begin`.
-
-        Waits for an arrival; may return nothing when woken.
-        """
-        self._may_begin = may_begin
+    async def take(self) -> list[Taken]:
+        """Take what has arrived, in order, within the caps. Waits for an arrival; may return nothing when woken."""
         if not await self._something_to_do():
             return []
-        self.expect_progress()
-        if may_begin and self._reports is not None and self._are_next(self._reports):
+        self._stall_guard.expect_progress()
+        if self._reports is not None and self._are_next(self._reports):
             taken = self._reports.take()
         else:
             taken = await self._take_about_orders()
         if is_isolated(taken):
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
         if self._subscriptions[1].arrived and not taken:
-            await self._progress()
+            await self._stall_guard.progress()
             await self._arrival(CAPACITY_RETRY_SECONDS)
         return taken
 
@@ -122,30 +105,25 @@ class Intake:
         if self._reports is not None and batch and batch[0].subscription is self._reports.subscription:
             self._reports.rest()
         await self._acknowledgements.add(batch)
-        await self._progress()
+        await self._stall_guard.progress()
 
     async def acknowledge_all(self) -> None:
         """Acknowledge at once all that was handled."""
         await self._acknowledgements.send()
 
-    async def _progress(self) -> None:
-        """Stop the stall timer, and resume consuming: new work only if it may begin."""
-        priority, *others = self._stall_guards
-        await priority.progress()
-        if self._may_begin:
-            for guard in others:
-                await guard.progress()
-
     async def _something_to_do(self) -> bool:
         """Wait for work. False: new work may not begin yet after all, or there is none."""
-        if self._orders_have_arrived() or (self._reports is not None and self._reports.have_arrived):
+        if self._something_has_arrived():
             return True
         self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
-        await self._progress()
+        await self._stall_guard.progress()
         if self._subscriptions[1].arrived:
             await self._arrival(self._wait_seconds())
         else:
             await self._arrived.wait()
+        return self._something_has_arrived()
+
+    def _something_has_arrived(self) -> bool:
         return self._orders_have_arrived() or (self._reports is not None and self._reports.have_arrived)
 
     def _orders_have_arrived(self) -> bool:
@@ -166,12 +144,11 @@ class Intake:
 
     async def _take_about_orders(self) -> list[Taken]:
         priority, new_work = self._subscriptions[:2]
-        begins = self._may_begin and bool(new_work.arrived) and not self._wait_seconds()
+        begins = bool(new_work.arrived) and not self._wait_seconds()
         # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
         if begins and self._ask_for_capacity is not None and self._capacity <= 0:
             self._capacity = await self._ask_for_capacity()
-        both_suspect = self._may_begin and head_is_suspect(priority) and head_is_suspect(new_work)
-        if both_suspect and random.choice((True, False)):  # noqa: S311  a coin
+        if head_is_suspect(priority) and head_is_suspect(new_work) and random.choice((True, False)):  # noqa: S311  a coin
             priority, new_work = new_work, priority
         taken = take(priority, self.batch_documents, self._batch_bytes)
         if begins and not is_isolated(taken):

@@ -1,6 +1,7 @@
-"""Pauses consuming a queue while nothing can be done with it, so that messages go to other daemons of the service."""
+"""Pauses consuming while the current batch is stuck, so that messages go to other daemons of the service."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,10 +14,10 @@ HELD_SECONDS = 2.0
 
 
 class StallGuard:
-    """Pauses consuming a queue while a batch is stuck: who can receive but not commit or publish hoards messages."""
+    """Pauses consuming while a batch is stuck: a daemon that can receive but not commit or publish hoards messages."""
 
-    def __init__(self, subscription: Subscription) -> None:
-        self._subscription = subscription
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        self._subscriptions = subscriptions
         self._alarm: asyncio.TimerHandle | None = None
         self._pausing: asyncio.Task[None] | None = None
 
@@ -36,8 +37,9 @@ class StallGuard:
         if self._pausing is not None:
             await self._pausing
             self._pausing = None
-            log.info("consuming resumed", queue=self._subscription.queue)
-            await self._subscription.resume()
+            log.info("consuming resumed")
+            for subscription in self._subscriptions:
+                await subscription.resume()
 
     def cancel(self) -> None:
         """Stop the timer."""
@@ -47,6 +49,9 @@ class StallGuard:
 
     def _begin(self) -> None:
         self._alarm = None
-        about = {"queue": self._subscription.queue, "held_seconds": HELD_SECONDS}
-        log.warning("consuming paused until the current batch is finished", **about)
-        self._pausing = asyncio.create_task(self._subscription.pause())
+        log.warning("consuming paused until the current batch is finished", held_seconds=HELD_SECONDS)
+        self._pausing = asyncio.create_task(self._pause())
+
+    async def _pause(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.pause()

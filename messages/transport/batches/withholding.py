@@ -28,10 +28,6 @@ class Withholding:
     def connected(self) -> bool:
         return self._broker.connected
 
-    @property
-    def refused(self) -> bool:
-        return self._broker.refused
-
     async def start(self) -> None:
         await self._broker.start()
 

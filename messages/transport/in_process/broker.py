@@ -28,10 +28,6 @@ class InProcessBroker:
     def connected(self) -> bool:
         return self._open and all(self._exchanges.has(each.queue) for each in self._subscriptions)
 
-    @property
-    def refused(self) -> bool:
-        return False  # no queue is ever full
-
     async def start(self) -> None:
         self._open = True
         for subscription in self._subscriptions:

@@ -53,10 +53,6 @@ class RabbitBroker:
         usable = self._publishing.usable and self._consuming.usable
         return usable and all(subscription.settled for subscription in self._subscriptions)
 
-    @property
-    def refused(self) -> bool:
-        return self._needed.refused
-
     async def start(self) -> None:
         self._publishing.start()
         self._consuming.start()

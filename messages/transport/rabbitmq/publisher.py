@@ -1,7 +1,6 @@
 """Publishes envelopes with confirms, and never waits for them longer than its timeout."""
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -10,7 +9,7 @@ import structlog
 from messages.transport.broker import Envelope
 from messages.transport.cancelling import cancel
 from messages.transport.log_throttle import KindThrottle
-from messages.transport.rabbitmq.confirms import REFUSED, ConfirmingChannel
+from messages.transport.rabbitmq.confirms import ConfirmingChannel
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
 
@@ -18,9 +17,6 @@ log = structlog.get_logger(__name__)
 
 SILENT_TIMEOUTS = 3
 """How many publish timeouts no channel may be opened on a connection before it is replaced by a new one."""
-
-NEXT_TRY_SECONDS = 5.0
-"""At most so long after a failure the caller publishes again."""
 
 
 class RabbitPublisher:
@@ -37,12 +33,6 @@ class RabbitPublisher:
         self._dropping: set[asyncio.Task[None]] = set()
         self._log_throttle = KindThrottle()
         self._silent_since: float | None = None
-        self._refused_at = -math.inf
-
-    @property
-    def refused(self) -> bool:
-        """Whether a queue has lately refused something: a refusal counts until it is known how the next try ends."""
-        return asyncio.get_running_loop().time() - self._refused_at < NEXT_TRY_SECONDS + self._timeout_seconds
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
         """See Broker.publish."""
@@ -58,8 +48,6 @@ class RabbitPublisher:
                     self._silent_since = None
                 return [False] * len(envelopes)
         failures = await channel.publish(envelopes, deadline)
-        if REFUSED in failures:
-            self._refused_at = asyncio.get_running_loop().time()
         if any(failures):
             self._warn("publishing failed", failures=dict(Counter(filter(None, failures))))
         return [failure is None for failure in failures]

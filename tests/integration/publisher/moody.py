@@ -16,10 +16,7 @@ QUICK_RELAY: dict[str, Any] = {
 
 
 class Moody(InProcessBroker):
-    """Confirms nothing while it is `down`, nor what the key `sulks` gets: `full`, its queue refuses it.
-
-    Does not even answer while `mute`.
-    """
+    """Confirms nothing while it is `down`, nor ever what the key `sulks` gets; does not even answer while `mute`."""
 
     def __init__(self, beside: InProcessBroker) -> None:
         super().__init__(Topology((), (), ()))
@@ -27,7 +24,6 @@ class Moody(InProcessBroker):
         self.down = False
         self.mute = False
         self.sulks = ""
-        self.full = False
         self.calls: list[list[Envelope]] = []
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
@@ -41,7 +37,3 @@ class Moody(InProcessBroker):
     @property
     def connected(self) -> bool:
         return not self.down
-
-    @property
-    def refused(self) -> bool:
-        return self.full

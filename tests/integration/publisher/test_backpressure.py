@@ -4,13 +4,12 @@ from uuid import uuid4
 
 import pytest
 
-from messages.transport import publisher
 from messages.transport.batches import stall_guard
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.service import Job
 from tests.integration.publisher.moody import Moody
-from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, paid, reported
+from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, reported
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
 
@@ -45,38 +44,6 @@ async def test_no_more_work_is_taken_while_a_queue_of_our_own_confirms_nothing(s
         moody.sulks = ""
         await station.until_heard(10)
         await station.until_told(10)
-
-
-async def test_while_a_queue_of_our_own_is_full_answers_are_heard_and_nothing_begins(
-    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its service may be waiting for room in our queue, and nobody would ever take anything."""
-    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.3)
-    moody.sulks = ELSEWHERE.key
-    async with station.running(moody, unconfirmed_rows=1) as running:
-        await station.say(bought("a", TELL_ELSEWHERE))
-        await until(lambda: true(running.process._intake.paused))
-        moody.full = True
-        await station.say(*(paid(str(number), TELL_ELSEWHERE) for number in range(3)), bought("b"))
-        await station.until_heard(4)
-        await _takes_no_more_than(station, moody, 4)
-        moody.sulks, moody.full = "", False
-        await station.until_heard(5)
-        await station.until_told(5)
-
-
-async def test_while_a_queue_is_full_answers_are_heard_only_until_what_it_refuses_takes_too_much_memory(
-    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publisher, "MOST_REFUSED_BYTES", 1)
-    moody.sulks, moody.full = ELSEWHERE.key, True
-    async with station.running(moody, unconfirmed_rows=1):
-        await station.say(bought("a", TELL_ELSEWHERE))
-        await station.until_heard(1)
-        await station.say(*(paid(str(number)) for number in range(3)))
-        await _takes_no_more_than(station, moody, 1)
-        moody.sulks, moody.full = "", False
-        await station.until_heard(4)
 
 
 async def test_what_is_public_takes_no_more_memory_than_the_rest_while_the_broker_is_away(
@@ -122,26 +89,6 @@ async def test_who_cannot_say_anything_leaves_what_comes_to_others(
         await station.say(bought("b"))
         await station.until_told(12)
         await until(lambda: true(not mute.process._intake.paused))
-
-
-async def test_who_is_refused_leaves_new_work_to_others_and_hears_answers(
-    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or he would keep it for as long as the queue is full, until the broker takes it for failed."""
-    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.3)
-    moody.sulks, moody.full = ELSEWHERE.key, True
-    async with station.running(moody, unconfirmed_rows=1) as refused:
-        await station.say(bought("a", TELL_ELSEWHERE))
-        await until(lambda: true(refused.process._intake.paused))
-        await station.say(paid("b"))
-        await station.until_heard(2)
-        async with station.running():
-            await station.say(*(bought(str(number)) for number in range(10)))
-            await station.until_heard(12)
-        moody.sulks, moody.full = "", False
-        await station.say(bought("c"))
-        await station.until_told(13)
-        await until(lambda: true(not refused.process._intake.paused))
 
 
 async def _takes_no_more_than(station: Station, moody: Moody, number: int) -> None:

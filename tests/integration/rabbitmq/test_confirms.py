@@ -11,7 +11,6 @@ from pamqp.common import FieldValue
 from structlog.testing import capture_logs
 
 from messages.transport.addresses import ANSWERS, Address
-from messages.transport.rabbitmq import publisher
 from messages.transport.rabbitmq.broker import RabbitBroker
 from tests.integration.broker.carriers import TOPOLOGY, envelope, eventually, until
 from tests.integration.network import Network
@@ -141,23 +140,3 @@ async def test_a_full_queue_refuses_what_the_others_accept(network: Network, bro
 
     await eventually(refused)
     assert await broker.publish([envelope(to=to_full), envelope(), envelope(to=to_full)]) == [False, True, False]
-
-
-async def test_that_a_queue_has_refused_something_is_known_for_a_while(
-    network: Network, broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with await aio_pika.connect(network.url) as connection, connection.channel() as channel:
-        full: dict[str, FieldValue] = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
-        queue = await channel.declare_queue("full", durable=True, arguments=full)
-        await queue.bind(ANSWERS, "full")
-    unroutable = envelope(to=Address(ANSWERS, "nobody"))
-    assert await broker.publish([unroutable]) == [False]
-    assert not broker.refused
-    while all(await broker.publish([envelope(to=Address(ANSWERS, "full"))])):
-        """RabbitMQ takes a few more than it should."""
-    assert await broker.publish([envelope()]) == [True]
-    assert broker.refused
-    monkeypatch.setattr(publisher, "NEXT_TRY_SECONDS", 0.0)
-    assert broker.refused, "the next try may still wait for its confirms"
-    await asyncio.sleep(TIMEOUT_SECONDS)
-    assert not broker.refused

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from messages.transport.batches import stall_guard
 from messages.transport.broker import MANY_DOCUMENTS
-from tests.unit.intake.place import ANSWERS, ORDERS, DatabaseIsDown, Place, bodies, until
+from tests.unit.intake.place import ANSWERS, ORDERS, DatabaseIsDown, Place, bodies
 
 
 async def test_new_work_waits_while_too_many_orders_are_undecided_and_answers_do_not(place: Place) -> None:
@@ -71,32 +70,3 @@ async def test_answers_are_not_lost_when_undecided_orders_cannot_be_counted(plac
         await intake.take()
     place.database_is_down = False
     assert bodies(await intake.take()) == ["a1", "o1"]
-
-
-async def test_while_nothing_may_begin_answers_are_heard_even_by_who_was_paused(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stall_guard, "HELD_SECONDS", 0.01)
-    intake = await place.open()
-    intake.expect_progress()
-    await until(lambda: all(each._paused for each in place.broker._subscriptions))
-    await place.say(ORDERS, "o1")
-    assert not await intake.hear_answers(0.01)
-    await place.say(ANSWERS, "a1")
-    assert await intake.hear_answers(0.01)
-    batch = await intake.take(may_begin=False)
-    assert bodies(batch) == ["a1"]
-    await intake.acknowledge(batch)
-    assert bodies(await intake.take()) == ["o1"]
-
-
-async def test_while_nothing_may_begin_nothing_new_is_taken_even_if_both_heads_are_suspects(place: Place) -> None:
-    intake = await place.open()
-    await place.say(ANSWERS, *map(str, range(10)))
-    await place.say(ORDERS, "o1")
-    place.lose_consumer(3)
-    for _ in range(10):
-        assert await intake.hear_answers(0.01)
-        batch = await intake.take(may_begin=False)
-        assert bodies(batch) != ["o1"]
-        await intake.acknowledge(batch)

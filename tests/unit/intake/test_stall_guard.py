@@ -90,7 +90,7 @@ async def test_who_is_paused_is_not_paused_again(place: Place) -> None:
             intake.expect_progress()
             await until(lambda: intake.paused)
             await asyncio.sleep(5 * HELD_SECONDS)
-    assert [line["queue"] for line in logs] == [ANSWERS, ORDERS, REPORTS]
+    assert len(logs) == 1
 
 
 @pytest.mark.usefixtures("soon")
