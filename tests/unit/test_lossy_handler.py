@@ -61,6 +61,18 @@ def test_a_log_that_nobody_reads_is_waited_for_once(log: Log) -> None:
     assert 0.05 <= time.monotonic() - began < 2
 
 
+def test_a_terminal_that_shows_nothing_is_waited_for_once() -> None:
+    terminal, shown = os.openpty()
+    with os.fdopen(terminal, "rb"), os.fdopen(shown, "w") as writer:
+        handler = LossyHandler(writer)
+        records = [logging.makeLogRecord({"msg": text}) for text in texts()]
+        talking = threading.Thread(target=lambda: [handler.handle(record) for record in records], daemon=True)
+        talking.start()
+        talking.join(5)
+        assert not talking.is_alive()
+        assert handler.take_dropped() > NUMBER / 2
+
+
 def test_when_it_is_read_again_it_goes_on_with_whole_lines_and_tells_how_many_are_missing(log: Log) -> None:
     log.say(*texts())
     dropped = log.handler.take_dropped()

@@ -3,7 +3,9 @@
 import logging
 import os
 import select
+import stat
 import time
+from contextlib import suppress
 from typing import TextIO
 
 PATIENCE_SECONDS = 1.0
@@ -22,7 +24,7 @@ class LossyHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._descriptor = stream.fileno()
+        self._descriptor = _opened_again(stream.fileno())
         self._encoding = stream.encoding
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLOUT)
@@ -59,7 +61,7 @@ class LossyHandler(logging.Handler):
             try:
                 # As much as a pipe that has room takes without waiting.
                 written = os.write(self._descriptor, self._unwritten[: select.PIPE_BUF])
-            except BlockingIOError:  # whoever shares the descriptor has made it so
+            except BlockingIOError:  # somebody else has filled it, or a terminal had less room than a line break takes
                 return
             except OSError:  # nobody will read it, or the disk is full
                 self._unwritten = b""
@@ -80,6 +82,14 @@ class LossyHandler(logging.Handler):
         if not has_room:
             self._patient_at = time.monotonic() + IMPATIENT_SECONDS
         return has_room
+
+
+def _opened_again(descriptor: int) -> int:
+    """The same pipe or terminal by a descriptor that never waits, which others do not share; otherwise itself."""
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor):
+        with suppress(OSError):  # another user's, say
+            return os.open(f"/dev/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    return descriptor
 
 
 def _record_of(dropped: int) -> logging.LogRecord:
