@@ -17,8 +17,10 @@ from order_saga.inspection.evidence import Account, Census, Finding, Moment, Sha
 PRUNED_AFTER = timedelta(days=1)
 """How long after its deadline a fulfilled order's reservation may be gone. No setting makes a worker prune sooner."""
 CONFIRMED_WITHIN = timedelta(seconds=120)
-"""How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later. And
-how soon after another one it hears of the delivery."""
+"""How soon a participant knows that an order is placed: if not told, it asks, and no setting makes it ask later."""
+DELIVERED_WITHIN = timedelta(hours=1)
+"""How soon after another one a participant hears of the delivery. Nothing bounds how long that waits in `reports`, but
+behind a million packets it is minutes."""
 OUTCOME_OF = {"placed": PLACED, "releasing": NOT_PLACED, "closed": NOT_PLACED}
 """By phase: the daemons go by the phase, their jobs and everybody else by the outcome."""
 
@@ -90,7 +92,7 @@ def _delivered_elsewhere(account: Account, share: Share, moment: Moment) -> Wron
         return
     others = (other.holding for other in account.shares.values() if other.state == FULFILLED)
     delivered_at = min((holding.changed_at for holding in others if holding), default=None)
-    if delivered_at and replace(moment, at_rest=False).is_past(delivered_at, CONFIRMED_WITHIN):
+    if delivered_at and replace(moment, at_rest=False).is_past(delivered_at, DELIVERED_WITHIN):
         yield "I3", f"still confirmed, though delivered at {delivered_at}"
 
 

@@ -1,6 +1,7 @@
 """Every kind of corruption, and what the audit must say about it; here of what participants hold: I1 to I3."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from messages.contracts.views import Received
 from order_saga.inspection.evidence import Share
@@ -9,6 +10,7 @@ from tests.unit.audit.world import (
     BLOCKING,
     CANCELLED,
     DELIVERED,
+    NOW,
     PLACED,
     STORE,
     World,
@@ -151,6 +153,7 @@ def placed_and_never_confirmed(world: World) -> None:
 def delivered_by_the_agent_alone(world: World) -> None:
     world.change_holding(DELIVERED, state="confirmed")
     world.change_units(DELIVERED, "store", packets(DELIVERED, "confirmed", "P-4", "P-5", "P-6"))
+    world.change_holding(DELIVERED, "delivery", changed_at=NOW - timedelta(minutes=61))
 
 
 @found_as("I3", "still reserved, with a lease until")

@@ -67,7 +67,7 @@ def test_what_is_merely_on_its_way_is_wrong_at_rest_only(world: World, begin: Co
 @pytest.mark.parametrize("at_rest", [True, False])
 def test_a_delivery_that_one_participant_may_still_hear_of_is_not_wrong(world: World, *, at_rest: bool) -> None:
     delivered_by_the_agent_alone(world)
-    world.change_holding(DELIVERED, "delivery", changed_at=NOW - timedelta(seconds=100))
+    world.change_holding(DELIVERED, "delivery", changed_at=NOW - timedelta(minutes=59))
     world.moment = replace(world.moment, at_rest=at_rest)
 
     assert not [finding for finding in world.check() if "delivered at" in finding.sentence]
