@@ -39,7 +39,7 @@ class Metrics:
         self.batch_seconds = self._histogram("batch_seconds", "From taking a batch to its commit.", SECONDS)
         self.batch_documents = self._histogram("batch_documents", "Documents in a batch.", DOCUMENTS)
         self.unconfirmed_rows = self._gauge("outbox_unconfirmed_rows", "Unconfirmed outbox rows, except outcomes.")
-        self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At this many no new work is taken.")
+        self.unconfirmed_rows_limit = self._gauge("outbox_unconfirmed_rows_limit", "At this many no message is taken.")
         self.given_up = Counter("ordersaga_outcomes_given_up", "Outcomes given up unconfirmed.", registry=self.registry)
         self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines dropped, because nobody read them.")
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered, but not yet taken.", "queue")
