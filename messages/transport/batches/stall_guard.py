@@ -38,8 +38,7 @@ class StallGuard:
             await self._pausing
             self._pausing = None
             log.info("consuming resumed")
-            for subscription in self._subscriptions:
-                await subscription.resume()
+            await asyncio.gather(*(subscription.resume() for subscription in self._subscriptions))
 
     def cancel(self) -> None:
         """Stop the timer."""
@@ -53,5 +52,5 @@ class StallGuard:
         self._pausing = asyncio.create_task(self._pause())
 
     async def _pause(self) -> None:
-        for subscription in self._subscriptions:
-            await subscription.pause()
+        # Together: one whose queue has no leader takes its time, and the others must not be hoarded meanwhile.
+        await asyncio.gather(*(subscription.pause() for subscription in self._subscriptions))

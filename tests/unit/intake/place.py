@@ -86,6 +86,9 @@ class Place:
         envelopes = [Envelope(Address(COMMANDS, queue), body.encode(), content_type, body) for body in bodies]
         assert all(await self.broker.publish(envelopes))
 
+    def consumes_nothing(self) -> bool:
+        return all(each._paused for each in self.broker._subscriptions)
+
     def lose_consumer(self, times: int) -> None:
         for _ in range(times):
             self.broker.break_connection()

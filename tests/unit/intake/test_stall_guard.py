@@ -23,7 +23,8 @@ async def test_while_a_batch_does_not_come_to_an_end_what_comes_is_left_to_other
     await place.say(ANSWERS, "a1")
     await place.say(ORDERS, "o1")
     batch = await intake.take()
-    await until(lambda: intake.paused)
+    await until(place.consumes_nothing)
+    assert intake.paused
     await place.say(ANSWERS, "a2")
     await place.say(ORDERS, "o2")
     await place.say(REPORTS, "r1")
@@ -43,11 +44,30 @@ async def test_a_batch_is_seen_to_be_stuck_after_others_that_were_not_and_though
 
 
 @pytest.mark.usefixtures("soon")
+async def test_a_queue_that_cannot_be_left_keeps_no_other_from_being_left_or_taken_up_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = await place.open()
+    answers, *others = place.broker._subscriptions
+    answered = asyncio.Event()
+    for method in ("pause", "resume"):
+        monkeypatch.setattr(answers, method, answered.wait)
+    intake.expect_progress()
+    await until(lambda: all(each._paused for each in others))
+    answered.set()
+    answered.clear()
+    going_on = asyncio.create_task(intake.acknowledge([]))
+    await until(lambda: not any(each._paused for each in others))
+    answered.set()
+    await going_on
+
+
+@pytest.mark.usefixtures("soon")
 async def test_while_room_cannot_be_counted_what_comes_is_left_to_others(place: Place) -> None:
     intake = await place.open(limit=10)
     place.database_is_down = True
     await place.say(ORDERS, "o1")
-    while not intake.paused:
+    while not place.consumes_nothing():
         with pytest.raises(DatabaseIsDown):
             await intake.take()
         await asyncio.sleep(0.001)
@@ -76,7 +96,7 @@ async def test_who_stands_by_and_has_lost_what_he_had_does_not_wait_for_ever(pla
     await place.say(ORDERS, "o1")
     with pytest.raises(DatabaseIsDown):
         await intake.take()
-    await until(lambda: all(each._paused for each in place.broker._subscriptions))
+    await until(place.consumes_nothing)
     place.lose_consumer(1)
     place.database_is_down = False
     assert bodies(await asyncio.wait_for(intake.take(), 5)) == ["o1"]
@@ -129,7 +149,7 @@ async def test_what_comes_while_everything_begins_to_come_again_is_not_slept_ove
 ) -> None:
     intake = await place.open()
     intake.expect_progress()
-    await until(lambda: all(each._paused for each in place.broker._subscriptions))
+    await until(place.consumes_nothing)
     await place.say(ANSWERS, "a1")
     _, orders, _ = place.broker._subscriptions
 
