@@ -29,6 +29,8 @@ from messages.participant.reservation import (
 )
 
 PLACED_WITHOUT_ASSIGNMENT = "placed_without_assignment"
+PLACED_THOUGH_GONE = "placed_though_gone"
+"""An alarm: a unit was gone before the order was placed, and the refusal came too late, or was lost."""
 RELEASE_OF_CONFIRMED = "release_of_confirmed"
 RELEASE_OF_DELIVERED = "release_of_delivered"
 DELIVERED_WITHOUT_ASSIGNMENT = "delivered_without_assignment"
@@ -91,7 +93,8 @@ def _assign_again(assigned: Reservation, _context: Context) -> Decision:
 def _confirm(assigned: Reservation, context: Context) -> Decision:
     if assigned.completed:
         return _fulfil(assigned, context)
-    return Decision(assigned._replace(state=State.CONFIRMED, due_at=None), note="confirmed")
+    alarm = PLACED_THOUGH_GONE if assigned.unfit else None
+    return Decision(assigned._replace(state=State.CONFIRMED, due_at=None), note="confirmed", alarm=alarm)
 
 
 def _fulfil(confirmed: Reservation, context: Context) -> Decision:

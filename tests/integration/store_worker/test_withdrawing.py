@@ -88,7 +88,9 @@ async def test_an_order_that_was_refused_for_a_withdrawal_is_not_assigned_again(
     await store.hear(withdraw("M-1"))
 
     assert await store.hear_documents([heard(assign(order))], lock_mode) == [refused(order, PACKET_WITHDRAWN)]
-    await store.hear(placed(order, "M-1"))
+    assert store.alarms == []
+    await store.hear_documents([heard(placed(order, "M-1"))], lock_mode)
+    assert store.alarms == ["placed_though_gone"]
     assert await store.stock() == {"M-1": "confirmed"}
 
 

@@ -86,7 +86,8 @@ class Decisions(Numbering):
 
     def _of_worker(self, party: Party, label: str, before: Reservation, decision: reservation.Decision) -> Step:
         after = decision.reservation
-        wrong = f"{label} while {before.state} with {ROLES[party[1]]}: {decision.alarm}" if decision.alarm else ""
+        alarm = decision.alarm if decision.alarm != answers.PLACED_THOUGH_GONE else None
+        wrong = f"{label} while {before.state} with {ROLES[party[1]]}: {alarm}" if alarm else ""
         said: list[Message] = []
         if decision.reply is not None:
             said = [WORKERS[ROLES[party[1]]].message_for(after.order_id, decision)]
