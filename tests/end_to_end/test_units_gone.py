@@ -1,10 +1,8 @@
 """A packet that is withdrawn, or an agent who leaves, before the order is placed: it is not placed."""
 
 from tests.end_to_end.client import document
-from tests.end_to_end.phase_two import OTHER, WORKERS, only_reserved_by, until_assigned_by
+from tests.end_to_end.phase_two import OTHER, only_reserved_by, until_assigned_by
 from tests.end_to_end.verdict import rest
-
-LOST = {"store_worker": ("store", "packet_withdrawn"), "delivery_worker": ("delivery", "agent_offline")}
 
 
 async def test_a_packet_withdrawn_after_it_was_reserved_undoes_the_assigned_agent(shop):
@@ -34,19 +32,16 @@ async def test_an_agent_who_went_offline_after_being_reserved_undoes_the_assigne
     await shop.until_free(market)
 
 
-@WORKERS
-async def test_what_is_gone_after_it_was_assigned_keeps_the_order_from_being_placed(shop, worker):
+async def test_a_packet_withdrawn_after_it_was_assigned_keeps_the_order_from_being_placed(shop):
     market = await shop.market(agents=1, milk=1)
     order = market.order(milk=1)
-    async with only_reserved_by(shop, OTHER[worker], order) as placing:
-        await shop.daemon(OTHER[worker]).kill()
-    await until_assigned_by(shop, worker, order)
-    offline = document("AgentWentOffline", agent_id=market.agents[0])
-    withdrawn = market.withdrawal(*market.packets["milk"])
-    await shop.client.say(withdrawn if worker == "store_worker" else offline)
+    async with only_reserved_by(shop, "delivery_worker", order) as placing:
+        await shop.daemon("delivery_worker").kill()
+    await until_assigned_by(shop, "store_worker", order)
+    await shop.client.say(market.withdrawal(*market.packets["milk"]))
     outcome = await placing
-    assert (outcome["participant"], outcome["reason"]) == LOST[worker]
-    await shop.daemon(OTHER[worker]).start()
+    assert (outcome["participant"], outcome["reason"]) == ("store", "packet_withdrawn")
+    await shop.daemon("delivery_worker").start()
     await rest(shop)
     for each in OTHER:
         await shop.until_held(each, order["order_id"], "released")
