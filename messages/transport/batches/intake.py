@@ -9,6 +9,7 @@ from messages.transport.batches.pacing import Pace
 from messages.transport.batches.reports import PREFETCH, Reports
 from messages.transport.batches.stall_guard import StallGuard
 from messages.transport.batches.taken import Taken, head_is_suspect, is_isolated, take
+from messages.transport.batches.unconsumed import Unconsumed
 from messages.transport.broker import Broker, Subscription
 from messages.transport.waiting import clear_and_wait
 
@@ -20,7 +21,8 @@ class Intake:
     """The queues of a service. Answers are drained first: they complete orders, and so end an overload.
 
     A batch has at most so many documents and bytes. `capacity` returns how much new work may begin, and is asked again
-    when that much has been taken; `pace` spaces out new work. `Reports` says when those have their turn.
+    when that much has been taken; `pace` spaces out new work. `begins`: False leaves its queue alone. `Reports` says
+    when those have their turn.
     """
 
     def __init__(
@@ -30,12 +32,14 @@ class Intake:
         batch_bytes: int,
         capacity: Callable[[], Awaitable[int]] | None = None,
         pace: Pace | None = None,
+        begins: bool = True,
     ) -> None:
         self.batch_documents = batch_documents
         self._batch_bytes = batch_bytes
         self._ask_for_capacity = capacity
         self._capacity = 0
         self._pace = pace
+        self._begins = begins
         self._arrived = asyncio.Event()
         self._subscriptions: list[Subscription] = []
         self._reports: Reports | None = None
@@ -46,11 +50,13 @@ class Intake:
         self, broker: Broker, priority: tuple[str, int], new_work: tuple[str, int], reports: str | None = None
     ) -> None:
         """Consume these queues, two with their prefetch; `priority` is always drained before `new_work`."""
-        for queue, prefetch in (priority, new_work, *([(reports, PREFETCH)] if reports else [])):
-            self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
-            self._acknowledgements.expect_prefetch(prefetch)
+        await self._consume(broker, *priority)
+        if self._begins:
+            await self._consume(broker, *new_work)
+        else:
+            self._subscriptions.append(Unconsumed(new_work[0]))
         if reports:
-            self._reports = Reports(self._subscriptions[-1])
+            self._reports = Reports(await self._consume(broker, reports, PREFETCH))
 
     @property
     def quiet(self) -> bool:
@@ -110,6 +116,11 @@ class Intake:
     async def acknowledge_all(self) -> None:
         """Acknowledge at once all that was handled."""
         await self._acknowledgements.send()
+
+    async def _consume(self, broker: Broker, queue: str, prefetch: int) -> Subscription:
+        self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
+        self._acknowledgements.expect_prefetch(prefetch)
+        return self._subscriptions[-1]
 
     async def _something_to_do(self) -> bool:
         """Wait for work. False: new work may not begin yet after all, or there is none."""

@@ -11,7 +11,6 @@ from messages.transport.batches.consumer import Consumer
 from messages.transport.batches.intake import Intake
 from messages.transport.batches.pacing import Pace
 from messages.transport.batches.transactor import Transactor
-from messages.transport.batches.withholding import withholding
 from messages.transport.broker import Broker
 from messages.transport.cancelling import cancel
 from messages.transport.daemon.health import Health, wrong_setting
@@ -46,7 +45,7 @@ class Process:
             service = replace(service, row_cache=None)
         self._service = service
         self._settings = settings
-        self._broker = broker = withholding(service, broker)
+        self._broker = broker
         self.metrics = Metrics(measures_of(service))
         self.metrics.unconfirmed_rows_limit.set(settings.unconfirmed_rows)
         self._database = Database(
@@ -63,6 +62,7 @@ class Process:
             capacity=self._capacity if service.capacity else None,
             # Only the service that begins orders is paced: what begins together reaches all others together.
             pace=Pace() if service.capacity else None,
+            begins=service.takes_new_work,
         )
         self._consumer = Consumer(self._reader, self._intake, self._transactor, service.gathering)
         self._dead_letters = DeadLetters(dead_queue(service.name), self._reader, self._transactor)
