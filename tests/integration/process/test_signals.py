@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +15,10 @@ import pytest
 from messages.transport.rabbitmq.broker import RabbitBroker
 from tests.integration.process.clients import Client
 from tests.integration.process.daemons import QUICK_RELAY, daemon
+from tests.integration.process.endpoints import measured
 from tests.integration.toy.service import TELL_ELSEWHERE, bought, paid
 from tests.integration.toy.station import Station
+from tests.integration.toy.waiting import until
 from tests.servers.server import free_port
 
 
@@ -50,11 +53,15 @@ async def test_a_daemon_whose_standard_streams_are_closed_works_and_stops_as_any
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
-async def test_a_daemon_whose_log_nobody_reads_works_and_stops_as_any_other(station: Station, client: Client) -> None:
+async def test_a_daemon_whose_log_nobody_reads_works_counts_what_is_lost_and_stops_as_any_other(
+    station: Station, client: Client
+) -> None:
+    port = free_port()
     with _full_pipe() as log:
-        async with daemon(station, client, stderr=log) as process:
+        async with daemon(station, client, stderr=log, http_port=port, log_level="debug") as process:
             await client.say(bought("0"))
             await client.until_heard({"0"})
+            await until(lambda: _has_dropped(port))
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 30) == 0
 
@@ -86,6 +93,11 @@ async def told(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
 
 async def _more_than(station: Station, number: int) -> bool:
     return await station.count("heard") > number
+
+
+async def _has_dropped(port: int) -> bool:
+    dropped = re.search(r"^ordersaga_log_lines_dropped_total (.+)$", await measured(port), re.MULTILINE)
+    return dropped is not None and float(dropped[1]) >= 1
 
 
 @contextlib.contextmanager
