@@ -11,7 +11,10 @@ demo: venv-demo  ## all services in one process on an embedded PostgreSQL; your 
 	@$(VENV_PYTHON) -m deploy.demo $(if $(ORDERS),--orders "$(ORDERS)")
 
 test: venv-dev  ## every test that can run here; lists what was skipped, and why; only some: TESTS=tests/unit
-	@$(VENV_PYTHON) -m pytest $(TESTS)
+	@$(VENV_PYTHON) -m pytest $(PARALLEL) $(TESTS)
+
+# A process for each core, with servers of its own; more than four would mostly be starting servers.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: venv-dev  ## style, types and import walls
 	@$(VENV_PYTHON) -m ruff check

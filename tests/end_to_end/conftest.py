@@ -3,7 +3,7 @@
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.end_to_end.cell import Cell, Servers, cell
-from tests.end_to_end.outage import Background, outage
 from tests.end_to_end.verdict import judge
-from tests.servers import choice, containers
+from tests.servers import containers
 from tests.servers.cluster import RabbitMQCluster
 from tests.servers.server import Unavailable
 
@@ -78,36 +77,6 @@ async def rabbitmq_cluster() -> AsyncIterator[RabbitMQCluster]:
         pytest.skip(str(reason))
     async with RabbitMQCluster() as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _outage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background | None]:
-    """Begins with the first test here, if one of those to come asks for it."""
-    postgres, rabbitmq = choice.choose_postgres(own=True), choice.choose_rabbitmq()
-    if not (postgres.make and rabbitmq.make and any(map(_asks_for_the_outage, request.session.items))):
-        yield None
-        return
-    servers = request.getfixturevalue("shared_servers")
-    background = Background(outage(servers, postgres.make(), tmp_path_factory.mktemp("outage")))
-    yield background
-    background.close()
-
-
-@pytest.fixture
-def long_outage(_outage: Background | None) -> Background:
-    """Five minutes without PostgreSQL, which pass while the other tests run. Whoever asks for it comes last of all."""
-    if _outage is None:
-        pytest.skip(f"{choice.choose_postgres(own=True).told}; {choice.choose_rabbitmq().told}")
-    return _outage
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_asks_for_the_outage)
-
-
-def _asks_for_the_outage(item: pytest.Item) -> bool:
-    return "long_outage" in getattr(item, "fixturenames", ())
 
 
 async def _judge(made: Cell, request: pytest.FixtureRequest) -> None:

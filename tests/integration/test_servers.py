@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from tests.servers import server
+from tests.servers.choice import choose_postgres
 from tests.servers.management import Management
 from tests.servers.server import Unavailable, free_port, postgres_answers, rabbitmq_answers, until
 
@@ -61,6 +62,15 @@ def test_a_port_is_given_once_and_only_while_nobody_listens_there(monkeypatch):
         assert free_port() == free
         with pytest.raises(Unavailable):
             free_port()
+
+
+@pytest.mark.usefixtures("own_postgres")
+async def test_processes_that_share_the_tests_say_at_the_end_which_servers_they_used():
+    test = f"{__file__}::{test_a_new_database_is_migrated.__name__}"
+    command = (sys.executable, "-m", "pytest", "--numprocesses", "2", test)
+    run = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE)
+    printed, _ = await run.communicate()
+    assert f"PostgreSQL: {choose_postgres().told}" in printed.decode()
 
 
 RUN_THAT_NEVER_ENDS = """

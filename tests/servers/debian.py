@@ -1,6 +1,7 @@
 """Installs a server with apt-get, where that is possible: as root on Debian and its derivatives."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,16 +11,25 @@ from pathlib import Path
 from tests.servers.server import Unavailable
 
 TIMEOUT_SECONDS = 600
+VERSION = Path("/etc/debian_version")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def install(package: str) -> None:
     """Raises Unavailable."""
-    if os.geteuid() != 0 or not Path("/etc/debian_version").exists() or not shutil.which("apt-get"):
+    if os.geteuid() != 0 or not VERSION.exists() or not shutil.which("apt-get"):
         raise Unavailable(f"{package} is installed by this command on Debian as root only")
-    with _no_service_is_started():
+    with _one_at_a_time(), _no_service_is_started():
         _run("apt-get", "update", "-qq")
         _run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    # Several processes share the tests of a run, and all of them look for servers first.
+    with VERSION.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -61,7 +61,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line("nothing was skipped")
 
 
-def pytest_sessionfinish() -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Where several processes share the tests, they choose the servers, and the one that tells hears from them."""
+    choice.told.update(dict.fromkeys(getattr(node, "workeroutput", {}).get("servers", ())))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = [*choice.told]
     if remains.cache_info().currsize:
         remains().remove()
 

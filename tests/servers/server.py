@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 from collections.abc import Awaitable, Callable
@@ -95,8 +96,10 @@ async def until(answers: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.1)
 
 
-PORTS = range(20_000, 32_768)
-"""Where Linux and macOS give none to whoever connects to somebody else meanwhile."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+PORTS = range(20_000 + WORKER, 32_768, WORKERS)
+"""Where Linux and macOS give none to whoever connects to somebody else meanwhile, and no other process of this run."""
 _given: set[int] = set()
 
 
