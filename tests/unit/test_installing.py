@@ -63,6 +63,20 @@ def test_what_a_developer_has_is_enough_for_the_demo(machine):
     assert machine.install("demo") == (0, "")
 
 
+def test_another_python_is_taken_when_it_is_asked_for_and_otherwise_the_one_that_is_there_stays(machine):
+    machine.has("python3", "case $1 in --version) echo Python 3.11;; esac")
+    machine.has("newer", "case $1 in --version) echo Python 3.13;; esac")
+    machine.has("uv", 'case $1 in venv) mkdir -p .venv/bin; cp "$(command -v "$4")" .venv/bin/python;; esac')
+    assert "with Python 3.11, only once" in machine.install()[1]
+    assert "with Python 3.13, only once" in machine.install(PYTHON="newer")[1]
+    assert "with Python 3.13, only once" in machine.install("dev")[1]
+    status, said = machine.install(PYTHON="missing")
+    assert (status, said) == (
+        1,
+        "Python 3.11 or later was not found (tried missing); set PYTHON=/path/to/python3\n",
+    )
+
+
 def test_make_takes_the_python_that_is_named(tmp_path):
     shutil.copy(PROJECT / "Makefile", tmp_path)
     installer = tmp_path / "deploy" / "virtualenv"
@@ -99,8 +113,8 @@ class Machine:
         (self.path / program).write_text(f"#!/bin/sh\n{script}\n")
         (self.path / program).chmod(0o755)
 
-    def install(self, what="demo"):
-        environment = {"PATH": str(self.path), "PYTHON3": str(self.path / "python3")}
+    def install(self, what="demo", **environment):
+        environment = {"PATH": str(self.path), "PYTHON3": str(self.path / "python3"), **environment}
         ran = subprocess.run(
             [self.folder / "deploy" / "virtualenv", what],
             env=environment,
