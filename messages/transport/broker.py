@@ -42,14 +42,14 @@ class Arrival:
     tag: int
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
-    from_outside: Provenance
+    provenance: Provenance
     death: Death | None = None
     """Only of a dead letter."""
 
     @property
     def is_envelope(self) -> bool:
         """Whether its lines are documents. A client's message is one document, or its size would not bound its work."""
-        return self.content_type == MANY_DOCUMENTS and not self.from_outside
+        return self.content_type == MANY_DOCUMENTS and not self.provenance.from_outside
 
 
 class Subscription(Protocol):

@@ -50,7 +50,7 @@ class DeadLetters:
         await subscription.acknowledge(arrival)
 
     def _documents(self, arrival: Arrival) -> list[Malformed]:
-        origin = Origin(self._queue, arrival.from_outside)
+        origin = Origin(self._queue, arrival.provenance)
         park = _given_up if arrival.death is not None and arrival.death.of_failures else _let_expire
         read = (self._reader.read(body, origin) for body in documents_in(arrival))
         return [park(document) if isinstance(document, Incoming) else document for document in read]

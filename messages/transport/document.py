@@ -65,7 +65,7 @@ class Reader:
         parsed = [parse(body) for body in bodies]
         kinds = [self._kind(fields.get("type")) for fields in parsed]
         for kind, body, fields, origin in zip(kinds, bodies, parsed, origins, strict=True):
-            if kind.FROM_OUTSIDE or origin.from_outside:
+            if kind.FROM_OUTSIDE or origin.provenance.from_outside:
                 if obstacle := _obstacle(body, origin):
                     raise obstacle
                 _judge_sender(kind, body, fields, origin)
@@ -129,16 +129,16 @@ def own_fields(message: Message) -> bytes:
 
 def _obstacle(body: bytes, origin: Origin) -> Unreadable | None:
     """Why a document is refused without being parsed."""
-    if origin.from_outside is Provenance.UNTRUSTED_ROUTE:
+    if origin.provenance is Provenance.UNTRUSTED_ROUTE:
         return Unreadable(FORBIDDEN, "it came through an exchange or a queue that a client declared")
-    return too_large(DOCUMENT_BYTES) if origin.from_outside and len(body) > DOCUMENT_BYTES else None
+    return too_large(DOCUMENT_BYTES) if origin.provenance.from_outside and len(body) > DOCUMENT_BYTES else None
 
 
 def _judge_sender(kind: type[Message], body: bytes, fields: Mapping[str, Any], origin: Origin) -> None:
     """Refuse internal types from clients: a forged PacketsAssigned would place an order that holds nothing."""
     if kind.FROM_OUTSIDE:
         refuse_extremes(body, fields)
-    elif origin.from_outside:
+    elif origin.provenance.from_outside:
         raise Unreadable(FORBIDDEN, f"{kind.wire_type()} may not be published by clients")
 
 
@@ -194,6 +194,6 @@ def _malformed(body: bytes, origin: Origin, fields: Mapping[str, Any], reason: s
         wire_type=_printable(wire_type[:80]) if isinstance(wire_type, str) else None,
         order_id=readable("order_id"),
         queue=origin.queue,
-        from_outside=bool(origin.from_outside),
+        from_outside=origin.provenance.from_outside,
         traceparent=_traceparent(fields, message_id),
     )

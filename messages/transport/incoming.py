@@ -12,7 +12,7 @@ class Origin(NamedTuple):
     """Where a document came from."""
 
     queue: str = ""
-    from_outside: Provenance = Provenance.INTERNAL
+    provenance: Provenance = Provenance.INTERNAL
 
 
 NOWHERE = Origin()

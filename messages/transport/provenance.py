@@ -10,13 +10,18 @@ FAILED_TOO_OFTEN = "delivery_limit"
 
 
 class Provenance(IntEnum):
-    """Whether a message comes from outside. Falsy only if nobody but our own services can have published it."""
+    """Who can have published a message, the most trusted first."""
 
     INTERNAL = 0
     CLIENT = 1
     """From a client, which may publish only the types meant for clients."""
     UNTRUSTED_ROUTE = 2
     """Through a client-made exchange or queue, where RabbitMQ does not check the right to the routing key."""
+
+    @property
+    def from_outside(self) -> bool:
+        """False only if nobody but our own services can have published it."""
+        return self > 0
 
 
 class Death(NamedTuple):

@@ -113,7 +113,7 @@ class Consumer:
         for taken in batch:
             found = documents_in(taken.arrival)
             bodies += found
-            origins += [Origin(taken.subscription.queue, taken.arrival.from_outside)] * len(found)
+            origins += [Origin(taken.subscription.queue, taken.arrival.provenance)] * len(found)
         documents = self._reader.read_all(bodies, origins)
         for start in range(0, len(documents), self._intake.batch_documents):
             yield Part.of(documents[start : start + self._intake.batch_documents])

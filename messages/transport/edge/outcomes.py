@@ -55,7 +55,7 @@ class Listener:
         return [outcome for arrival in taken for outcome in self._read(arrival)]
 
     def _read(self, arrival: Arrival) -> Iterator[Outcome]:
-        if arrival.from_outside:
+        if arrival.provenance.from_outside:
             self._log_forgery()
             return
         received = self._reader.read(arrival.body)

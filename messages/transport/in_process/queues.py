@@ -43,8 +43,9 @@ class Consumer:
         self.last_tag += 1
         self.unacknowledged[self.last_tag] = kept
         self.one_at_a_time &= kept.failures > FAILURES_BEFORE_ISOLATION
-        envelope, way = kept.envelope, provenance_of(kept.exchange, kept.death)
-        self.deliver(Arrival(envelope.body, envelope.content_type, kept.failures, self.last_tag, self, way, kept.death))
+        body, content_type = kept.envelope.body, kept.envelope.content_type
+        provenance = provenance_of(kept.exchange, kept.death)
+        self.deliver(Arrival(body, content_type, kept.failures, self.last_tag, self, provenance, kept.death))
 
     def settle(self, last_tag: int) -> None:
         """Forget all up to and including `last_tag`."""

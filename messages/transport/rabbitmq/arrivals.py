@@ -86,11 +86,11 @@ class Arrivals:
                 self._on_first_harmless = None
 
     def _append(self, body: bytes, kind: str | None, failed: int, died: Death | None) -> None:
-        from_outside = provenance_of(self._exchange, died)
-        if from_outside and len(body) > DOCUMENT_BYTES:
+        provenance = provenance_of(self._exchange, died)
+        if provenance.from_outside and len(body) > DOCUMENT_BYTES:
             # Truncated, as it will be parked as too large: many of these at once would not fit in memory.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
-        self._arrived.append(Arrival(body, kind, failed, self._tag, self, from_outside, died))
+        self._arrived.append(Arrival(body, kind, failed, self._tag, self, provenance, died))
 
     def end_of_read(self) -> None:
         if self._something_arrived:

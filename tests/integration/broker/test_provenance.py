@@ -12,7 +12,7 @@ async def test_what_came_through_the_exchange_of_the_clients_says_so_also_when_i
     reader = await Reader.of(broker, "asked")
     await broker.publish([envelope("a client's", Address(REQUESTS, "asked.for")), envelope("ours", ASKED)])
     for _ in range(2):
-        arrivals = {arrival.body: arrival.from_outside for arrival in await reader.take(2)}
+        arrivals = {arrival.body: arrival.provenance for arrival in await reader.take(2)}
         assert arrivals == {b"a client's": Provenance.CLIENT, b"ours": Provenance.INTERNAL}
         await carrier.break_connections(broker)
 
@@ -21,7 +21,7 @@ async def test_a_clients_dead_letter_is_a_clients(carrier: Carrier, broker: Brok
     await broker.publish([envelope("a client's", Address(REQUESTS, "work"))])
     await _fail_at(carrier, broker, "work")
     (letter,) = await (await Reader.of(broker, "dead")).take(1)
-    assert (letter.from_outside, letter.death) == (Provenance.CLIENT, Death(FAILED_TOO_OFTEN, REQUESTS))
+    assert (letter.provenance, letter.death) == (Provenance.CLIENT, Death(FAILED_TOO_OFTEN, REQUESTS))
 
 
 async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_letter(
@@ -33,7 +33,7 @@ async def test_what_another_queue_gave_up_is_nobodys_word_and_nor_is_its_dead_le
     dead = await Reader.of(await carrier.broker(), "dead")
     assert await _fail_until_given_up(carrier, broker, "work", dead) == {Provenance.UNTRUSTED_ROUTE}
     (letter,) = await dead.take(1)
-    assert (letter.body, letter.from_outside) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
+    assert (letter.body, letter.provenance) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
     assert letter.death == Death(FAILED_TOO_OFTEN, REQUESTS, first=False)
 
 
@@ -47,7 +47,7 @@ async def test_what_comes_back_too_often_becomes_a_dead_letter(carrier: Carrier,
         await carrier.break_connections(broker)
     (letter,) = await dead.take(1)
     assert letter.body == b"poison"
-    assert (letter.from_outside, letter.death) == (Provenance.INTERNAL, Death(FAILED_TOO_OFTEN, WORK.exchange))
+    assert (letter.provenance, letter.death) == (Provenance.INTERNAL, Death(FAILED_TOO_OFTEN, WORK.exchange))
 
 
 async def _fail_at(carrier: Carrier, broker: Broker, queue: str) -> None:
@@ -68,6 +68,6 @@ async def _fail_until_given_up(carrier: Carrier, broker: Broker, queue: str, dea
     while not dead.waiting:
         await until(lambda: bool(reader.waiting or dead.waiting))
         if reader.waiting:
-            seen.add((await reader.take(1))[0].from_outside)
+            seen.add((await reader.take(1))[0].provenance)
             await carrier.break_connections(broker)
     return seen

@@ -25,7 +25,7 @@ async def test_what_a_client_says_through_an_exchange_of_its_own_is_nobodys_word
             await (await channel.get_underlay_channel()).exchange_bind(REQUESTS, "outcomes.customer.evil", "")
         await evil.publish(aio_pika.Message(b"forged"), "cancel_order")
         (arrival,) = await answers.take(1)
-        assert (arrival.body, arrival.from_outside) == (b"forged", Provenance.UNTRUSTED_ROUTE)
+        assert (arrival.body, arrival.provenance) == (b"forged", Provenance.UNTRUSTED_ROUTE)
 
 
 async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of: UrlOf) -> None:
@@ -41,7 +41,7 @@ async def test_what_a_queue_of_a_client_says_in_its_place_is_nobodys_word(url_of
         await (await channel.declare_queue("outcomes.customer.laundry", durable=True, arguments=laundry)).bind(own)
         await own.publish(aio_pika.Message(b"laundered"), "")
         (arrival,) = await goods.take(1)
-        assert (arrival.body, arrival.from_outside) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
+        assert (arrival.body, arrival.provenance) == (b"laundered", Provenance.UNTRUSTED_ROUTE)
 
 
 async def test_what_a_client_lets_expire_is_a_clients_dead_letter(url_of: UrlOf) -> None:
@@ -55,4 +55,4 @@ async def test_what_a_client_lets_expire_is_a_clients_dead_letter(url_of: UrlOf)
             message = aio_pika.Message(b"expired", expiration=timedelta(0), headers=headers)
             await requests.publish(message, "cancel_order")
             (letter,) = await dead.take(1)
-            assert (letter.from_outside, letter.death) == (Provenance.CLIENT, Death("expired", REQUESTS))
+            assert (letter.provenance, letter.death) == (Provenance.CLIENT, Death("expired", REQUESTS))

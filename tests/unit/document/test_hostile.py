@@ -81,5 +81,5 @@ def test_documents_that_are_read_together_are_read_as_if_each_had_come_alone(
 ) -> None:
     bodies = [*some, *others]
     chance.shuffle(bodies)
-    origins = [Origin(f"queue {number}", from_outside=chance.choice(list(Provenance))) for number in range(len(bodies))]
+    origins = [Origin(f"queue {number}", provenance=chance.choice(list(Provenance))) for number in range(len(bodies))]
     assert READER.read_all(bodies, origins) == [READER.read(*each) for each in zip(bodies, origins, strict=True)]

@@ -37,16 +37,16 @@ def test_what_our_own_services_say_may_name_every_packet_of_the_largest_order() 
 @pytest.mark.parametrize("capacity", [0, DOCUMENT_BYTES])
 def test_what_a_client_sends_too_much_of_is_known_by_its_beginning(capacity: int) -> None:
     cut = spliced(b'"note":"%s"' % (b"x" * 2 * DOCUMENT_BYTES))[: DOCUMENT_BYTES + 1 + capacity]
-    read = READER.read(cut, Origin("order_saga.orders", from_outside=Provenance.CLIENT))
+    read = READER.read(cut, Origin("order_saga.orders", provenance=Provenance.CLIENT))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", "OrderRequested/1.0")
     assert read.order_id == UUID(ORDER_ID)
     assert str(read.message_id) == json.loads(body())["message_id"]
-    assert READER.read_all([cut, body()], [Origin("order_saga.orders", from_outside=Provenance.CLIENT)] * 2)[0] == read
+    assert READER.read_all([cut, body()], [Origin("order_saga.orders", provenance=Provenance.CLIENT)] * 2)[0] == read
 
 
 def test_what_has_no_beginning_is_too_large_all_the_same() -> None:
-    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", from_outside=Provenance.CLIENT))
+    read = READER.read(b"1\n" * DOCUMENT_BYTES, Origin("order_saga.orders", provenance=Provenance.CLIENT))
     assert isinstance(read, Malformed)
     assert (read.reason, read.wire_type) == ("too_large", None)
 

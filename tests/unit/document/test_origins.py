@@ -14,7 +14,7 @@ from tests.unit.document.documents import ORDER_ID, ORDERS, READER, SOMEWHERE, b
 def test_a_client_cannot_say_what_only_our_own_services_say() -> None:
     forged = encode(Outgoing(PacketsAssigned(order_id=UUID(ORDER_ID), packet_ids=("P-1",)), SOMEWHERE))
     assert isinstance(READER.read(forged, Origin("order_saga.answers")), Incoming)
-    provenance_of = Origin("order_saga.answers", from_outside=Provenance.CLIENT)
+    provenance_of = Origin("order_saga.answers", provenance=Provenance.CLIENT)
     read = READER.read(forged, provenance_of)
     assert isinstance(read, Malformed)
     assert (read.reason, read.from_outside) == ("forbidden", True)

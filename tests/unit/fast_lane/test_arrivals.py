@@ -53,7 +53,7 @@ async def test_each_arrival_is_told_by_the_exchange_that_it_came_through() -> No
         deliver = Basic.Deliver(CONSUMER, 1, exchange=exchange, routing_key="work")
         line.receive(b"".join(message(deliver, b"x", 1, MINE)))
     detour = Provenance.UNTRUSTED_ROUTE
-    assert [arrival.from_outside for arrival in line.arrived] == [
+    assert [arrival.provenance for arrival in line.arrived] == [
         *(Provenance.INTERNAL, detour, Provenance.INTERNAL, Provenance.CLIENT, detour, detour)
     ]
 
@@ -66,7 +66,7 @@ async def test_of_a_clients_dead_letter_no_more_is_kept_either_than_tells_that_i
         deliver = Basic.Deliver(CONSUMER, 1, exchange="dead_letters", routing_key="dead")
         for frame in (deliver, content, ContentBody(b"x" * 2 * DOCUMENT_BYTES)):
             line.receive(marshal(frame, MINE))
-    assert [(arrival.from_outside, len(arrival.body)) for arrival in line.arrived] == [
+    assert [(arrival.provenance, len(arrival.body)) for arrival in line.arrived] == [
         *((Provenance.CLIENT, DOCUMENT_BYTES + 1), (Provenance.INTERNAL, 2 * DOCUMENT_BYTES))
     ]
     assert [arrival.death for arrival in line.arrived] == [
