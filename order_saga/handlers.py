@@ -75,7 +75,7 @@ def _repeated_once(
     if position == len(handled.outgoing):
         return decision
     handled.outgoing[position] = handled.outgoing[position]._replace(cause=incoming)
-    return decision._replace(outgoing=(), effect="outcome asked for again")
+    return decision._replace(outgoing=(), note="outcome asked for again")
 
 
 def _record(order_id: UUID, decision: Decision, incoming: Incoming, handled: Handled) -> None:

@@ -94,7 +94,7 @@ class Decision(NamedTuple):
     saga: Saga | None
     """None: the order is still not known."""
     outgoing: Sequence[tuple[Message, Address]] = ()
-    effect: str = "no effect"
+    note: str = "no effect"
     """For the order's timeline."""
     alarms: Sequence[tuple[str, str]] = ()
     """(name, detail)."""

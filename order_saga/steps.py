@@ -110,14 +110,14 @@ def released(saga: Saga, name: str, now: datetime) -> Decision:
     if not _all(standing, Standing.RELEASED):
         return _await(saga._replace(standing=standing))
     closed = saga._replace(phase=Phase.CLOSED, standing=standing, cleaned_at=now)
-    return Decision(closed, effect="releasing -> closed")
+    return Decision(closed, note="releasing -> closed")
 
 
-def release_again(saga: Saga, name: str, policy: Policy, effect: str) -> Decision:
+def release_again(saga: Saga, name: str, policy: Policy, note: str) -> Decision:
     """Send Release to one participant; an alarm if there is none of that name."""
     if name not in policy.participants:
-        return Decision(saga, effect=effect, alarms=((UNKNOWN_PARTICIPANT, name),))
-    return Decision(saga, outgoing.release(saga, (name,), policy), effect)
+        return Decision(saga, note=note, alarms=((UNKNOWN_PARTICIPANT, name),))
+    return Decision(saga, outgoing.release(saga, (name,), policy), note)
 
 
 def ask_again(saga: Saga, now: datetime, jitter: float, policy: Policy) -> Decision:
@@ -150,7 +150,7 @@ def _all(standings: Mapping[str, Standing], wanted: Standing) -> bool:
 
 
 def _await(saga: Saga) -> Decision:
-    return Decision(saga, effect=f"{saga.phase}: awaiting {', '.join(silent(saga.phase, saga.standing))}")
+    return Decision(saga, note=f"{saga.phase}: awaiting {', '.join(silent(saga.phase, saga.standing))}")
 
 
 def _longest_wait(phase: Phase, repeats: int, policy: Policy) -> timedelta:

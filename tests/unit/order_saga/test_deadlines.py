@@ -44,7 +44,7 @@ def test_an_order_that_comes_too_late_is_not_placed_and_nobody_is_asked(deadline
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.standing) == (Phase.CLOSED, {})
     assert decision.saga.request == canonical(requested())
-    assert tell(decision.saga, requested(zone="Z-2")).effect == "rejected: conflict"
+    assert tell(decision.saga, requested(zone="Z-2")).note == "rejected: conflict"
 
 
 @pytest.mark.parametrize("answer", [AGENT_RESERVED, AGENT_ASSIGNED])

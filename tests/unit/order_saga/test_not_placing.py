@@ -41,7 +41,7 @@ def test_one_refusal_before_the_outcome_is_enough_and_everybody_is_released(befo
     assert decision.saga is not None
     assert (decision.saga.phase, decision.saga.granted) == (Phase.RELEASING, {})
     assert decision.saga.standing["delivery"] is Standing.REFUSED
-    assert decision.effect.endswith("-> releasing: no_agent")
+    assert decision.note.endswith("-> releasing: no_agent")
 
 
 def test_who_has_assigned_may_refuse_after_all_until_the_order_is_placed() -> None:
@@ -65,7 +65,7 @@ def test_no_outcome_is_told_of_an_undecided_order(phase: Phase) -> None:
 
 def test_the_second_refusal_changes_nothing() -> None:
     decision = tell(after(AGENT_REFUSED), PACKETS_REFUSED)
-    assert (decision.outgoing, decision.effect, decision.alarms) == ((), "no effect", ())
+    assert (decision.outgoing, decision.note, decision.alarms) == ((), "no effect", ())
 
 
 @pytest.mark.parametrize("released", [*itertools.permutations([PACKETS_RELEASED, AGENT_RELEASED])])

@@ -44,7 +44,7 @@ def test_all_participants_are_asked_to_reserve_at_once() -> None:
         (ReservePackets(**limits, store_id="S-1", wants=wants), STORE_INTAKE),
         (ReserveAgent(**limits, zone="Z-1"), DELIVERY_INTAKE),
     )
-    assert decision.effect == "reserving"
+    assert decision.note == "reserving"
 
 
 @pytest.mark.parametrize("reserved", [*itertools.permutations([PACKETS_RESERVED, AGENT_RESERVED])])
@@ -59,12 +59,12 @@ def test_an_order_is_placed_in_whatever_order_the_answers_come(
         (AssignPackets(order_id=ORDER, not_after=DEADLINE), STORE_SETTLE),
         (AssignAgent(order_id=ORDER, not_after=DEADLINE), DELIVERY_SETTLE),
     )
-    assert second.effect == "reserving -> assigning"
+    assert second.note == "reserving -> assigning"
     third = tell(begun(), *reserved, assigned[0])
     assert third.outgoing == ()
     last = tell(begun(), *reserved, *assigned)
     assert last.outgoing == ((PLACED, CUSTOMER), (PLACED, STORE_SETTLE), (PLACED, DELIVERY_SETTLE))
-    assert last.effect == "assigning -> placed"
+    assert last.note == "assigning -> placed"
 
 
 def test_going_over_to_assigning_leaves_the_due_time_so_that_no_index_changes() -> None:
