@@ -28,7 +28,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Result:
     """What became of a request; `outcome` is None if none was received."""
 
     asked: Asked
@@ -87,30 +87,30 @@ class Awaiting:
         """When a request is to be repeated, or given up; None: none is open."""
         return min((min(each.publish_at, self._ends_at(each)) for each in self._open.values()), default=None)
 
-    def receive(self, outcome: Outcome, now: float) -> list[Answer]:
+    def receive(self, outcome: Outcome, now: float) -> list[Result]:
         """What this outcome answers; nothing, if it is about another client's requests."""
         return [self._end(turn, outcome.message, now) for turn in self._about(outcome) if self._answers(outcome, turn)]
 
-    def give_up(self, now: float) -> list[Answer]:
+    def give_up(self, now: float) -> list[Result]:
         """Close the requests without an outcome in time."""
         late = [turn for turn, each in self._open.items() if self._ends_at(each) <= now]
         return [self._end(turn, None, now) for turn in late]
 
-    def unanswered(self, now: float) -> list[Answer]:
+    def unanswered(self, now: float) -> list[Result]:
         """All open requests, as unanswered so far."""
-        return [Answer(each.asked, None, now - each.since) for each in self._open.values()]
+        return [Result(each.asked, None, now - each.since) for each in self._open.values()]
 
     def _begin(self, asked: Asked, now: float, *, another_went_before: bool) -> None:
         backoff = Backoff(base_seconds=self.repeat_seconds, cap_seconds=REPEAT_CAP_SECONDS)
         self._open[_turn(asked)] = _Open(asked, now, now, backoff, another_went_before)
 
-    def _end(self, turn: Turn, outcome: Message | None, now: float) -> Answer:
+    def _end(self, turn: Turn, outcome: Message | None, now: float) -> Result:
         ended = self._open.pop(turn)
         if turn in self._queued:
             self._begin(self._queued[turn].popleft(), now, another_went_before=True)
             if not self._queued[turn]:
                 del self._queued[turn]
-        return Answer(ended.asked, outcome, now - ended.since)
+        return Result(ended.asked, outcome, now - ended.since)
 
     def _ends_at(self, each: _Open) -> float:
         return each.since + self.timeout_seconds

@@ -16,7 +16,7 @@ from messages.transport.command_line.failures import INTERRUPTED
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.connection import listening
 from messages.transport.edge.requests import new_request
-from order_saga.client.awaiting import Answer
+from order_saga.client.awaiting import Result
 from order_saga.client.place import Limits, place
 from order_saga.client.progress import Progress
 from order_saga.client.request_lines import Given, Lines, read
@@ -80,18 +80,18 @@ def cancel_command(order_id: UUID, as_json: bool, timeout_seconds: float) -> Non
     reached or there was no outcome in time, 130 after Ctrl-C and 143 after SIGTERM: it may still be cancelled then.
     Settings: BROKER_URL, or CLIENT_BROKER_URL for a user of one's own.
     """
-    answers: list[Answer] = []
+    results: list[Result] = []
 
-    def tell(answer: Answer) -> None:
-        answers.append(answer)
-        click.echo(told(answer, as_json=as_json))
+    def tell(result: Result) -> None:
+        results.append(result)
+        click.echo(told(result, as_json=as_json))
 
     request = new_request(CancelOrder, order_id=order_id)
     stopped_by = _run("cancel", Given(request), Limits(timeout_seconds=timeout_seconds), tell)
-    sys.exit(stopped_by or max(map(exit_code_of, answers)))
+    sys.exit(stopped_by or max(map(exit_code_of, results)))
 
 
-def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]) -> int:
+def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]) -> int:
     """Return what to exit with if a signal has ended it, otherwise 0."""
     try:
         asyncio.run(_place(command, lines, limits, tell))
@@ -102,7 +102,7 @@ def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Ans
     return 0
 
 
-async def _place(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]) -> None:
+async def _place(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]) -> None:
     configure_logs("order_saga", "error")
     with suppress(NotImplementedError):  # on Windows
         placing = asyncio.current_task()

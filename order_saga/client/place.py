@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from messages.transport.broker import Broker
 from messages.transport.edge.outcomes import Listener
-from order_saga.client.awaiting import Answer, Awaiting
+from order_saga.client.awaiting import Awaiting, Result
 from order_saga.client.request_lines import Given, Lines
 
 
@@ -21,7 +21,7 @@ class Limits:
 
 
 async def place(
-    broker: Broker, listener: Listener, lines: Lines | Given, limits: Limits, tell: Callable[[Answer], None]
+    broker: Broker, listener: Listener, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]
 ) -> None:
     """Return when every request has an outcome, or is given up. `tell` is called for each.
 
@@ -36,8 +36,8 @@ async def place(
             await _await_news(listener.news, awaiting.next_at())
             await _receive(listener, awaiting, tell)
     except asyncio.CancelledError:
-        for answer in awaiting.unanswered(time.monotonic()):
-            tell(answer)
+        for result in awaiting.unanswered(time.monotonic()):
+            tell(result)
         raise
 
 
@@ -58,11 +58,11 @@ async def _await_news(news: asyncio.Event, until: float | None) -> None:
             await news.wait()
 
 
-async def _receive(listener: Listener, awaiting: Awaiting, tell: Callable[[Answer], None]) -> None:
+async def _receive(listener: Listener, awaiting: Awaiting, tell: Callable[[Result], None]) -> None:
     outcomes = await listener.take()
     now = time.monotonic()
     for outcome in outcomes:
-        for answer in awaiting.receive(outcome, now):
-            tell(answer)
-    for answer in awaiting.give_up(now):
-        tell(answer)
+        for result in awaiting.receive(outcome, now):
+            tell(result)
+    for result in awaiting.give_up(now):
+        tell(result)

@@ -10,7 +10,7 @@ import click
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.printing import counted
-from order_saga.client.awaiting import Answer
+from order_saga.client.awaiting import Result
 from order_saga.client.progress import Progress
 
 NOT_DONE = 1
@@ -19,7 +19,7 @@ NAMES_SHOWN = 5
 
 
 class Telling:
-    """Prints answers as they come, counts them, and knows what to exit with."""
+    """Prints results as they come, counts them, and knows what to exit with."""
 
     def __init__(self, progress: Progress, *, as_json: bool) -> None:
         self._progress = progress
@@ -28,11 +28,11 @@ class Telling:
         self._began = time.monotonic()
         self.exit_code = 0
 
-    def tell(self, answer: Answer) -> None:
-        self._counts[outcome_word(answer.outcome)] += 1
-        self.exit_code = max(self.exit_code, exit_code_of(answer))
+    def tell(self, result: Result) -> None:
+        self._counts[outcome_word(result.outcome)] += 1
+        self.exit_code = max(self.exit_code, exit_code_of(result))
         self._progress.clear()
-        click.echo(told(answer, as_json=self._as_json))
+        click.echo(told(result, as_json=self._as_json))
         self._progress.show(self._counts)
 
     def sum_up(self) -> None:
@@ -41,14 +41,14 @@ class Telling:
         click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
 
 
-def exit_code_of(answer: Answer) -> int:
-    if answer.is_success:
+def exit_code_of(result: Result) -> int:
+    if result.is_success:
         return 0
-    return NOT_DONE if answer.outcome else UNANSWERED
+    return NOT_DONE if result.outcome else UNANSWERED
 
 
-def told(answer: Answer, *, as_json: bool) -> str:
-    return json.dumps(fields(answer)) if as_json else line(answer)
+def told(result: Result, *, as_json: bool) -> str:
+    return json.dumps(fields(result)) if as_json else line(result)
 
 
 def outcome_word(outcome: Message | None) -> str:
@@ -63,38 +63,38 @@ def outcome_word(outcome: Message | None) -> str:
     return "unanswered"
 
 
-def line(answer: Answer) -> str:
+def line(result: Result) -> str:
     """`placed      b2c3...  2 packets P-1 P-2, agent A-1`."""
-    return f"{outcome_word(answer.outcome).replace('_', ' '):<11} {answer.asked.order_id}  {_explained(answer)}"
+    return f"{outcome_word(result.outcome).replace('_', ' '):<11} {result.asked.order_id}  {_explained(result)}"
 
 
-def fields(answer: Answer) -> dict[str, Any]:
-    """An answer for machines: which line it is about, the outcome, and all its fields."""
+def fields(result: Result) -> dict[str, Any]:
+    """A result for machines: which line it is about, the outcome, and all its fields."""
     details = (
-        answer.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if answer.outcome else {}
+        result.outcome.model_dump(mode="json", exclude={"order_id", "request_message_id"}) if result.outcome else {}
     )
     return {
-        **({"line": answer.asked.line} if answer.asked.line else {}),
-        "request": type(answer.asked.request.message).__name__,
-        "message_id": str(answer.asked.request.message_id),
-        "order_id": str(answer.asked.order_id),
-        "outcome": outcome_word(answer.outcome),
-        "seconds": round(answer.seconds, 3),
+        **({"line": result.asked.line} if result.asked.line else {}),
+        "request": type(result.asked.request.message).__name__,
+        "message_id": str(result.asked.request.message_id),
+        "order_id": str(result.asked.order_id),
+        "outcome": outcome_word(result.outcome),
+        "seconds": round(result.seconds, 3),
         **details,
     }
 
 
-def _explained(answer: Answer) -> str:
-    match answer.outcome:
+def _explained(result: Result) -> str:
+    match result.outcome:
         case OrderPlaced(packet_ids=packet_ids, agent_id=agent_id):
             names = " ".join(packet_ids[:NAMES_SHOWN]) + (" ..." if len(packet_ids) > NAMES_SHOWN else "")
             return f"{counted(len(packet_ids), 'packet')} {names}, agent {agent_id}"
         case OrderNotPlaced(participant=participant, reason=reason):
             return f"{reason} ({participant})" if participant else reason
         case RequestRejected(reason=reason, detail=detail):
-            return f"{reason}: {detail}{_where(answer)}"
-    return f"no outcome within {answer.seconds:.0f} s{_where(answer)}"
+            return f"{reason}: {detail}{_where(result)}"
+    return f"no outcome within {result.seconds:.0f} s{_where(result)}"
 
 
-def _where(answer: Answer) -> str:
-    return f" (line {answer.asked.line})" if answer.asked.line else ""
+def _where(result: Result) -> str:
+    return f" (line {result.asked.line})" if result.asked.line else ""

@@ -23,7 +23,7 @@ from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
 from messages.transport.edge.outcomes import Listener
 from messages.transport.service import Service
-from order_saga.client.awaiting import Answer
+from order_saga.client.awaiting import Result
 from order_saga.client.place import Limits, place
 from order_saga.client.request_lines import Lines
 
@@ -69,14 +69,14 @@ async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator
         await asyncio.gather(*processes)
 
 
-async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> list[Answer]:
+async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> list[Result]:
     """Place all, and wait for what becomes of them; in the order of the documents."""
     listener = Listener(broker, queue)
     await listener.start()
-    answers: list[Answer] = []
+    results: list[Result] = []
     lines = Lines(BytesIO(b"\n".join(documents)))
-    await place(broker, listener, lines, Limits(timeout_seconds=WAIT_SECONDS), answers.append)
-    return sorted(answers, key=lambda answer: answer.asked.line)
+    await place(broker, listener, lines, Limits(timeout_seconds=WAIT_SECONDS), results.append)
+    return sorted(results, key=lambda result: result.asked.line)
 
 
 async def until(url: str, question: str) -> None:

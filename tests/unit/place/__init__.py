@@ -1,1 +1,1 @@
-"""What `place` says and when, what counts as an answer, and how its input and its answers read."""
+"""What `place` says and when, what counts as a result, and how its input and its results read."""

@@ -8,7 +8,7 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested, RequestRejected
 from messages.transport.edge.outcomes import Outcome
-from order_saga.client.awaiting import Answer, Asked, Awaiting
+from order_saga.client.awaiting import Asked, Awaiting, Result
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
 
@@ -24,8 +24,8 @@ def test_a_request_is_said_at_once_and_again_until_it_is_answered() -> None:
     assert 0.2 <= again_at <= 2
     assert awaiting.due_requests(again_at) == [request.request]
 
-    (answer,) = awaiting.receive(told(PLACED), 3)
-    assert answer == Answer(request, PLACED, 3)
+    (result,) = awaiting.receive(told(PLACED), 3)
+    assert result == Result(request, PLACED, 3)
     assert awaiting.due_requests(100) == []
     assert not awaiting
 
@@ -52,7 +52,7 @@ def test_what_is_never_answered_is_given_up() -> None:
     awaiting.add(request, now=5)
 
     assert awaiting.give_up(14.9) == []
-    assert awaiting.give_up(15) == [Answer(request, None, 10)]
+    assert awaiting.give_up(15) == [Result(request, None, 10)]
     assert not awaiting
 
 
@@ -63,7 +63,7 @@ def test_what_is_under_way_can_be_told_at_any_time() -> None:
         awaiting.add(request, now=number)
     awaiting.receive(told(PLACED.model_copy(update={"order_id": other.order_id})), now=4)
 
-    assert awaiting.unanswered(5) == [Answer(first, None, 5), Answer(second, None, 3)]
+    assert awaiting.unanswered(5) == [Result(first, None, 5), Result(second, None, 3)]
 
 
 def test_outcomes_of_others_answer_nothing() -> None:
@@ -82,7 +82,7 @@ def test_a_rejection_answers_the_request_it_names() -> None:
     awaiting.add(request, now=0)
     rejected = RequestRejected(request_message_id=request.request.message_id, reason="malformed")
 
-    assert awaiting.receive(told(rejected), 1) == [Answer(request, rejected, 1)]
+    assert awaiting.receive(told(rejected), 1) == [Result(request, rejected, 1)]
 
 
 def test_a_cancel_is_answered_by_not_placed_only() -> None:
@@ -90,8 +90,8 @@ def test_a_cancel_is_answered_by_not_placed_only() -> None:
     awaiting.add(an_order(), now=0)
     awaiting.add(a_cancel(), now=0)
 
-    assert [type(answer.asked.request.message) for answer in awaiting.receive(told(PLACED), 1)] == [OrderRequested]
-    assert [type(answer.asked.request.message) for answer in awaiting.receive(told(NOT_PLACED), 1)] == [CancelOrder]
+    assert [type(result.asked.request.message) for result in awaiting.receive(told(PLACED), 1)] == [OrderRequested]
+    assert [type(result.asked.request.message) for result in awaiting.receive(told(NOT_PLACED), 1)] == [CancelOrder]
 
 
 def test_not_placed_answers_the_order_and_its_cancel() -> None:
@@ -131,14 +131,14 @@ def test_a_late_word_about_the_first_request_does_not_answer_the_second(
     awaiting, second = awaiting_second
 
     assert awaiting.receive(told(PLACED, causation_id=uuid4()), 2) == []
-    assert awaiting.receive(told(PLACED, causation_id=second.request.message_id), 3) == [Answer(second, PLACED, 2)]
+    assert awaiting.receive(told(PLACED, causation_id=second.request.message_id), 3) == [Result(second, PLACED, 2)]
 
 
 def test_a_second_request_is_answered_by_its_own_rejection(awaiting_second: tuple[Awaiting, Asked]) -> None:
     awaiting, second = awaiting_second
     conflict = RequestRejected(order_id=ORDER, request_message_id=second.request.message_id, reason="conflict")
 
-    assert awaiting.receive(told(conflict), 3) == [Answer(second, conflict, 2)]
+    assert awaiting.receive(told(conflict), 3) == [Result(second, conflict, 2)]
 
 
 def told(message: Message, causation_id: UUID | None = None) -> Outcome:

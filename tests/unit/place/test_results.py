@@ -1,4 +1,4 @@
-"""An answer is a line for people, an object for machines, and counts in the exit code."""
+"""A result is a line for people, an object for machines, and counts in the exit code."""
 
 import io
 import json
@@ -7,25 +7,25 @@ import pytest
 
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, RequestRejected
-from order_saga.client.awaiting import Answer
+from order_saga.client.awaiting import Result
 from order_saga.client.progress import Progress
 from order_saga.client.telling import Telling, fields, line
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_success"),
+    ("result", "is_success"),
     [
-        (Answer(an_order(), PLACED, 1), True),
-        (Answer(an_order(), NOT_PLACED, 1), False),
-        (Answer(an_order(), None, 1), False),
-        (Answer(a_cancel(), NOT_PLACED, 1), True),
-        (Answer(a_cancel(), RequestRejected(reason="too_late"), 1), False),
+        (Result(an_order(), PLACED, 1), True),
+        (Result(an_order(), NOT_PLACED, 1), False),
+        (Result(an_order(), None, 1), False),
+        (Result(a_cancel(), NOT_PLACED, 1), True),
+        (Result(a_cancel(), RequestRejected(reason="too_late"), 1), False),
     ],
     ids=["placed", "not placed", "unanswered", "cancelled", "cancelled too late"],
 )
-def test_who_got_what_was_asked_for_is_pleased(answer: Answer, is_success: bool) -> None:
-    assert answer.is_success is is_success
+def test_who_got_what_was_asked_for_is_pleased(result: Result, is_success: bool) -> None:
+    assert result.is_success is is_success
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_who_got_what_was_asked_for_is_pleased(answer: Answer, is_success: bool)
     ids=["placed", "not placed", "cancelled", "rejected", "unanswered"],
 )
 def test_an_answer_is_a_line_for_people(message: Message | None, expected: str) -> None:
-    assert line(Answer(an_order(), message, 7)) == expected
+    assert line(Result(an_order(), message, 7)) == expected
 
 
 def test_an_answer_is_an_object_for_machines() -> None:
     request = an_order()
 
-    assert fields(Answer(request, NOT_PLACED, 0.25)) == {
+    assert fields(Result(request, NOT_PLACED, 0.25)) == {
         "line": 1,
         "request": "OrderRequested",
         "message_id": str(request.request.message_id),
@@ -59,7 +59,7 @@ def test_an_answer_is_an_object_for_machines() -> None:
         "participant": "store",
         "reason": "out_of_stock",
     }
-    assert json.dumps(fields(Answer(request, PLACED, 0.25)))
+    assert json.dumps(fields(Result(request, PLACED, 0.25)))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_an_answer_is_an_object_for_machines() -> None:
 def test_the_exit_code_tells_the_worst(messages: list[Message | None], exit_code: int) -> None:
     telling = Telling(Progress(None, io.StringIO()), as_json=True)
     for message in messages:
-        telling.tell(Answer(an_order(), message, 1))
+        telling.tell(Result(an_order(), message, 1))
 
     assert telling.exit_code == exit_code
