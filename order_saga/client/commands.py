@@ -19,7 +19,7 @@ from messages.transport.edge.requests import new_request
 from order_saga.client.awaiting import Result
 from order_saga.client.place import Limits, place
 from order_saga.client.progress import Progress
-from order_saga.client.request_lines import Given, Lines, read
+from order_saga.client.request_lines import Given, Lines, Source, read
 from order_saga.client.telling import Telling, exit_code_of, told
 
 DEFAULT = Limits()
@@ -91,10 +91,10 @@ def cancel_command(order_id: UUID, as_json: bool, timeout_seconds: float) -> Non
     sys.exit(stopped_by or max(map(exit_code_of, results)))
 
 
-def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]) -> int:
+def _run(command: str, source: Source, limits: Limits, tell: Callable[[Result], None]) -> int:
     """Return what to exit with if a signal has ended it, otherwise 0."""
     try:
-        asyncio.run(_place(command, lines, limits, tell))
+        asyncio.run(_place(command, source, limits, tell))
     except KeyboardInterrupt:
         return INTERRUPTED
     except asyncio.CancelledError:
@@ -102,14 +102,14 @@ def _run(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Res
     return 0
 
 
-async def _place(command: str, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]) -> None:
+async def _place(command: str, source: Source, limits: Limits, tell: Callable[[Result], None]) -> None:
     configure_logs("order_saga", "error")
     with suppress(NotImplementedError):  # on Windows
         placing = asyncio.current_task()
         assert placing is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, placing.cancel)
     async with listening(command) as (broker, listener):
-        await place(broker, listener, lines, limits, tell)
+        await place(broker, listener, source, limits, tell)
 
 
 def _proofread(file: BinaryIO) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from messages.transport.broker import Broker
 from messages.transport.edge.outcomes import Listener
 from order_saga.client.awaiting import Awaiting, Result
-from order_saga.client.request_lines import Given, Lines
+from order_saga.client.request_lines import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +21,18 @@ class Limits:
 
 
 async def place(
-    broker: Broker, listener: Listener, lines: Lines | Given, limits: Limits, tell: Callable[[Result], None]
+    broker: Broker, listener: Listener, source: Source, limits: Limits, tell: Callable[[Result], None]
 ) -> None:
     """Return when every request has an outcome, or is given up. `tell` is called for each.
 
     On cancellation open requests are reported as unanswered, so that their order ids are known.
     """
     awaiting = Awaiting(limits.timeout_seconds)
-    lines.start(listener.news)
+    source.start(listener.news)
     try:
-        while awaiting or not lines.exhausted:
+        while awaiting or not source.exhausted:
             listener.news.clear()
-            await _publish(broker, lines, awaiting, limits)
+            await _publish(broker, source, awaiting, limits)
             await _await_news(listener.news, awaiting.next_at())
             await _receive(listener, awaiting, tell)
     except asyncio.CancelledError:
@@ -41,9 +41,9 @@ async def place(
         raise
 
 
-async def _publish(broker: Broker, lines: Lines | Given, awaiting: Awaiting, limits: Limits) -> None:
+async def _publish(broker: Broker, source: Source, awaiting: Awaiting, limits: Limits) -> None:
     now = time.monotonic()
-    for asked in lines.take(limits.window - len(awaiting)):
+    for asked in source.take(limits.window - len(awaiting)):
         awaiting.add(asked, now)
     if requests := awaiting.due_requests(now):
         # Unconfirmed requests need no care: every request is repeated until it has an outcome.

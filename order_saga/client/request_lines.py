@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from messages.contracts.order import CancelOrder, OrderRequested
 from messages.transport.command_line.failures import WrongUsage
@@ -70,7 +70,7 @@ class Lines:
 
 
 class Given:
-    """Requests that are there from the start, in place of lines."""
+    """Requests that are there from the start."""
 
     def __init__(self, *requests: Request) -> None:
         self._left = deque(Asked(0, request) for request in requests)
@@ -84,6 +84,10 @@ class Given:
 
     def take(self, most: int) -> list[Asked]:
         return [self._left.popleft() for _ in range(min(most, len(self._left)))]
+
+
+Source: TypeAlias = Lines | Given
+"""Where requests come from."""
 
 
 def _own(pipe: BinaryIO) -> BinaryIO:
