@@ -1,7 +1,7 @@
 """The packets of the store, as its published views show them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -31,7 +31,7 @@ class Shelf:
 
     store_id: str
     sku: str
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int]
 
 
 class Packet(NamedTuple):

@@ -40,7 +40,7 @@ class Order(NamedTuple):
     deadline: datetime | None
     decided_at: datetime | None
     cleaned_at: datetime | None
-    told: frozenset[str] = frozenset()
+    told: frozenset[str]
     """The outcomes that were published to the customer, by the orchestrator's own timeline."""
 
 

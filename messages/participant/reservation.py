@@ -86,7 +86,7 @@ class Context(NamedTuple):
     timing: Timing
     allocate: Callable[[Reserve], Allocation]
     """Finds units for a Reserve; called only if nothing else refuses it."""
-    traceparent: str = ""
+    traceparent: str
 
 
 class Decision(NamedTuple):

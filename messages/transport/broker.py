@@ -43,7 +43,7 @@ class Arrival:
     epoch: object
     """The channel it came from. An acknowledgement never goes to another one."""
     provenance: Provenance
-    death: Death | None = None
+    death: Death | None
     """Only of a dead letter."""
 
     @property

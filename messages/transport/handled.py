@@ -25,7 +25,7 @@ class TimelineEntry(NamedTuple):
 
     order_id: UUID
     event: str
-    detail: str = ""
+    detail: str
     message_id: UUID | None = None
 
 

@@ -78,7 +78,7 @@ async def test_with_more_care_everything_is_read_and_what_was_remembered_is_forg
     reading = Reading(newer := parcel._replace(version=1))
     for lock_mode in (LockMode.OPTIMISTIC, LockMode.CACHED):
         known = await row_cache.load(lock_mode, {parcel.order_id}, set(), reading)
-        assert known == Loaded(NOON, {parcel.order_id: newer})
+        assert known == Loaded(NOON, {parcel.order_id: newer}, set())
     assert reading.asked == [{parcel.order_id}] * 2
 
 
@@ -86,7 +86,7 @@ async def test_with_more_care_everything_is_read_and_what_was_remembered_is_forg
 async def test_with_more_care_nothing_is_taken_for_new(row_cache: RowCache[Parcel], lock_mode: LockMode) -> None:
     parcel = Parcel(uuid4())
     known = await row_cache.load(lock_mode, {parcel.order_id}, {parcel.order_id}, Reading(parcel))
-    assert known == Loaded(NOON, {parcel.order_id: parcel})
+    assert known == Loaded(NOON, {parcel.order_id: parcel}, set())
 
 
 async def test_without_a_fresh_clock_one_is_read() -> None:

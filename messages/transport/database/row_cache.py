@@ -62,7 +62,7 @@ class Loaded(Generic[R]):
 
     now: datetime
     rows: Mapping[UUID, R]
-    unverified: AbstractSet[UUID] = frozenset()
+    unverified: AbstractSet[UUID]
     """Orders that were not read: those in `rows` come from the cache, the others are assumed to be new."""
 
 

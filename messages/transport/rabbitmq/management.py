@@ -22,9 +22,9 @@ class ActualQueue:
     """What it was declared with."""
     policy: dict[str, Any]
     """What the user's and the operator's policies add, by the names of arguments: `x-delivery-limit`."""
-    members: Collection[str] | None = None
+    members: Collection[str] | None
     """The nodes that keep a replica of it; None: not reported, as of a classic queue."""
-    online: Collection[str] | None = None
+    online: Collection[str] | None
     """Those of them that run, as the node that was asked sees it."""
 
 

@@ -27,7 +27,7 @@ class RabbitSubscription:
         prefetch: int,
         on_arrival: Callable[[], None],
         *,
-        consumer_priority: int = 0,
+        consumer_priority: int,
     ) -> None:
         self.queue = queue
         self.arrived: deque[Arrival] = deque()

@@ -78,7 +78,7 @@ def test_a_queue_that_not_enough_nodes_keep_is_told(members: int | None, nodes: 
     has = None if members is None else names[:members]
     management = SimpleNamespace(
         queues=lambda: {
-            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), policy={}, members=has)
+            queue.name: ActualQueue(durable=True, arguments=dict(queue.arguments), policy={}, members=has, online=None)
             for queue in expected.queues
         },
         bindings=lambda: {(each.exchange, each.key, each.queue) for each in expected.bindings},

@@ -66,6 +66,7 @@ def order(order_id: UUID, **given: Any) -> Order:
         "deadline": A_WHILE_AGO + timedelta(seconds=30),
         "decided_at": A_WHILE_AGO + timedelta(seconds=1),
         "cleaned_at": A_WHILE_AGO + timedelta(seconds=1),
+        "told": frozenset(),
     }
     return Order(order_id, **(defaults | given))
 

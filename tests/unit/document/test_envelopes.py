@@ -38,4 +38,4 @@ def test_an_envelope_without_a_document_is_something_to_park(content_type: str) 
 
 
 def arrival(body: bytes, content_type: str | None, provenance: Provenance = Provenance.INTERNAL) -> Arrival:
-    return Arrival(body, content_type, failures=0, tag=1, epoch=None, provenance=provenance)
+    return Arrival(body, content_type, failures=0, tag=1, epoch=None, provenance=provenance, death=None)

@@ -96,7 +96,7 @@ async def _widening() -> tuple[RabbitSubscription, Channel, "asyncio.Task[None]"
 
 
 def _subscription(open_channel: Callable[[], Awaitable[Any]]) -> RabbitSubscription:
-    return RabbitSubscription(Mock(), open_channel, "work", 7, Mock())
+    return RabbitSubscription(Mock(), open_channel, "work", 7, Mock(), consumer_priority=0)
 
 
 async def _turns() -> None:

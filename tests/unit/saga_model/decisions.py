@@ -54,7 +54,7 @@ class Decisions(Numbering):
 
     def _worker_hears(self, party: Party, held: Reservation, message: Message, clock: datetime, *, free: bool) -> Step:
         offer = Allocation((f"{ROLES[party[1]]}-1",)) if free else Allocation(reason="out_of_stock")
-        heard = reservation.Context(message, clock, WORKERS_TERMS, lambda _: offer)
+        heard = reservation.Context(message, clock, WORKERS_TERMS, lambda _: offer, "")
         return self._of_worker(party, type(message).__name__, held, answers.decide(held, heard))
 
     def _wait(self, party: Party, before: int) -> Iterator[Step]:
