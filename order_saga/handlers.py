@@ -33,8 +33,8 @@ async def handle(
     policy: Policy, row_cache: RowCache[Saga], tx: Transaction, batch: Sequence[Incoming], lock_mode: LockMode
 ) -> Handled:
     """Handle a batch, in which an order may occur more than once."""
-    order_ids = list(map(_order_id, batch))
-    new = {_order_id(incoming) for incoming in batch if isinstance(incoming.message, OrderRequested)}
+    order_ids = [incoming.order_id for incoming in batch]
+    new = {incoming.order_id for incoming in batch if isinstance(incoming.message, OrderRequested)}
     known = await row_cache.load(lock_mode, set(order_ids), new, partial(queries.read, tx))
     after: dict[UUID, Saga] = {}
     handled, repeated = Handled(), dict[tuple[UUID, type[Message]], int]()
@@ -88,9 +88,3 @@ def _record(order_id: UUID, decision: Decision, incoming: Incoming, handled: Han
 
 def _may_be_cached(changed: Saga) -> bool:
     return sum(map(len, changed.granted.values())) <= MOST_UNITS
-
-
-def _order_id(incoming: Incoming) -> UUID:
-    order_id = incoming.message.order_id
-    assert order_id is not None, "everything the saga consumes is about an order"
-    return order_id

@@ -66,7 +66,7 @@ async def _handle_orders(
     # one waits for, and a lease begins when its units are held.
     reserves = [document for document in documents if _asks_for_units(type(document.message))]
     pools = await _find(participant, tx, reserves, waiting=lock_mode >= LockMode.BLOCKING)
-    order_ids, new = set(map(_order_id, documents)), set(map(_order_id, reserves))
+    order_ids, new = {document.order_id for document in documents}, {document.order_id for document in reserves}
     most_units = BATCH_UNITS if len(documents) > 1 else None
     known = await row_cache.load(lock_mode, order_ids, new, partial(queries.read, tx, most_units))
     batch = Batch(participant, known.now, pools, known.rows, may_look_again=lock_mode < LockMode.BLOCKING)
@@ -108,7 +108,7 @@ class Batch:
 
     def handle(self, document: Incoming) -> None:
         message = document.message
-        order_id = _order_id(document)
+        order_id = document.order_id
         current = self.after.get(order_id) or self.before.get(order_id) or Reservation(order_id)
         decision = decide(
             current, Context(message, self.now, self.participant.timing, self._allocate, document.traceparent)
@@ -177,8 +177,3 @@ def moves_of(changes: Iterable[Change], places: Mapping[UUID, str]) -> Moves:
 def _may_be_cached(reservation: Reservation) -> bool:
     """Not with an unfit unit: one that becomes fit again changes no version."""
     return reservation.unfit is None and len(reservation.unit_ids) <= MOST_UNITS
-
-
-def _order_id(document: Incoming) -> UUID:
-    assert document.message.order_id is not None, "only messages about orders come here"
-    return document.message.order_id

@@ -29,6 +29,13 @@ class Incoming(NamedTuple):
     queue: str = ""
 
     @property
+    def order_id(self) -> UUID:
+        """The order that its message is about; only for messages that are about one."""
+        order_id = self.message.order_id
+        assert order_id is not None, "the message is about no order"
+        return order_id
+
+    @property
     def log_fields(self) -> dict[str, Any]:
         """What every log line about it says."""
         return log_fields(self.message.order_id, self.message_id, self.traceparent)
