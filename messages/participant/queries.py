@@ -16,7 +16,6 @@ from messages.transport.faults import Collision, TooMuchAtOnce
 
 IS_ANY_DUE = "EXISTS (SELECT FROM reservation WHERE due_at <= statement_timestamp())"
 
-
 Change: TypeAlias = tuple[Reservation | None, Reservation]
 """A reservation as it was read, None if it was absent, and as it is to be written."""
 
@@ -53,12 +52,8 @@ def write(changes: Sequence[Change]) -> list[Write]:
     new = [after for before, after in changes if before is None]
     known = [(before, after) for before, after in changes if before is not None]
     writes = TABLE.insert(new) + TABLE.update(known)
-    return _in_time(writes, [after.expires_at for before, after in known if _is_assigned_now(before, after)])
-
-
-def _in_time(writes: list[Write], leases: Sequence[datetime | None]) -> list[Write]:
-    """The write fails if the earliest lease being assigned has run out by then."""
-    ends = [end for end in leases if end is not None]
+    # The write fails if the earliest lease being assigned has run out by then.
+    ends = [after.expires_at for before, after in known if _is_assigned_now(before, after) and after.expires_at]
     return [writes[0]._replace(before=min(ends)), *writes[1:]] if ends else writes
 
 
