@@ -45,14 +45,14 @@ LOSS = Loss(
 async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     """Put agents online and offline."""
     handled = Handled()
-    messages = [document.message for document in documents]
-    told = rounds(message for message in messages if isinstance(message, (AgentCameOnline, AgentWentOffline)))
-    folded = [fold(each) for each in told]
+    told = [each.message for each in documents if isinstance(each.message, (AgentCameOnline, AgentWentOffline))]
+    folded = [fold(each) for each in rounds(told)]
     leaving = {shift.agent_id for shifts in folded for shift in shifts if not shift.online}
     # Reservations are locked before agents, as in every other transaction, so that none deadlock.
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
+    departures = _departures(documents)
     for shifts in folded:
-        await _apply(tx, shifts, holders, _departures(documents), handled)
+        await _apply(tx, shifts, holders, departures, handled)
     return handled
 
 
