@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import structlog
 
@@ -54,19 +55,7 @@ class Transactor:
         `lock_mode` is a minimum, raised to `PESSIMISTIC` by malformed or non-order documents, and by recent collisions.
         """
         lock_mode = max(lock_mode, self._least_strict(documents, malformed))
-
-        async def work(tx: Transaction) -> Handled:
-            self._forget_if_reconnected()
-            handled = await self._service.handle(tx, documents, lock_mode) if documents else Handled()
-            if lock_mode is LockMode.BLOCKING and handled.look_again:
-                raise RuntimeError("a handler must not look again in lock mode BLOCKING")
-            if malformed:
-                await parked.park(tx, malformed)
-                for document in malformed:
-                    if not document.our_fault:
-                        handled.outgoing += self._answer(document)
-            return handled
-
+        work = partial(self._handle, documents, malformed, lock_mode)
         try:
             handled = await self._run(work, self._scope(documents, lock_mode))
         except Collision:
@@ -80,6 +69,20 @@ class Transactor:
         """Do `work` in a transaction that also keeps its outgoing messages in the outbox; publish after the commit."""
         return await self._run(work, self.database.transaction())
 
+    async def _handle(
+        self, documents: Sequence[Incoming], malformed: Sequence[Malformed], lock_mode: LockMode, tx: Transaction
+    ) -> Handled:
+        self._forget_if_reconnected()
+        handled = await self._service.handle(tx, documents, lock_mode) if documents else Handled()
+        if lock_mode is LockMode.BLOCKING and handled.look_again:
+            raise RuntimeError("a handler must not look again in lock mode BLOCKING")
+        if malformed:
+            await parked.park(tx, malformed)
+        for document in malformed:
+            if not document.our_fault:
+                handled.outgoing += self._answer(document)
+        return handled
+
     def _forget_if_reconnected(self) -> None:
         """After a failover the new server may lack the last commits and reuse their versions: clear the cache."""
         if self._service.row_cache is not None and self._connections_opened != self.database.connections_opened:
@@ -88,11 +91,9 @@ class Transactor:
 
     def _least_strict(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> LockMode:
         about_orders = not malformed and all(each.message.ABOUT_AN_ORDER for each in documents)
-        return (
-            self._collisions.least_strict()
-            if about_orders and self._service.row_cache is not None
-            else LockMode.PESSIMISTIC
-        )
+        if about_orders and self._service.row_cache is not None:
+            return self._collisions.least_strict()
+        return LockMode.PESSIMISTIC
 
     def _scope(self, documents: Sequence[Incoming], lock_mode: LockMode) -> AbstractAsyncContextManager[Transaction]:
         if lock_mode < LockMode.PESSIMISTIC:
