@@ -61,7 +61,7 @@ class Intake:
     @property
     def quiet(self) -> bool:
         """Whether no answer is waiting."""
-        return not self._subscriptions or not self._subscriptions[0].arrived
+        return not self._subscriptions or not self._priority.arrived
 
     @property
     def paused(self) -> bool:
@@ -94,7 +94,7 @@ class Intake:
             taken = await self._take_about_orders()
         if is_isolated(taken):
             await self.acknowledge_all()  # or it would be redelivered too, if this one kills the process
-        if self._subscriptions[1].arrived and not taken:
+        if self._new_work.arrived and not taken:
             await self._stall_guard.progress()
             await self._arrival(CAPACITY_RETRY_SECONDS)
         return taken
@@ -104,7 +104,7 @@ class Intake:
         if self.quiet:
             await self._arrival(seconds)
         documents, size_bytes = self._room_beside(taken)
-        return take(self._subscriptions[0], documents, size_bytes, at_least_one=False)
+        return take(self._priority, documents, size_bytes, at_least_one=False)
 
     async def acknowledge(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch soon; it is finished."""
@@ -117,6 +117,14 @@ class Intake:
         """Acknowledge at once all that was handled."""
         await self._acknowledgements.send()
 
+    @property
+    def _priority(self) -> Subscription:
+        return self._subscriptions[0]
+
+    @property
+    def _new_work(self) -> Subscription:
+        return self._subscriptions[1]
+
     async def _consume(self, broker: Broker, queue: str, prefetch: int) -> Subscription:
         self._subscriptions.append(await broker.subscribe(queue, prefetch, self._arrived.set))
         self._acknowledgements.expect_prefetch(prefetch)
@@ -128,7 +136,7 @@ class Intake:
             return True
         self._arrived.clear()  # before consuming is resumed: meanwhile something may arrive
         await self._stall_guard.progress()
-        if self._subscriptions[1].arrived:
+        if self._new_work.arrived:
             await self._arrival(self._wait_seconds())
         else:
             await self._arrived.wait()
@@ -139,13 +147,16 @@ class Intake:
 
     def _orders_have_arrived(self) -> bool:
         """Whether there is an answer, or new work that may begin."""
-        return not self.quiet or (bool(self._subscriptions[1].arrived) and not self._wait_seconds())
+        return not self.quiet or self._new_work_may_begin()
+
+    def _new_work_may_begin(self) -> bool:
+        return bool(self._new_work.arrived) and not self._wait_seconds()
 
     def _are_next(self, reports: Reports) -> bool:
         """Whether a batch of reports comes next: nothing else has arrived, or it is their turn all the same."""
         if not self._orders_have_arrived():
             return reports.have_arrived
-        if head_is_suspect(reports.subscription) and any(map(head_is_suspect, self._subscriptions[:2])):
+        if head_is_suspect(reports.subscription) and any(map(head_is_suspect, (self._priority, self._new_work))):
             return random.choice((True, False))  # noqa: S311  a coin
         return reports.are_due
 
@@ -154,8 +165,8 @@ class Intake:
         return self._pace.wait_seconds() if self._pace is not None else 0.0
 
     async def _take_about_orders(self) -> list[Taken]:
-        priority, new_work = self._subscriptions[:2]
-        begins = bool(new_work.arrived) and not self._wait_seconds()
+        priority, new_work = self._priority, self._new_work
+        begins = self._new_work_may_begin()
         # Ask before taking: acknowledgements are cumulative, so whatever leaves the buffer must be handled.
         if begins and self._ask_for_capacity is not None and self._capacity <= 0:
             self._capacity = await self._ask_for_capacity()
