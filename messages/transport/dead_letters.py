@@ -57,9 +57,8 @@ class DeadLetters:
 
 
 def _given_up(document: Incoming) -> Malformed:
-    detail = "delivered too often without being acknowledged"
-    return unhandled(document, DEAD_LETTERED, detail, our_fault=True, from_outside=document.message.FROM_OUTSIDE)
+    return unhandled(document, DEAD_LETTERED, "delivered too often without being acknowledged", our_fault=True)
 
 
 def _let_expire(document: Incoming) -> Malformed:
-    return unhandled(document, EXPIRED, "expired unread: its sender had set an expiry", from_outside=True)
+    return unhandled(document, EXPIRED, "expired unread: its sender had set an expiry", our_fault=False)

@@ -71,10 +71,8 @@ def log_fields(order_id: UUID | None, message_id: UUID | None, traceparent: str 
     return {"order_id": order_id, "message_id": message_id, "trace_id": trace_id}
 
 
-def unhandled(
-    document: Incoming, reason: str, detail: str, *, our_fault: bool = False, from_outside: bool
-) -> Malformed:
-    """A readable document that is parked all the same."""
+def unhandled(document: Incoming, reason: str, detail: str, *, our_fault: bool) -> Malformed:
+    """A readable document that is parked all the same. Its type says who sent it, or it would have been refused."""
     return Malformed(
         body=document.body,
         message_id=document.message_id,
@@ -84,6 +82,6 @@ def unhandled(
         order_id=document.message.order_id,
         queue=document.queue,
         our_fault=our_fault,
-        from_outside=from_outside,
+        from_outside=document.message.FROM_OUTSIDE,
         traceparent=document.traceparent,
     )

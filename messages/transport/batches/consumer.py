@@ -172,5 +172,4 @@ class Consumer:
 
 
 def _given_up(culprit: Incoming, error: Exception) -> Malformed:
-    detail = f"{type(error).__name__}: {error}"
-    return unhandled(culprit, HANDLER_FAILED, detail, our_fault=True, from_outside=culprit.message.FROM_OUTSIDE)
+    return unhandled(culprit, HANDLER_FAILED, f"{type(error).__name__}: {error}", our_fault=True)
