@@ -24,8 +24,6 @@ HEARTBEAT_SECONDS = 5
 BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """What a call to a broker that is going away can raise."""
 
-BACKOFF_SECONDS, BACKOFF_CAP_SECONDS = 0.1, 5.0
-
 
 class BlockedFlag:
     """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
@@ -186,4 +184,4 @@ def why(closing: "asyncio.Future[object]") -> BaseException | None:
 
 def reconnect_backoff() -> Backoff:
     """The backoff between tries to reach the broker."""
-    return Backoff(base_seconds=BACKOFF_SECONDS, cap_seconds=BACKOFF_CAP_SECONDS)
+    return Backoff(base_seconds=0.1, cap_seconds=5.0)
