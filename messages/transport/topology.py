@@ -49,10 +49,6 @@ class Topology:
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
 
-    def __add__(self, other: "Topology") -> "Topology":
-        """Both. Declaring twice what is in both does no harm."""
-        return Topology(self.exchanges + other.exchanges, self.queues + other.queues, self.bindings + other.bindings)
-
 
 EXCHANGES = (
     Exchange(REQUESTS, "topic"),

@@ -28,10 +28,14 @@ PREFETCH = 5_000
 
 def everything(toy: Toy) -> Topology:
     """What the toy needs, also to hear other services; a client's queue of outcomes; and another service's queue."""
-    queues = [queue.name for queue in topology_of([toy.service()]).queues]
-    envelopes = Topology((), (), tuple(Binding(COMMANDS, queue, queue) for queue in queues))
-    elsewhere = Topology((), (Queue(ELSEWHERE.key, {}),), (Binding(ELSEWHERE.exchange, ELSEWHERE.key, ELSEWHERE.key),))
-    return topology_of([toy.service()]) + envelopes + listener("client") + elsewhere
+    own, client = topology_of([toy.service()]), listener("client")
+    envelopes = [Binding(COMMANDS, queue.name, queue.name) for queue in own.queues]
+    elsewhere = Binding(ELSEWHERE.exchange, ELSEWHERE.key, ELSEWHERE.key)
+    return Topology(
+        own.exchanges,
+        (*own.queues, *client.queues, Queue(ELSEWHERE.key, {})),
+        (*own.bindings, *envelopes, *client.bindings, elsewhere),
+    )
 
 
 @dataclass
