@@ -92,7 +92,7 @@ class Broker(Protocol):
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> Subscription:
         """Consume `queue`, now or as soon as the server and the queue are there. `on_arrival` must not block.
 
-        At most `prefetch` messages are unacknowledged; one more until the first that came on a connection is not.
+        At most `prefetch` messages are unacknowledged, or one more while the first that came on a channel still is.
         """
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:

@@ -18,7 +18,8 @@ TRIES_BEFORE_AN_ERROR = 3
 LOOK_SECONDS = 1.0
 """Polling interval: there is no event when the broker is back."""
 TRIES_IN_PUBLIC = 6
-"""About 30 s if no confirm comes, at most 6 s if a queue rejects. Clients ask again; other queues get a copy a try."""
+"""About 30 s if no confirm comes, at most 6 s if a queue rejects. No more: clients repeat their requests, and with each
+try the queues of all other clients get one more copy."""
 
 
 class OutboxPublisher:

@@ -102,7 +102,7 @@ class RowCache(Generic[R]):
         for before, after in changes:
             version = 0 if before is None else before.version + 1
             self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
-        # At once: each look for the oldest passes over all that were deleted before it.
+        # All in one pass: each look for a dict's first entry passes over all that were deleted before it.
         for order_id in list(islice(self._rows, max(0, len(self._rows) - REMEMBERED))):
             del self._rows[order_id]
 

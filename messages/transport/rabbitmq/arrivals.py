@@ -19,10 +19,9 @@ from messages.transport.rabbitmq.frames import (
 from messages.transport.strict_json import DOCUMENT_BYTES
 
 CAUTIOUS_CONSUMER, CONSUMER = "consumer:1", "consumer:n"
-"""Tags are unique in their channel, and each channel has one consumer: first, and then instead of it, the other.
+"""The tags of a channel's two consumers: the second replaces the first, and counts only its own messages as prefetched.
 
-Under the same tag again, RabbitMQ 3.10 fails at what the first has not acknowledged yet. That is not in the other's
-prefetch.
+Under one tag for both, RabbitMQ 3.10 would fail at what the first has not acknowledged yet.
 """
 _BEGINNINGS = (deliver_to(CAUTIOUS_CONSUMER), deliver_to(CONSUMER))
 _BEGINNING_BYTES = len(_BEGINNINGS[0])

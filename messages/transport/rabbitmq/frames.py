@@ -124,9 +124,8 @@ def content_type(header: bytes) -> str | None:
 def failures(header: bytes) -> int:
     """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count.
 
-    From RabbitMQ 4.3 on it counts in `x-acquired-count` what was only given back too.
-
-    One whose header a client made too long to be read is a suspect.
+    From RabbitMQ 4.3 on, one that was only given back has not failed: then `x-acquired-count` stands alone.
+    A message whose header a client has made too long to be read is a suspect.
     """
     if len(header) > _HEADER_BYTES:
         return FAILURES_BEFORE_ISOLATION + 1

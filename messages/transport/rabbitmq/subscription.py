@@ -85,7 +85,7 @@ class RabbitSubscription:
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
         """Yields a future of the reason why consuming is over."""
         channel = await self._open_channel()
-        consuming = not (self._paused or self._stopped)  # a library may have swallowed that it was to open none
+        consuming = not (self._paused or self._stopped)  # a library may have swallowed that `stop` cancels this
         self._consumer = consumer = ChannelConsumer(self._consumption, channel, consuming=consuming)
         try:
             await consumer.begin()
