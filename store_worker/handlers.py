@@ -49,14 +49,14 @@ async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     """Receive packets, and withdraw packets."""
     handled = Handled()
     withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
-    packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
-    holders = await goods.lock_holders(tx, packet_ids) if packet_ids else set()
+    causes = _causes(documents, PacketsWithdrawn)
+    holders = await goods.lock_holders(tx, list(causes)) if causes else set()
     # Only now: the holder of this advisory lock should not wait for reservations whose owners wait for it. It may do so
     # where the batch also has an order that was created since it began: PostgreSQL ends one of them, to be retried.
     await goods.take_turn(tx)
     await _receive(tx, documents, handled)
     if withdrawn:
-        await _withdraw(tx, withdrawn, holders, _causes(documents, PacketsWithdrawn), handled)
+        await _withdraw(tx, withdrawn, holders, causes, handled)
     return handled
 
 
