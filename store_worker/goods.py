@@ -1,6 +1,7 @@
 """Every SQL statement about packets that come, and that are withdrawn."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from messages.contracts.store import StockReceived
@@ -52,8 +53,16 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tu
     return [(row["packet_id"], row["position"]) for row in rows]
 
 
-async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Packets now here that had been withdrawn before they came, and only from other stores; as in `strays`.
+class Stray(NamedTuple):
+    """A packet on hand that is to be withdrawn from a store that is not its own."""
+
+    packet_id: str
+    store_id: str
+    named_store_id: str
+
+
+async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[Stray]:
+    """Packets now here that had been withdrawn before they came, and only from other stores.
 
     One row a packet, though a supplier may have named any number of stores.
     """
@@ -71,7 +80,7 @@ async def early_strays(tx: Transaction, packet_ids: Sequence[str]) -> list[tuple
         """,
         packet_ids,
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [Stray(*row) for row in rows]
 
 
 async def take_turn(tx: Transaction) -> None:
@@ -85,8 +94,8 @@ async def lock_holders(tx: Transaction, packet_ids: Sequence[str]) -> set[UUID]:
     return await lock_reservations(tx, holders, packet_ids)
 
 
-async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Packets on hand to be withdrawn from a store that is not theirs: (packet id, its store, the store named)."""
+async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Stray]:
+    """Those of these packets that are not of the store named with them."""
     rows = await tx.fetch(
         """
         SELECT DISTINCT packet_id, packet.store_id, given.store_id
@@ -96,7 +105,7 @@ async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence
         packet_ids,
         store_ids,
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [Stray(*row) for row in rows]
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Lost]:

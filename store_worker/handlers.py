@@ -83,7 +83,7 @@ async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Hand
     handled.alarms += _withdrawn_elsewhere(await goods.early_strays(tx, list(causes)), causes)
 
 
-def _withdrawn_elsewhere(strays: Iterable[tuple[str, str, str]], causes: Mapping[str, Incoming]) -> list[Alarm]:
+def _withdrawn_elsewhere(strays: Iterable[goods.Stray], causes: Mapping[str, Incoming]) -> list[Alarm]:
     return _one_a_document(
         WITHDRAWN_ELSEWHERE,
         (
