@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
-
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document
 
 OTHER = {"store_worker": "delivery_worker", "delivery_worker": "store_worker"}
 RESERVED = {"store_worker": "PacketsReserved", "delivery_worker": "AgentReserved"}
 ASSIGN = {"store_worker": "AssignPackets", "delivery_worker": "AssignAgent"}
-WORKERS = pytest.mark.parametrize("worker", list(OTHER))
 
 
 @asynccontextmanager

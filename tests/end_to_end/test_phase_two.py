@@ -9,11 +9,9 @@ from datetime import UTC, datetime, timedelta
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document, document
 from tests.end_to_end.market import Market
-from tests.end_to_end.phase_two import OTHER, RESERVED, WORKERS, only_reserved_by, until_assigned_by
+from tests.end_to_end.phase_two import OTHER, RESERVED, only_reserved_by, until_assigned_by
 from tests.end_to_end.verdict import rest
 from tests.end_to_end.wire import wire
-
-RELEASE = {"store_worker": "ReleasePackets", "delivery_worker": "ReleaseAgent"}
 
 HARDLY_SWEEPS = {"STORE_WORKER_SWEEP_INTERVAL_SECONDS": "10"}
 
@@ -46,42 +44,39 @@ async def test_a_lease_that_the_sweeper_has_ended_has_its_assign_refused(shop):
     await shop.until_free(market)
 
 
-@WORKERS
-async def test_a_worker_that_was_down_through_phase_two_is_asked_again_and_the_order_is_placed(shop, worker):
+async def test_a_worker_that_was_down_through_phase_two_is_asked_again_and_the_order_is_placed(shop):
     market = await shop.market(agents=1, milk=1)
     order = market.order(milk=1)
-    async with only_reserved_by(shop, worker, order) as placing:
-        await shop.daemon(worker).kill()
-    await until_assigned_by(shop, OTHER[worker], order)
+    async with only_reserved_by(shop, "store_worker", order) as placing:
+        await shop.daemon("store_worker").kill()
+    await until_assigned_by(shop, "delivery_worker", order)
     async with wire(shop.broker_url) as hand:
-        await hand.until_waiting(f"{worker}.settle")
-        assert await hand.purge(f"{worker}.settle") >= 1
-    await shop.daemon(worker).start()
+        await hand.until_waiting("store_worker.settle")
+        assert await hand.purge("store_worker.settle") >= 1
+    await shop.daemon("store_worker").start()
     assert (await placing)["type"] == "OrderPlaced/1.0"
     await shop.until_noted("order_saga", order["order_id"], "Due", "assigning: asked")
 
 
-@WORKERS
-async def test_a_worker_that_was_down_for_too_long_does_not_keep_anything(shop, worker):
+async def test_a_worker_that_was_down_for_too_long_does_not_keep_anything(shop):
     market = await shop.market(agents=1, milk=1)
     order = market.order(deadline=datetime.now(UTC) + timedelta(seconds=5), milk=1)
-    async with only_reserved_by(shop, worker, order) as placing:
-        await shop.daemon(worker).kill()
-    await until_assigned_by(shop, OTHER[worker], order)
+    async with only_reserved_by(shop, "delivery_worker", order) as placing:
+        await shop.daemon("delivery_worker").kill()
+    await until_assigned_by(shop, "store_worker", order)
     assert (await placing)["reason"] == "deadline_passed"
-    await shop.until_held(OTHER[worker], order["order_id"], "released")
-    await end_the_lease(shop, worker, order)
-    await shop.daemon(worker).start()
+    await shop.until_held("store_worker", order["order_id"], "released")
+    await end_the_lease(shop, "delivery_worker", order)
+    await shop.daemon("delivery_worker").start()
     await shop.until_free(market)
 
 
-@WORKERS
-async def test_a_release_that_overtakes_its_reserve_keeps_it_from_holding_anything(shop, worker):
+async def test_a_release_that_overtakes_its_reserve_keeps_it_from_holding_anything(shop):
     market = await shop.market(agents=1, milk=1)
     order = market.order(milk=1)
-    release = document(RELEASE[worker], order_id=order["order_id"])
-    await shop.client.say(release, exchange="commands", key=f"{worker}.settle")
-    await shop.until_noted(worker, order["order_id"], RELEASE[worker], "nothing was held")
+    release = document("ReleasePackets", order_id=order["order_id"])
+    await shop.client.say(release, exchange="commands", key="store_worker.settle")
+    await shop.until_noted("store_worker", order["order_id"], "ReleasePackets", "nothing was held")
     outcome = await shop.client.place(order)
     assert (outcome["type"], outcome["reason"]) == ("OrderNotPlaced/1.0", "released")
     await shop.until_free(market)
