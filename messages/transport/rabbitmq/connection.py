@@ -1,7 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
@@ -28,18 +28,18 @@ BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 class BlockedFlag:
     """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
 
-    def __init__(self, **place: str) -> None:
+    def __init__(self, about: Mapping[str, str]) -> None:
         self.blocks = False
-        self._place = place
+        self._about = about
 
     def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
         """Only watch: aiormq gets these frames too."""
         if kind == METHOD and frames.startswith(BLOCKED_ID, start):
             self.blocks = True
-            log.warning("broker blocks publishing", **self._place, reason=obstacle(frames, start))
+            log.warning("broker blocks publishing", **self._about, reason=obstacle(frames, start))
         elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
             self.blocks = False
-            log.warning("broker blocks publishing no more", **self._place)
+            log.warning("broker blocks publishing no more", **self._about)
         return False
 
     def end_of_read(self) -> None:
@@ -54,7 +54,8 @@ class SupervisedConnection:
         self.name = name
         self._connection: FastConnection | None = None
         self._opened = asyncio.Event()
-        self._blocked = BlockedFlag()
+        self._about = {"link": name, "server": f"{self._url.host}:{self._url.port or ''}{self._url.path}"}
+        self._blocked = BlockedFlag(self._about)
         self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -79,7 +80,7 @@ class SupervisedConnection:
     def reopen(self) -> None:
         """Replace a connection that is open and of no use."""
         if self._connection is not None:
-            log.warning("broker connection given up", link=self.name, server=self._place)
+            log.warning("broker connection given up", **self._about)
             self._connection.lane.abort()
 
     async def close(self) -> None:
@@ -96,7 +97,7 @@ class SupervisedConnection:
                     backoff.reset()
                     await self._watch(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, a connection is still wanted
-                log.warning("broker connection failed", link=self.name, server=self._place, error=self.describe(error))
+                log.warning("broker connection failed", **self._about, error=self.describe(error))
             await asyncio.sleep(backoff.next_seconds())
 
     @asynccontextmanager
@@ -105,11 +106,11 @@ class SupervisedConnection:
         try:
             with cancellation_as_connection_error():
                 await connection.connect(timeout=CONNECT_SECONDS)
-            self._blocked = BlockedFlag(link=self.name, server=self._place)
+            self._blocked = BlockedFlag(self._about)
             connection.lane.register(CONNECTION_CHANNEL, self._blocked)
             self._connection = connection
             self._opened.set()
-            log.info("broker connection opened", link=self.name, server=self._place)
+            log.info("broker connection opened", **self._about)
             yield connection
         finally:
             self._connection = None
@@ -123,11 +124,7 @@ class SupervisedConnection:
             return
         closing = transport.connection.closing
         await asyncio.wait([closing])
-        log.warning("broker connection lost", link=self.name, server=self._place, error=self.describe(why(closing)))
-
-    @property
-    def _place(self) -> str:
-        return f"{self._url.host}:{self._url.port or ''}{self._url.path}"
+        log.warning("broker connection lost", **self._about, error=self.describe(why(closing)))
 
     def describe(self, error: BaseException | None) -> str:
         """The error's text without the user's name, which RabbitMQ repeats in its refusals."""
