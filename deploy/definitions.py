@@ -136,7 +136,7 @@ def _only(names: Iterable[str]) -> str:
 
 def definitions(services: Sequence[Service], hashes: Mapping[str, str] | None) -> dict[str, Any]:
     """In the format of RabbitMQ's `definitions.local.path`."""
-    topology, known = topology_of(services), users(services)
+    known = users(services)
     return {
         "vhosts": [{"name": VHOST}],
         **({"users": [_credentials(user, hashes[user.name]) for user in known]} if hashes else {}),
@@ -151,6 +151,12 @@ def definitions(services: Sequence[Service], hashes: Mapping[str, str] | None) -
         ],
         "parameters": limits.parameters(VHOST),
         "policies": limits.policies(VHOST, [service.name for service in services]),
+        **_declared(topology_of(services)),
+    }
+
+
+def _declared(topology: Topology) -> dict[str, Any]:
+    return {
         "exchanges": [
             {"name": each.name, "vhost": VHOST, "type": each.kind, "arguments": {}, **_KEPT}
             for each in topology.exchanges
