@@ -96,9 +96,7 @@ async def _listen(broker: InProcessBroker) -> Listener:
     topology = listener("demo")
     broker.declare(topology)
     await broker.start()
-    outcomes = Listener(broker, topology.queues[0].name)
-    await outcomes.start()
-    return outcomes
+    return await Listener.on(broker, topology.queues[0].name)
 
 
 def _of_database(url: str, name: str) -> str:

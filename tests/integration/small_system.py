@@ -71,8 +71,7 @@ async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator
 
 async def place_all(broker: Broker, queue: str, documents: Iterable[bytes]) -> list[Result]:
     """Place all, and wait for what becomes of them; in the order of the documents."""
-    listener = Listener(broker, queue)
-    await listener.start()
+    listener = await Listener.on(broker, queue)
     results: list[Result] = []
     lines = Lines(BytesIO(b"\n".join(documents)))
     await place(broker, listener, lines, Limits(timeout_seconds=WAIT_SECONDS), results.append)

@@ -57,8 +57,7 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
     async with connected_to_broker(url, _variable()) as connection:
         await broker.start()
         try:
-            outcomes = Listener(broker, queue)
-            await outcomes.start()
+            outcomes = await Listener.on(broker, queue)
             await _until_served(broker)
             yield broker, outcomes
         finally:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 
 import structlog
@@ -33,21 +34,20 @@ class Listener:
     Other clients with the same account can publish to the queue too: only what came through `outcomes` is an outcome.
     """
 
-    def __init__(self, broker: Broker, queue: str) -> None:
-        self._broker = broker
-        self._queue = queue
+    def __init__(self, subscription: Subscription, news: asyncio.Event) -> None:
+        self._subscription = subscription
         self._reader = Reader((OrderPlaced, OrderNotPlaced, RequestRejected))
-        self._subscription: Subscription | None = None
         self._forgery_logged = False
-        self.news = asyncio.Event()
+        self.news = news
         """Set with each arrival; the waiting task clears it."""
 
-    async def start(self) -> None:
-        self._subscription = await self._broker.subscribe(self._queue, OUTCOMES_AHEAD, self.news.set)
+    @classmethod
+    async def on(cls, broker: Broker, queue: str) -> Self:
+        news = asyncio.Event()
+        return cls(await broker.subscribe(queue, OUTCOMES_AHEAD, news.set), news)
 
     async def take(self) -> list[Outcome]:
         """Take everything that has arrived; what cannot be read is skipped."""
-        assert self._subscription is not None, "start first"
         arrived = self._subscription.arrived
         taken = [arrived.popleft() for _ in range(len(arrived))]
         if taken:
@@ -66,5 +66,6 @@ class Listener:
     def _log_forgery(self) -> None:
         """Once: who floods the queue does not flood the log."""
         if not self._forgery_logged:
-            log.error("forged outcome ignored: it did not come through the exchange `outcomes`", queue=self._queue)
+            problem = "forged outcome ignored: it did not come through the exchange `outcomes`"
+            log.error(problem, queue=self._subscription.queue)
             self._forgery_logged = True
