@@ -44,31 +44,28 @@ LOSS = Loss(
 
 async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     """Put agents online and offline."""
-    handled = Handled()
     told = [each.message for each in documents if isinstance(each.message, (AgentCameOnline, AgentWentOffline))]
     folded = [fold(each) for each in rounds(told)]
     leaving = {shift.agent_id for shifts in folded for shift in shifts if not shift.online}
     # Reservations are locked before agents, as in every other transaction, so that none deadlock.
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
     departures = _departures(documents)
+    handled = Handled()
     for shifts in folded:
-        await _apply(tx, shifts, holders, departures, handled)
+        handled.add(await _apply(tx, shifts, holders, departures))
     return handled
 
 
 async def _apply(
-    tx: Transaction,
-    shifts: Sequence[Shift],
-    holders: AbstractSet[UUID],
-    causes: Mapping[str, Incoming],
-    handled: Handled,
-) -> None:
+    tx: Transaction, shifts: Sequence[Shift], holders: AbstractSet[UUID], causes: Mapping[str, Incoming]
+) -> Handled:
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
         await queries.put_online(tx, with_zone)
     leaving = [shift for shift in shifts if not shift.online]
-    if leaving:
-        await LOSS.report(tx, await queries.put_offline(tx, leaving), holders, causes, handled)
+    if not leaving:
+        return Handled()
+    return await LOSS.report(tx, await queries.put_offline(tx, leaving), holders, causes)
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:

@@ -47,16 +47,15 @@ LOSS = Loss(
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     """Receive packets, and withdraw packets."""
-    handled = Handled()
     withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     causes = _causes(documents, PacketsWithdrawn)
     holders = await goods.lock_holders(tx, list(causes)) if causes else set()
     # Only now: the holder of this advisory lock should not wait for reservations whose owners wait for it. It may do so
     # where the batch also has an order that was created since it began: PostgreSQL ends one of them, to be retried.
     await goods.take_turn(tx)
-    await _receive(tx, documents, handled)
+    handled = Handled(alarms=await _receive(tx, documents))
     if withdrawn:
-        await _withdraw(tx, withdrawn, holders, causes, handled)
+        handled.add(await _withdraw(tx, withdrawn, holders, causes))
     return handled
 
 
@@ -70,17 +69,17 @@ def _causes(documents: Sequence[Incoming], kind: type[StockReceived | PacketsWit
     }
 
 
-async def _receive(tx: Transaction, documents: Sequence[Incoming], handled: Handled) -> None:
+async def _receive(tx: Transaction, documents: Sequence[Incoming]) -> list[Alarm]:
     received = [(document.message, document) for document in documents if isinstance(document.message, StockReceived)]
     if not received:
-        return
+        return []
     reused = await goods.receive(tx, [message for message, _ in received])
-    handled.alarms += _one_a_document(
+    about_reuse = _one_a_document(
         PACKET_ID_REUSED,
         ((f"{packet_id} is already the id of another packet", received[position][1]) for packet_id, position in reused),
     )
     causes = _causes(documents, StockReceived)
-    handled.alarms += _withdrawn_elsewhere(await goods.early_strays(tx, list(causes)), causes)
+    return about_reuse + _withdrawn_elsewhere(await goods.early_strays(tx, list(causes)), causes)
 
 
 def _withdrawn_elsewhere(strays: Iterable[goods.Stray], causes: Mapping[str, Incoming]) -> list[Alarm]:
@@ -111,10 +110,10 @@ async def _withdraw(
     withdrawn: Sequence[PacketsWithdrawn],
     holders: AbstractSet[UUID],
     causes: Mapping[str, Incoming],
-    handled: Handled,
-) -> None:
+) -> Handled:
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
     strays = await goods.strays(tx, packet_ids, store_ids)
-    handled.alarms += _withdrawn_elsewhere(strays, causes)
-    await LOSS.report(tx, await goods.withdraw(tx, packet_ids, store_ids), holders, causes, handled)
+    handled = Handled(alarms=_withdrawn_elsewhere(strays, causes))
+    handled.add(await LOSS.report(tx, await goods.withdraw(tx, packet_ids, store_ids), holders, causes))
+    return handled

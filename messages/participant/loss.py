@@ -44,8 +44,7 @@ class Loss:
         lost: Sequence[Lost],
         holders: AbstractSet[UUID],
         causes: Mapping[str, Incoming],
-        handled: Handled,
-    ) -> None:
+    ) -> Handled:
         """`holders`: orders whose reservations are locked; `causes`: unit -> the document that takes it away.
 
         What is merely reserved is refused when it is to be assigned.
@@ -53,12 +52,14 @@ class Loss:
         await expect_no_reservations(tx, {unit.order_id for unit in lost} - holders)
         if orphans := [(unit.unit_id, unit.order_id) for unit in lost if unit.state is None]:
             await write(tx, [self.give_back(orphans)])
+        handled = Handled()
         for unit in lost:
             self._tell(unit, causes[unit.unit_id], handled)
         assigned = {unit.order_id: causes[unit.unit_id] for unit in lost if unit.state == State.ASSIGNED}
-        handled.outgoing += (
+        handled.outgoing = [
             Outgoing(self.refused(order_id), ORCHESTRATOR, cause) for order_id, cause in assigned.items()
-        )
+        ]
+        return handled
 
     def _tell(self, unit: Lost, cause: Incoming, handled: Handled) -> None:
         detail = f"{unit.unit_id} {self.verb} while {unit.state or 'held without a reservation'}"
