@@ -143,12 +143,8 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Lost]:
 
     Those that an order has stay with it, and are returned.
     """
-    agent_ids = [shift.agent_id for shift in shifts]
-    known = await tx.fetch(
-        "SELECT agent_id, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE", agent_ids
-    )
     # A statement of its own: joined to the next one without an index, each would be compared with each of the others.
-    gone_before = {row["agent_id"] for row in known if not row["online"]}
+    gone_before = await _lock_agents(tx, [shift.agent_id for shift in shifts])
     rows = await tx.fetch(
         f"""
         WITH gone AS (
@@ -166,6 +162,14 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Lost]:
         UNKNOWN_ZONE,
     )
     return [Lost(*row) for row in rows if row["agent_id"] not in gone_before]
+
+
+async def _lock_agents(tx: Transaction, agent_ids: Sequence[str]) -> set[str]:
+    """Lock those that are known, and return which of them are offline."""
+    rows = await tx.fetch(
+        "SELECT agent_id, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE", agent_ids
+    )
+    return {row["agent_id"] for row in rows if not row["online"]}
 
 
 def _columns(told: Sequence[tuple[str, datetime | None]]) -> tuple[list[str], list[datetime | None], list[str]]:
