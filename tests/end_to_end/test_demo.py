@@ -57,14 +57,6 @@ async def test_an_outcome_that_is_not_expected_makes_it_fail(tmp_path):
     assert "0 of 1 answers as expected." in shown.text
 
 
-async def test_too_few_of_a_group_make_it_fail(tmp_path):
-    group = {"expect": ["placed", "out_of_stock"], "group": {"name": "milk", "placed": 3}}
-    shown = await demonstrate(tmp_path, *[json.dumps(ORDER | group)] * 2)
-    assert shown.status == 1, shown.text
-    assert "2 of 2 answers as expected." in shown.text
-    assert "milk: 2 orders placed, expected: 3" in shown.text
-
-
 async def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path):
     shown = await demonstrate_file(tmp_path / "nowhere.jsonl")
     assert shown.status == 2
