@@ -94,13 +94,24 @@ async def request_replay_of_all(tx: Transaction, reason: str, before: datetime |
     return rows_changed(await tx.execute(f"{_REPLAY} WHERE {_PARKED_FOR}", reason, before))
 
 
-async def take_for_replay(tx: Transaction) -> Parked | None:
-    """The next row to replay, locked: it is deleted in the transaction that handles it."""
-    row = await tx.fetchrow(
-        f"SELECT {COLUMNS} FROM parked WHERE replay_requested_at IS NOT NULL"  # noqa: S608
-        " ORDER BY replay_requested_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+async def take_for_replay(tx: Transaction, limit: int, size_bytes: int) -> list[Parked]:
+    """The next rows to replay, about so many bytes, and at least one if there is any; locked until they are deleted."""
+    rows = await tx.fetch(
+        f"""
+        WITH next AS MATERIALIZED (
+            SELECT {COLUMNS} FROM parked WHERE replay_requested_at IS NOT NULL
+            ORDER BY replay_requested_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        SELECT {COLUMNS} FROM (
+            SELECT *, sum(octet_length(body)) OVER (ORDER BY replay_requested_at, id) - octet_length(body) AS before
+            FROM next
+        ) AS counted
+        WHERE before < $2 ORDER BY replay_requested_at, id
+        """,  # noqa: S608  constant columns
+        limit,
+        size_bytes,
     )
-    return Parked(**row) if row else None
+    return [Parked(**row) for row in rows]
 
 
 async def keep_parked(tx: Transaction, parked_id: int, reason: str, detail: str) -> None:

@@ -9,10 +9,10 @@ from tests.integration.toy.station import Station
 
 
 async def park(station: Station, *bodies: bytes, reason: str = "handler_failed") -> None:
-    """Park these bodies as a batch would have, and ask for their replay."""
-    await parked.park(
-        station.connection, [Malformed(body, uuid4(), reason, "before", queue="toy.bought") for body in bodies]
-    )
+    """Park these bodies in this order, and ask for their replay."""
+    ids = sorted(uuid4() for _ in bodies)  # by which those of one batch are parked
+    documents = [Malformed(*each, reason, "before", queue="toy.bought") for each in zip(bodies, ids, strict=True)]
+    await parked.park(station.connection, documents)
     await request_all(station.connection)
 
 

@@ -7,7 +7,7 @@ from messages.transport import parked
 from messages.transport.daemon import housekeeping
 from messages.transport.database.transactions import Transaction
 from messages.transport.document import Reader
-from messages.transport.replay import Replay
+from messages.transport.replay import SIZE_BYTES, Replay
 from tests.integration.parked.replays import nothing_is_requested, park
 from tests.integration.toy.service import BREAK_A_RULE, FAIL, HIDE_AN_ERROR, LOOK_AGAIN, TELL_ELSEWHERE, bought
 from tests.integration.toy.station import Station, document
@@ -95,11 +95,10 @@ async def test_a_row_that_one_process_replays_is_left_alone_by_another(station: 
     await park(station, document(bought("a")), document(bought("b")))
     first, second = await asyncpg.connect(station.url), await asyncpg.connect(station.url)
     async with first.transaction(), second.transaction():
-        rows = [await parked.take_for_replay(each) for each in (first, second, first)]
-        assert await parked.take_for_replay(station.connection) is None
-    assert rows[0] is not None
-    assert rows[1] is not None
-    assert rows[0].id != rows[1].id
+        rows = [await parked.take_for_replay(each, 1, SIZE_BYTES) for each in (first, second, first)]
+        assert await parked.take_for_replay(station.connection, 2, SIZE_BYTES) == []
+    assert rows[0] != rows[1]
+    assert [len(each) for each in rows] == [1, 1, 1]
     assert rows[2] == rows[0]
     for connection in (first, second):
         await connection.close()
@@ -150,9 +149,8 @@ async def test_what_was_asked_for_first_is_replayed_first(station: Station) -> N
     for parked_id in (later, earlier):
         assert await parked.request_replay(station.connection, [parked_id]) == 1
     await station.rows("UPDATE parked SET times = times WHERE id = $1", later)  # which is last in the table now
-    taken = await parked.take_for_replay(station.connection)
-    assert taken is not None
-    assert taken.id == later
+    taken = await parked.take_for_replay(station.connection, 2, SIZE_BYTES)
+    assert [row.id for row in taken] == [later, earlier]
 
 
 async def test_a_request_that_another_process_has_just_met_is_nothing_to_do(station: Station) -> None:

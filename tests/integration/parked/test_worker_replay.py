@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from messages.contracts.message import Message
-from messages.contracts.store import ReservePackets, StockReceived, Want
+from messages.contracts.store import ReleasePackets, ReservePackets, StockReceived, Want
 from messages.transport import parked
 from messages.transport.document import Reader
 from messages.transport.incoming import Malformed
@@ -38,13 +38,16 @@ def reserve() -> ReservePackets:
     return ReservePackets(order_id=uuid4(), store_id=STORE, wants=wants, lease_seconds=60, not_after=in_seconds(60))
 
 
-async def replay(store: Worker, message: Message) -> None:
-    """Park it, and replay it."""
-    bad = Malformed(document(message), uuid4(), parked.HANDLER_FAILED, "before", queue="store_worker.reserve")
+async def replay(store: Worker, *messages: Message) -> None:
+    """Park them, and replay them."""
+    bad = [Malformed(document(each), uuid4(), parked.HANDLER_FAILED, "before", queue="any") for each in messages]
     async with store.database.transaction() as tx:
-        await parked.park(tx, [bad])
+        for each in bad:
+            await parked.park(tx, [each])
         await request_all(tx)
-    assert (await store.transactor().run(Replay(store.service, Reader(store.service.handlers)).next)).more
+    run, transactor = Replay(store.service, Reader(store.service.handlers)).next, store.transactor()
+    while (await transactor.run(run)).more:
+        pass
 
 
 async def still_parked(store: Worker) -> list[tuple[str, str]]:
@@ -81,3 +84,20 @@ async def test_what_is_about_no_order_locks_none(store: Worker) -> None:
 
     assert await store.stock() == {"M-1": "free"}
     assert await still_parked(store) == []
+
+
+async def test_what_came_after_an_order_is_not_replayed_before_it(store: Worker) -> None:
+    early, late = reserve(), reserve()
+
+    await replay(store, early, stock("M-1"), late)
+
+    assert await store.holdings() == {early.order_id: "refused", late.order_id: "reserved"}
+
+
+async def test_what_is_given_back_is_there_for_the_next_order(store: Worker) -> None:
+    await store.hear(stock("M-1"), first := reserve())
+    second = reserve()
+
+    await replay(store, ReleasePackets(order_id=first.order_id), second)
+
+    assert await store.holdings() == {first.order_id: "released", second.order_id: "reserved"}
