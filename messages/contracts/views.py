@@ -42,6 +42,8 @@ class Order(NamedTuple):
     cleaned_at: datetime | None
     told: frozenset[str]
     """The outcomes that were published to the customer, by the orchestrator's own timeline."""
+    damaged: tuple[str, ...] = ()
+    """Columns that contain what the orchestrator never writes. They are empty here."""
 
 
 class Holding(NamedTuple):

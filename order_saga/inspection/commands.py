@@ -54,7 +54,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
 def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) -> None:
     """List the unfinished orders, the oldest first.
 
-    Each with the participants that have not answered. Times are in UTC.
+    Each with the participants that have not answered, or with `?` if its row cannot be read. Times are in UTC.
 
     Reads ORDER_SAGA_DATABASE_URL, or ORDER_SAGA_READER_URL instead. Exits with 3 if it cannot be reached.
     """

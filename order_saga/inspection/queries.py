@@ -2,17 +2,13 @@
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from itertools import repeat
-from typing import Any
 from uuid import UUID
 
-from asyncpg import Record
-from pydantic_core import from_json
-
-from messages.contracts.views import Holding, Order, Parked, Received, TimelineRow, Unit
+from messages.contracts.views import Order, Parked, Received, TimelineRow
 from messages.transport.command_line.reading import PublishedViews
 from messages.transport.parked import OURS
 from order_saga.inspection.evidence import CLOCKS_APART, Share
+from order_saga.inspection.rows import order_of, share_of
 from order_saga.participants import Participant
 from order_saga.timeline import OUTCOME_TOLD
 
@@ -46,12 +42,12 @@ async def orders(reader: PublishedViews, only: Sequence[UUID] | None = None) -> 
         only,
     )
     async for row in rows:
-        yield row["order_id"], _order(row, row["told"] or ())
+        yield row["order_id"], order_of(row, row["told"] or ())
 
 
 async def order(reader: PublishedViews, order_id: UUID) -> Order | None:
     rows = await reader.rows(f"SELECT {ORDER} FROM published.orders WHERE order_id = $1", order_id)  # noqa: S608
-    return _order(rows[0]) if rows else None
+    return order_of(rows[0]) if rows else None
 
 
 async def shares(
@@ -74,7 +70,7 @@ async def shares(
         only,
     )
     async for row in rows:
-        yield row["order_id"], _share(participant, row)
+        yield row["order_id"], share_of(participant, row)
 
 
 async def share(reader: PublishedViews, participant: Participant, order_id: UUID) -> Share:
@@ -149,45 +145,3 @@ async def timeline(reader: PublishedViews, order_id: UUID, since: datetime, unti
         until,
     )
     return [TimelineRow(**row) for row in rows]
-
-
-def _order(row: Record, told: Sequence[str] = ()) -> Order:
-    return Order(
-        order_id=row["order_id"],
-        phase=row["phase"],
-        outcome=row["outcome"],
-        participant=row["participant"],
-        reason=row["reason"],
-        store_id=row["store_id"],
-        zone=row["zone"],
-        quantities={line["sku"]: line["quantity"] for line in _parsed(row["lines"]) or ()},
-        granted={name: tuple(unit_ids) for name, unit_ids in (_parsed(row["granted"]) or {}).items()},
-        accepted_at=row["accepted_at"],
-        deadline=row["deadline"],
-        decided_at=row["decided_at"],
-        cleaned_at=row["cleaned_at"],
-        told=frozenset(told),
-    )
-
-
-def _parsed(text: str | None) -> Any:
-    return None if text is None else from_json(text)
-
-
-def _share(participant: Participant, row: Record) -> Share:
-    units: tuple[Unit, ...] = ()
-    if row["carried"]:
-        order_ids = repeat(row["order_id"])
-        units = tuple(map(Unit, row["carried"], row["places"], row["kinds"], row["states"], order_ids))
-    return Share(participant, _holding(row) if row["state"] is not None else None, units)
-
-
-def _holding(row: Record) -> Holding:
-    return Holding(
-        order_id=row["order_id"],
-        state=row["state"],
-        reason=row["reason"],
-        unit_ids=tuple(row["unit_ids"]),
-        expires_at=row["expires_at"],
-        changed_at=row["changed_at"],
-    )

@@ -58,6 +58,8 @@ def check_service(census: Census) -> Iterator[Finding]:
 
 
 def _wrong_with_order(order: Order, moment: Moment) -> Wrong:
+    if order.damaged:
+        yield "I5", f"{' and '.join(order.damaged)} cannot be read"
     if order.outcome != OUTCOME_OF.get(order.phase):
         yield "I5", f"outcome {order.outcome}, but the order is {order.phase}"
     if (order.outcome is None) != (order.decided_at is None):

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_jsonable_python
 
 from messages.contracts.views import HELD, PLACED, Holding, Order, Parked, TimelineRow
-from messages.transport.command_line.printing import utc
+from messages.transport.command_line.printing import aware, utc
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 from order_saga.inspection.evidence import Share
@@ -21,6 +21,7 @@ AFTER = timedelta(minutes=1)
 """Repeats and duplicates still arrive when an order is long done."""
 WHILE_HELD = timedelta(hours=3)
 """How long held units may still be withdrawn or go offline; longer is not searched, even if they are still held."""
+FIRST, LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,18 @@ async def _holders(looked: Snapshots, shares: Mapping[str, Share]) -> dict[str, 
 def _times(story: Story, now: datetime) -> list[datetime]:
     """When anything is known to have happened. What is not over goes on until now."""
     order, holdings = story.order, story.holdings.values()
-    times = [holding.changed_at for holding in holdings] + [document.parked_at for _, document in story.parked]
-    times += [min(now, each.changed_at + WHILE_HELD) for each in holdings if each.state in HELD]
+    times = [_finite(holding.changed_at) for holding in holdings]
+    times += [_finite(document.parked_at) for _, document in story.parked]
+    times += [min(now, _finite(each.changed_at) + WHILE_HELD) for each in holdings if each.state in HELD]
     if order is not None:
         over = order.decided_at if order.outcome == PLACED else order.cleaned_at
-        times += [order.accepted_at, over or now]
+        times += [_finite(order.accepted_at), _finite(over or now)]
     return times or [now - WHILE_HELD, now]
+
+
+def _finite(at: datetime) -> datetime:
+    """With room to count on from it in both directions: PostgreSQL's times may be infinite, changed by hand."""
+    return min(max(aware(at), FIRST), LAST)
 
 
 async def _entries(
@@ -121,12 +128,14 @@ def _heading(story: Story) -> Iterator[str]:
     if order.quantities:
         wanted = ", ".join(f"{quantity} x {sku}" for sku, quantity in order.quantities.items())
         yield f"  wanted    {wanted} from {order.store_id} to {order.zone}"
+    if order.damaged:
+        yield f"  damaged   {' and '.join(order.damaged)} cannot be read"
 
 
 def _outcome(order: Order) -> str:
     if order.decided_at is None:
         return f"undecided ({order.phase}), to be decided by {_time(order.deadline)}"
-    seconds = (order.decided_at - order.accepted_at).total_seconds()
+    seconds = (aware(order.decided_at) - aware(order.accepted_at)).total_seconds()
     reason = f": {order.reason}" if order.reason else ""
     who = f" ({order.participant})" if order.participant else ""
     clean = "" if order.outcome == PLACED or order.cleaned_at else ", not clean yet"
@@ -153,7 +162,7 @@ def _timeline(story: Story) -> Iterator[str]:
         yield f"  {_time(beginning)}"
     for service, entry in story.entries:
         seconds = (entry.at - beginning).total_seconds()
-        yield f"  {seconds:>+9.3f}  {service:<16} {entry.event:<18} {entry.detail}"
+        yield f"  {seconds:>+9.3f}  {service:<16} {entry.event or '?':<18} {entry.detail}"
 
 
 def _time(at: datetime | None) -> str:

@@ -135,6 +135,17 @@ async def test_machines_are_told_the_same_and_why(saga: Worker, url: str) -> Non
     }
 
 
+@pytest.mark.parametrize("damage", ["phase = 'asleep'", """standing = '{"store": "tired"}'""", "standing = '[5]'"])
+async def test_a_row_that_cannot_be_read_hides_no_other(saga: Worker, url: str, damage: str) -> None:
+    change = f"UPDATE saga SET {damage} WHERE order_id = '{HALF_HELD}'"
+    await saga.execute(f"SET LOCAL session_replication_role = replica; {change}")  # past the triggers
+
+    told = await listed(url)
+
+    assert told.exit_code == 0, told
+    assert [line.split()[-1] for line in told.stdout.splitlines()] == ["silent", "delivery", "?", "store", "delivery"]
+
+
 def json_time(at: Any) -> str:
     return str(at.isoformat().replace("+00:00", "Z"))
 
