@@ -109,14 +109,18 @@ async def strays(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence
 
 
 async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequence[str]) -> list[Lost]:
-    """Take packets off the shelf for ever, a held one as soon as it is given back. Returns the held ones."""
+    """Take packets off the shelf for ever, a held one as soon as it is given back. Returns the held ones.
+
+    Shelves are locked in the order of `total_demand`, whatever the database's collation is, so that none deadlock.
+    """
     rows = await tx.fetch(
         """
         WITH given AS MATERIALIZED (
             SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id)
         ), locked AS MATERIALIZED (
             SELECT packet.packet_id FROM packet JOIN given USING (packet_id, store_id) WHERE packet.gone IS NULL
-            ORDER BY packet.store_id, packet.sku, packet.best_before, packet.packet_id FOR UPDATE OF packet
+            ORDER BY packet.store_id COLLATE "C", packet.sku COLLATE "C", packet.best_before, packet.packet_id
+            FOR UPDATE OF packet
         ), early AS (
             INSERT INTO withdrawn_early (packet_id, named_store_id)
             SELECT packet_id, store_id FROM given

@@ -55,7 +55,7 @@ def allocate(wants: Sequence[Want], pools: Mapping[Shelf, Pool]) -> Allocation:
 
 
 def total_demand(wants: Iterable[Want]) -> list[Want]:
-    """The total wanted from each shelf, in the order of shelves."""
+    """The total wanted from each shelf, in the order of shelves: that of their bytes, in PostgreSQL `COLLATE "C"`."""
     total: dict[Shelf, int] = {}
     for shelf, quantity in wants:
         total[shelf] = total.get(shelf, 0) + quantity

@@ -10,11 +10,11 @@ import asyncpg
 from messages.transport.database.migrating import migrate
 
 
-async def create_migrated(url: str, folders: Sequence[Path]) -> str:
+async def create_migrated(url: str, folders: Sequence[Path], options: str = "") -> str:
     """Return the name of a new database, which others can be copied from: nobody is connected to it."""
     name = f"template_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(url)
-    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.execute(f"CREATE DATABASE {name} {options}")
     await connection.close()
     template = await asyncpg.connect(of_database(url, name))
     await migrate(template, folders)
