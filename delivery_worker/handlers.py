@@ -49,6 +49,8 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     leaving = {shift.agent_id for shifts in folded for shift in shifts if not shift.online}
     # Reservations are locked before agents, as in every other transaction, so that none deadlock.
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
+    if len(moving := {shift.agent_id for shifts in folded for shift in shifts}) > 1:
+        await queries.lock_agents(tx, list(moving))
     departures = _departures(documents)
     handled = Handled()
     for shifts in folded:

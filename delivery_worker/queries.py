@@ -138,13 +138,24 @@ async def lock_holders(tx: Transaction, agent_ids: Sequence[str]) -> set[UUID]:
     return await lock_reservations(tx, holders, agent_ids)
 
 
+async def lock_agents(tx: Transaction, agent_ids: Sequence[str]) -> None:
+    """Lock these agents in the order in which orders lock them: that of `total_demand`, and of `find_idle`."""
+    await tx.execute(
+        """
+        SELECT FROM agent WHERE agent_id = ANY ($1::text[])
+        ORDER BY zone COLLATE "C", idle_since, agent_id FOR UPDATE
+        """,
+        agent_ids,
+    )
+
+
 async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Lost]:
     """Put agents offline, unless newer is known, also unknown ones.
 
     Those that an order has stay with it, and are returned.
     """
     # A statement of its own: joined to the next one without an index, each would be compared with each of the others.
-    gone_before = await _lock_agents(tx, [shift.agent_id for shift in shifts])
+    gone_before = await _already_offline(tx, [shift.agent_id for shift in shifts])
     rows = await tx.fetch(
         f"""
         WITH gone AS (
@@ -164,8 +175,8 @@ async def put_offline(tx: Transaction, shifts: Sequence[Shift]) -> list[Lost]:
     return [Lost(*row) for row in rows if row["agent_id"] not in gone_before]
 
 
-async def _lock_agents(tx: Transaction, agent_ids: Sequence[str]) -> set[str]:
-    """Lock those that are known, and return which of them are offline."""
+async def _already_offline(tx: Transaction, agent_ids: Sequence[str]) -> set[str]:
+    """Which of these agents are offline; all that are known are locked."""
     rows = await tx.fetch(
         "SELECT agent_id, online FROM agent WHERE agent_id = ANY ($1::text[]) ORDER BY agent_id FOR UPDATE", agent_ids
     )

@@ -6,11 +6,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.message import Message
 from messages.transport.database.lock_mode import LockMode
 from store_worker.service import service
 from store_worker.settings import Settings
-from tests.integration.races.twins import Twins, blocked
+from tests.integration.races.twins import Twins, blocked, reserve_agent
 from tests.integration.store_worker.messages import reserve, stock, withdraw
 from tests.integration.workers import Worker, heard
 from tests.servers.databases import create_migrated, of_database
@@ -43,4 +44,25 @@ async def test_shelves_are_locked_in_one_order(english_twins: Twins, message: Ca
         await tx.execute("SELECT FROM packet WHERE sku = 'a' FOR UPDATE")
         waiting = await blocked(here, there.hear_documents([heard(message())], LockMode.BLOCKING))
         assert await tx.fetch("SELECT FROM packet WHERE sku = 'B' FOR UPDATE SKIP LOCKED") == []
+    await waiting
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        lambda: [reserve_agent(uuid4()), reserve_agent(uuid4())],
+        lambda: [AgentWentOffline(agent_id="A-1"), AgentWentOffline(agent_id="A-2")],
+        lambda: [AgentCameOnline(agent_id="A-1", zone="mitte"), AgentCameOnline(agent_id="A-2", zone="mitte")],
+    ],
+    ids=["reserve", "offline", "online"],
+)
+async def test_agents_are_locked_in_one_order(delivery_twins: Twins, messages: Callable[[], list[Message]]) -> None:
+    here, there = delivery_twins
+    for agent_id in ("A-2", "A-1"):  # the first one is idle for longest
+        await here.hear(AgentCameOnline(agent_id=agent_id, zone="mitte"))
+
+    async with here.database.transaction() as tx:
+        await tx.execute("SELECT FROM agent WHERE agent_id = 'A-1' FOR UPDATE")
+        waiting = await blocked(here, there.hear_documents(list(map(heard, messages())), LockMode.BLOCKING))
+        assert await tx.fetch("SELECT FROM agent WHERE agent_id = 'A-2' FOR UPDATE SKIP LOCKED") == []
     await waiting
