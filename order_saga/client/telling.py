@@ -10,6 +10,7 @@ import click
 from messages.contracts.message import Message
 from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.printing import counted
+from messages.transport.command_line.remarks import remark
 from order_saga.client.awaiting import Result
 from order_saga.client.progress import Progress
 
@@ -38,7 +39,7 @@ class Telling:
     def sum_up(self) -> None:
         self._progress.clear()
         counts = ", ".join(f"{number} {outcome.replace('_', ' ')}" for outcome, number in self._counts.items())
-        click.echo(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s", err=True)
+        remark(f"{counts or 'nothing to place'} in {time.monotonic() - self._began:.1f} s")
 
 
 def exit_code_of(result: Result) -> int:

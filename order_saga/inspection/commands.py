@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from messages.transport.command_line.arguments import Span
 from messages.transport.command_line.printing import counted, utc
+from messages.transport.command_line.remarks import remark
 from order_saga.inspection.audit import Report, examine
 from order_saga.inspection.databases import orchestrator, urls
 from order_saga.inspection.evidence import Finding
@@ -65,7 +66,7 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
     for order in orders:
         click.echo(json.dumps(to_jsonable_python(order._asdict())) if as_json else _order_line(order))
     if len(orders) < number:
-        click.echo(f"the {len(orders)} oldest of {number}", err=True)
+        remark(f"the {len(orders)} oldest of {number}")
 
 
 @click.command("audit")
@@ -88,7 +89,7 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:
         click.echo(json.dumps(_fields(finding)) if as_json else finding_line(finding))
-    click.echo(verdict(report), err=True)
+    remark(verdict(report))
     sys.exit(1 if report.findings else 0)
 
 

@@ -12,6 +12,7 @@ from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Time
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.printing import utc
+from messages.transport.command_line.remarks import remark
 from messages.transport.database.transactions import Transaction
 from messages.transport.parked import Parked
 from messages.transport.settings import Settings
@@ -47,7 +48,7 @@ def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
     for row in rows:
         click.echo(json.dumps(_fields(row)) if as_json else _visible(_line(row)))
     if len(rows) < number:
-        click.echo(f"the {len(rows)} oldest of {number}", err=True)
+        remark(f"the {len(rows)} oldest of {number}")
 
 
 @parked_group.command("show")
