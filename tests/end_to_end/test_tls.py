@@ -88,14 +88,15 @@ async def test_servers_that_insist_on_a_certificate_get_that_of_the_url(asking_s
         assert await _of_connections(cell, service, "client_dn") == {"/CN=postgres"}
     _, _, place = cell.broker_url.rpartition("@")
     by_certificate = f"amqps://{place}&auth=EXTERNAL"
-    assert await cell.command("order_saga", "check", BROKER_URL=by_certificate) == (0, "")
+    code, output = await cell.command("order_saga", "check", BROKER_URL=by_certificate)
+    assert (code, _problems(output)) == (0, [])
     for name, url, parameter in (
         ("BROKER_URL", cell.broker_url, "certfile"),
         ("ORDER_SAGA_DATABASE_URL", cell.databases["order_saga"], "sslcert"),
     ):
         code, output = await cell.command("order_saga", "check", **{name: url.partition(f"&{parameter}=")[0]})
         assert code == 1
-        (line,) = output.splitlines()
+        (line,) = _problems(output)
         assert name in line
         assert "certificate" in line
 
@@ -148,6 +149,11 @@ async def _listed_as_encrypted(cell: Cell) -> bool:
     """All connections of daemons and client; the management plugin hears of them a little later."""
     connections = await cell.management.call("GET", f"vhosts/{cell.name}/connections")
     return [connection["ssl"] for connection in connections] == [True] * 8
+
+
+def _problems(output: str) -> list[str]:
+    """What `check` prints, without its warning that these servers wait for no disk."""
+    return [line for line in output.splitlines() if not line.startswith("warning: ")]
 
 
 async def _of_connections(cell: Cell, service: str, column: str) -> set[object]:

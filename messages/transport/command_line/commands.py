@@ -14,9 +14,11 @@ import click
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.check import check
+from messages.transport.command_line.database_check import database_warnings
 from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.parked import parked_group
+from messages.transport.command_line.remarks import remark
 from messages.transport.daemon.logs import configure_logs
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import FailedMigration, migrate
@@ -95,13 +97,15 @@ def command_line(program: Program) -> click.Group:
         """Prove that settings, database and broker fit together.
 
         With TOPOLOGY=declare it creates those exchanges, queues and bindings that are missing; otherwise it changes
-        nothing. Prints a line for each thing that does not fit.
+        nothing. Prints a line for each thing that does not fit, and a `warning` where a crash may cost the database.
 
         Exits with 1 if something does not fit or a server cannot be reached, 2 if a setting is wrong.
         """
         settings = program.read_settings()
         configure_logs(program.name, "error")
-        problems = _complete(_check(program, settings))
+        problems, warnings = _complete(_check(program, settings))
+        for warning in warnings:
+            remark(f"warning: {warning}")
         for problem in problems:
             click.echo(problem, err=True)
         sys.exit(1 if problems else 0)
@@ -161,8 +165,11 @@ async def _migrate(service: Service, settings: Settings) -> None:
         raise output_errors[0]
 
 
-async def _check(program: Program, settings: Settings) -> list[str]:
-    return [*await check(program.service(settings), settings), *await program.problems()]
+async def _check(program: Program, settings: Settings) -> tuple[list[str], list[str]]:
+    """What does not fit, and what is only warned of."""
+    checking = check(program.service(settings), settings)
+    problems, warnings = await asyncio.gather(checking, database_warnings(settings))
+    return [*problems, *await program.problems()], warnings
 
 
 def _complete(work: Coroutine[Any, Any, T]) -> T:

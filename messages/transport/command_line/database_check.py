@@ -1,6 +1,7 @@
 """Proves that a service can run on its database: migrated, durable, the only primary, and with the right time."""
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
@@ -14,6 +15,11 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase
 from messages.transport.service import Service
 from messages.transport.settings import Settings
+
+LOSES = {
+    "fsync": "if its host crashes, the database may be damaged beyond repair",
+    "full_page_writes": "if its host crashes, pages may be damaged, unless the file system writes them whole",
+}
 
 
 async def database_problems(service: Service, settings: Settings) -> list[str]:
@@ -29,6 +35,22 @@ async def database_problems(service: Service, settings: Settings) -> list[str]:
         return [error.message]
     except (UnfitDatabase, *DATABASE_FAILURES) as error:
         return [f"{setting}: {one_line_with_place(error, url)}"]
+
+
+async def database_warnings(settings: Settings) -> list[str]:
+    """One sentence for each setting of the server that is right only where nothing is worth keeping, or rarely.
+
+    None if it cannot be asked: that is a problem, and told as such.
+    """
+    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
+    with suppress(WrongUsage, Unreachable, *DATABASE_FAILURES):
+        connection = await connect_to_database(url, setting)
+        try:
+            off = [name for name in LOSES if await connection.fetchval("SELECT current_setting($1)", name) == "off"]
+        finally:
+            await connection.close()
+        return [f"{setting}: {name} is off on the server: {LOSES[name]}; set it to on" for name in off]
+    return []
 
 
 async def _problems(service: Service, setting: str, url: str, connection: Transaction) -> list[str]:

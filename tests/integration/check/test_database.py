@@ -5,13 +5,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from messages.transport.command_line import connecting
+from messages.transport.command_line.database_check import database_warnings
 from messages.transport.database import session
 from messages.transport.database.migrating import migrations_in
 from tests.integration.check.checked import SECRET, Checked
 from tests.integration.network import Network
 from tests.integration.pooler import Pooler
 from tests.integration.skewing import skew
-from tests.integration.toy.service import Toy
+from tests.integration.toy.service import Toy, ToySettings
 from tests.servers.server import free_port
 
 
@@ -61,6 +62,27 @@ async def test_a_role_or_database_that_does_not_wait_for_its_commits_is_named(ow
     await own_database.station.rows(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     (problem,) = await own_database.problems()
     assert problem.startswith("TOY_DATABASE_URL: synchronous_commit is off")
+
+
+async def test_a_server_that_may_not_outlast_a_crash_is_warned_of(own_database: Checked) -> None:
+    await own_database.station.rows("CREATE SCHEMA careless")
+    await own_database.station.rows(
+        "CREATE FUNCTION careless.current_setting(name text) RETURNS text LANGUAGE sql AS"
+        " $$ SELECT CASE name WHEN 'fsync' THEN 'on' ELSE 'off' END $$"
+    )
+    settings = ToySettings(database_url=own_database.station.url)
+    database = own_database.station.url.rpartition("/")[2]
+    await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = careless, pg_catalog, public")
+
+    (warning,) = await database_warnings(settings)
+
+    assert warning.startswith("TOY_DATABASE_URL: full_page_writes is off on the server: ")
+    assert await own_database.problems() == []
+
+
+async def test_a_server_that_cannot_be_asked_is_no_warning() -> None:
+    url = f"postgresql://toy:{SECRET}@127.0.0.1:{free_port()}/toy"
+    assert await database_warnings(ToySettings(database_url=url)) == []
 
 
 async def test_each_missing_migration_is_named(own_database: Checked) -> None:
