@@ -10,9 +10,13 @@ HUNG_SECONDS = 180.0
 """Three times the server's statement_timeout."""
 ANSWER_SECONDS = 5.0
 # If nobody works for this connection, it leads to another server than new ones do: to a primary that is none any more.
+# If the server waits for this client as the client waits for it, what one of them said is lost, in a proxy in between.
 # A commit waiting for a synchronous standby is already written; a retry would wait too, on one more connection.
 IS_HUNG = """
-    SELECT coalesce(bool_and($2 AND wait_event IS DISTINCT FROM 'SyncRep'), true)
+    SELECT coalesce(bool_and(
+        coalesce(wait_event = 'ClientRead' AND state_change < clock_timestamp() - make_interval(secs => $3), false)
+        OR $2 AND wait_event IS DISTINCT FROM 'SyncRep'
+    ), true)
     FROM pg_stat_activity WHERE pid = $1 AND datname = current_database()
 """
 
@@ -55,7 +59,7 @@ class ConnectionWatchdog:
             other = await self._connect(timeout=ANSWER_SECONDS)
             try:
                 pid = self._connection.get_server_pid()
-                return bool(await other.fetchval(IS_HUNG, pid, overdue, timeout=ANSWER_SECONDS))
+                return bool(await other.fetchval(IS_HUNG, pid, overdue, SILENT_SECONDS, timeout=ANSWER_SECONDS))
             finally:
                 other.terminate()
         except Exception:  # noqa: BLE001  whatever it is, it is no answer

@@ -57,6 +57,24 @@ async def test_a_connection_that_no_server_knows_is_given_up_soon(
         await database.close()
 
 
+async def test_a_connection_whose_server_waits_for_the_client_is_given_up_soon(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        await write(database)
+        monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+        monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 1.0)
+        network.forsake()  # what is said is lost in between, and the server has heard nothing of it
+        with pytest.raises(asyncpg.PostgresError) as left:
+            await asyncio.wait_for(write(database), 10)
+        assert is_infrastructure(left.value)
+        await write(database)
+        assert await station.count("purchase") == 2
+        await database.close()
+
+
 async def test_a_silent_host_does_not_hide_the_next(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "CONNECT_SECONDS", 2.0)
     async with Network(station.url) as silent, Network(station.url) as next_one:
@@ -121,6 +139,16 @@ async def test_a_commit_that_waits_for_a_standby_is_waited_for(
     assert await admin.fetchval("SELECT count(*) FROM purchase") == 2
     await database.close()
     await admin.close()
+
+
+async def test_a_statement_that_takes_long_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    await backend_of(database)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.5)
+    async with database.session() as tx:
+        for busy in ("pg_sleep(1.5)", "count(*) FROM generate_series(1, 5_000_000)"):
+            await tx.execute(f"SELECT {busy}")
+    assert database.connections_opened == 1
 
 
 async def test_closing_does_not_wait_long_for_a_silent_server(station: Station) -> None:
