@@ -20,6 +20,7 @@ from messages.transport.service import Service
 
 log = structlog.get_logger(__name__)
 
+ADVISORY_LOCK = 7_305_812_029
 DOCUMENTS = 100
 SIZE_BYTES = 65_536
 """Of a batch: what suppliers and the fleet report comes in batches of that size too. No order waits for longer."""
@@ -32,7 +33,7 @@ class LookAgain(Exception):
 
 
 class Replay:
-    """A job: one batch a run, and again at once while there are more.
+    """A job: one batch a run, and again at once while there are more. One process at a time; the others skip it.
 
     A batch that fails is undone, and the next one is half as large, until the document at fault is alone.
     """
@@ -43,6 +44,8 @@ class Replay:
         self._most = DOCUMENTS
 
     async def next(self, tx: Transaction) -> Handled:
+        if not await tx.fetchval(f"SELECT pg_try_advisory_xact_lock({ADVISORY_LOCK})"):
+            return Handled()  # another process would overtake this one
         rows = await parked.take_for_replay(tx, self._most, SIZE_BYTES)
         documents = self._reader.read_all([row.body for row in rows], list(map(_origin, rows)))
         found = list(zip(rows, documents, strict=True))
@@ -66,7 +69,7 @@ class Replay:
             if len(batch) == 1:
                 await _give_up(tx, *batch[0], error)
             return Handled()
-        self._most = min(2 * self._most, DOCUMENTS)
+        self._most = min(2 * len(batch), DOCUMENTS)
         for row, document in batch:
             log.info("replayed", parked_id=row.id, **document.log_fields)
         return handled

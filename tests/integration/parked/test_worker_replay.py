@@ -8,9 +8,11 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.store import ReleasePackets, ReservePackets, StockReceived, Want
 from messages.transport import parked
+from messages.transport.database.transactions import Transaction
 from messages.transport.document import Reader
 from messages.transport.incoming import Malformed
-from messages.transport.replay import Replay
+from messages.transport.parked import Parked
+from messages.transport.replay import ADVISORY_LOCK, Replay
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
@@ -64,6 +66,31 @@ async def test_what_was_parked_is_reserved_and_its_row_is_gone(store: Worker) ->
     assert await store.holdings() == {wanted.order_id: "reserved"}
     assert await store.stock() == {"M-1": "reserved"}
     assert await still_parked(store) == []
+
+
+async def test_no_more_are_taken_than_a_batch_had_before_another_kind_came(
+    store: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    take = parked.take_for_replay
+
+    async def noted(tx: Transaction, limit: int, size_bytes: int) -> list[Parked]:
+        limits.append(limit)
+        return await take(tx, limit, size_bytes)
+
+    monkeypatch.setattr(parked, "take_for_replay", noted)
+    await replay(store, *(message for number in range(4) for message in (stock(f"M-{number}"), reserve())))
+    assert max(limits[1:]) == 2
+    assert set((await store.stock()).values()) == {"reserved"}
+
+
+async def test_what_another_process_replays_is_not_overtaken(store: Worker) -> None:
+    async with store.database.transaction() as tx:
+        await tx.execute(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+        await replay(store, stock("M-1"))
+        assert await store.stock() == {}
+    await replay(store)
+    assert await store.stock() == {"M-1": "free"}
 
 
 async def test_what_the_database_refuses_to_write_stays_parked(store: Worker) -> None:
