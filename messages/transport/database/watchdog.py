@@ -10,7 +10,8 @@ HUNG_SECONDS = 180.0
 """Three times the server's statement_timeout."""
 ANSWER_SECONDS = 5.0
 # If nobody works for this connection, it leads to another server than new ones do: to a primary that is none any more.
-# If the server waits for this client as the client waits for it, what one of them said is lost, in a proxy in between.
+# If the server waits for this client as the client waits for it, what one of them said is lost, in a proxy in between:
+# nothing here takes as long to send, and nothing is copied from the client.
 # A commit waiting for a synchronous standby is already written; a retry would wait too, on one more connection.
 IS_HUNG = """
     SELECT coalesce(bool_and(
