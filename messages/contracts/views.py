@@ -42,8 +42,8 @@ class Order(NamedTuple):
     cleaned_at: datetime | None
     told: frozenset[str]
     """The outcomes that were published to the customer, by the orchestrator's own timeline."""
-    damaged: tuple[str, ...] = ()
-    """Columns that contain what the orchestrator never writes. They are empty here."""
+    damaged: tuple[str, ...]
+    """Columns of the row that contain what the orchestrator never writes. The fields of that name are empty then."""
 
 
 class Holding(NamedTuple):

@@ -33,7 +33,7 @@ def show_command(order_id: UUID, as_json: bool) -> None:
     """Show an order's timeline across the services, in order of time.
 
     Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or their
-    READER_URL where it is set. Exits with 1 if no service knows the order, 3 if a database cannot be reached.
+    READER_URL where it is set. Exits with 1 if no service knows the order, 3 if a database cannot be reached or read.
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
@@ -84,7 +84,7 @@ def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """Check the invariants over the databases of all services.
 
     Prints what is wrong. Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or
-    their READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached.
+    their READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached or read.
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
     for finding in report.findings:

@@ -1,18 +1,28 @@
 """Rows of the published views, as the inspection knows them. What no service writes there is left out, and named."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 
 from asyncpg import Record
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from messages.contracts.views import Holding, Order, Unit
 from order_saga.inspection.evidence import Share
 from order_saga.participants import Participant
 
 GRANTED = TypeAdapter(dict[str, tuple[str, ...]])
-QUANTITIES = TypeAdapter(dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """As the view tells it."""
+
+    sku: str
+    quantity: int
+
+
+LINES = TypeAdapter(list[Line])
 
 
 def order_of(row: Record, told: Sequence[str] = ()) -> Order:
@@ -46,9 +56,8 @@ def share_of(participant: Participant, row: Record) -> Share:
 
 def _quantities(text: str | None) -> Mapping[str, int] | None:
     """None, if these are no lines of an order."""
-    lines = from_json(text) if text else ()
     try:
-        return QUANTITIES.validate_python({line["sku"]: line["quantity"] for line in lines})
+        return {line.sku: line.quantity for line in LINES.validate_json(text or "[]", strict=True)}
     except ValidationError:
         return None
 

@@ -99,7 +99,7 @@ def _errors_naming(setting: str) -> Iterator[None]:
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
         raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
     except (asyncpg.DataError, OverflowError) as error:  # a view cannot convert it, or Python has no such time
-        raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand") from None
+        raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand, or a bug of ours") from None
     except Exception as error:
         if not is_infrastructure(error):
             raise

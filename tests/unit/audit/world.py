@@ -67,6 +67,7 @@ def order(order_id: UUID, **given: Any) -> Order:
         "decided_at": A_WHILE_AGO + timedelta(seconds=1),
         "cleaned_at": A_WHILE_AGO + timedelta(seconds=1),
         "told": frozenset(),
+        "damaged": (),
     }
     return Order(order_id, **(defaults | given))
 
