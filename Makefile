@@ -13,7 +13,8 @@ demo: venv-demo  ## all services in one process on an embedded PostgreSQL; your 
 test: venv-dev  ## every test that can run here; lists what was skipped, and why; only some: TESTS=tests/unit
 	@$(VENV_PYTHON) -m pytest $(PARALLEL) $(TESTS)
 
-# A process for each core, with servers of its own; more than four would mostly be starting servers.
+# A process for each core, with servers of its own unless the environment names some; more than four would mostly be
+# starting servers.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: venv-dev  ## style, types and import walls
