@@ -134,11 +134,14 @@ async def unpublished(reader: PublishedViews, overdue_seconds: float | None) -> 
 
 
 async def timeline(reader: PublishedViews, order_id: UUID, since: datetime, until: datetime) -> list[TimelineRow]:
-    """What one service noted about an order. Bounded in time, because the index is BRIN on `at`."""
+    """What one service noted about an order, in no order but that within a batch, which a sort here would not keep.
+
+    Bounded in time, because the index is BRIN on `at`.
+    """
     rows = await reader.rows(
         """
         SELECT order_id, at, event, detail, message_id FROM published.timeline
-        WHERE $1 = ANY (order_ids) AND order_id = $1 AND at BETWEEN $2 AND $3 ORDER BY at
+        WHERE $1 = ANY (order_ids) AND order_id = $1 AND at BETWEEN $2 AND $3
         """,
         order_id,
         since,

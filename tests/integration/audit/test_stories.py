@@ -45,3 +45,16 @@ async def test_where_an_agent_went_after_a_delivery_is_no_part_of_its_story(worl
 
     assert story is not None
     assert not [line for line in lines(story) if "is held by" in line or "without a reservation" in line]
+
+
+async def test_what_one_batch_has_noted_stays_in_its_order(world: World) -> None:
+    events = "string_agg('Note ' || number, E'\\n' ORDER BY number)"
+    batch = f"SELECT now(), array_agg('{{placed}}'::uuid), {events}, repeat(E'\\n', 39), repeat(E'\\n', 39)"
+    later = "INSERT INTO timeline VALUES (now() + '1 s', ARRAY['{placed}'::uuid], 'Later', '', '')"
+    await world.corrupt("order_saga", f"{later}; INSERT INTO timeline {batch} FROM generate_series(1, 40) AS number")
+
+    story = await story_of(world.urls, world.placed)
+
+    assert story is not None
+    told = [line.split()[2:] for line in lines(story)]
+    assert told[-41:] == [*(["Note", str(number)] for number in range(1, 41)), ["Later"]]
