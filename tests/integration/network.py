@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from pamqp.commands import Connection
@@ -12,6 +12,9 @@ from tests.servers.server import free_port
 
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 INTRODUCTION_BYTES = 2_000
+
+_Pair: TypeAlias = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+"""The client's end and the server's."""
 
 
 class Network:
@@ -23,8 +26,8 @@ class Network:
         self._user, _, self._place = self._server.netloc.rpartition("@")
         self._listener: asyncio.Server | None = None
         self._port = free_port()
-        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
-        self._introductions: dict[tuple[asyncio.StreamWriter, asyncio.StreamWriter], bytes] = {}
+        self._pairs: set[_Pair] = set()
+        self._introductions: dict[_Pair, bytes] = {}
         """What each client has said first; in RabbitMQ's protocol, also the connection's name."""
         self._forwarding: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
@@ -58,6 +61,7 @@ class Network:
         """Break what is connected, and refuse what comes."""
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
         self.flicker()
         for flows in (self._flows, *self._forsaken):
             flows.set()
@@ -66,8 +70,7 @@ class Network:
     def flicker(self) -> None:
         """Break what is connected."""
         for pair in self._pairs:
-            for writer in pair:
-                writer.transport.abort()
+            _break(pair)
 
     def freeze(self) -> None:
         """Carry nothing more, and tell nobody."""
@@ -103,6 +106,9 @@ class Network:
             writer.transport.abort()
             return
         pair = (writer, far_writer)
+        if self._listener is None:  # unplugged meanwhile
+            _break(pair)
+            return
         self.accepted += 1
         self._pairs.add(pair)
         self._introductions[pair] = b""
@@ -121,12 +127,7 @@ class Network:
         """What becomes of data on its way."""
         return data
 
-    async def _forward(
-        self,
-        source: asyncio.StreamReader,
-        sink: asyncio.StreamWriter,
-        pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-    ) -> None:
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair) -> None:
         flows = self._flows
         try:
             while data := await source.read(65_536):
@@ -141,3 +142,8 @@ class Network:
             self._pairs.discard(pair)
             for writer in pair:
                 writer.close()
+
+
+def _break(pair: _Pair) -> None:
+    for writer in pair:
+        writer.transport.abort()

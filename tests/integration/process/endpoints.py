@@ -33,7 +33,11 @@ async def until_says(port: int, path: str, expected: tuple[int, Any]) -> None:
         except OSError:  # not yet
             return False
 
-    await until(so)
+    try:
+        await until(so)
+    except TimeoutError:
+        assert await says(port, path) == expected
+        raise
 
 
 async def measured(port: int) -> str:
