@@ -24,8 +24,10 @@ NewVhost: TypeAlias = Callable[[], Awaitable[str]]
 
 pytest_plugins = ["tests.servers.reporting"]
 
-# A machine that is busy with other things is slow and not wrong; and what was found can be found again elsewhere.
-settings.register_profile("tests", deadline=None, print_blob=True)
+# A machine that is busy with other things is slow and not wrong. The same tree always tries the same examples: whoever
+# changes something else is not to be stopped by a new one. `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, print_blob=True, max_examples=5_000)
 settings.load_profile("tests")
 
 

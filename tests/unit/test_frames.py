@@ -33,6 +33,9 @@ channels = st.integers(1, 65_535)
 tags = st.integers(1, 2**63 - 1)
 short = st.text(st.characters(codec="utf-8"), max_size=63)
 maybe_short = st.none() | short
+ordinary = short.filter(lambda text: "x-" not in text)
+"""Not what the broker calls its own headers: Hypothesis also tries the texts of the code."""
+maybe_ordinary = st.none() | ordinary
 envelopes = st.builds(
     Envelope,
     to=st.builds(Address, st.from_regex(r"[a-z_.]{0,20}", fullmatch=True), short),
@@ -43,7 +46,7 @@ envelopes = st.builds(
     correlation_id=maybe_short,
     mandatory=st.booleans(),
 )
-headers = st.dictionaries(short, st.integers(0, 2**31) | short | st.booleans(), max_size=3)
+headers = st.dictionaries(ordinary, st.integers(0, 2**31) | ordinary | st.booleans(), max_size=3)
 
 
 def by_pamqp(envelope: Envelope, channel: int) -> bytes:
@@ -97,7 +100,7 @@ def test_tag_and_exchange_of_a_delivery_are_read(consumer: str, tag: int, redeli
     assert exchange(payload, len(begins) + TAG_AND_BITS_BYTES) == name
 
 
-@given(maybe_short, maybe_short, maybe_short, st.none() | headers, st.integers(0, 2**40))
+@given(maybe_ordinary, maybe_ordinary, maybe_ordinary, st.none() | headers, st.integers(0, 2**40))
 def test_a_header_is_read_as_pamqp_reads_it(
     kind: str | None, encoding: str | None, own_id: str | None, table: dict[str, object] | None, size: int
 ) -> None:
