@@ -17,7 +17,7 @@ from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import EXCHANGES, Arguments, Binding, Queue, Topology
 from tests.integration.network import Network
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 DELIVERY_LIMIT = 2
 WORKING: Arguments = {
     "x-queue-type": "quorum",
@@ -99,7 +99,7 @@ class Rabbit:
     async def broker(self) -> RabbitBroker:
         network = Network(self._url)
         await network.plug_in()
-        broker = RabbitBroker(network.url, publish_timeout_seconds=3.0)
+        broker = RabbitBroker(network.url, publish_timeout_seconds=PATIENCE_SECONDS)
         self._brokers[broker] = network
         await broker.start()
         await until(lambda: broker.connected)

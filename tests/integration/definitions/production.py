@@ -15,6 +15,7 @@ from deploy.definitions import VHOST
 from deploy.passwords import DEVELOPMENT_PASSWORD
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.topology import listener
+from tests.integration.broker.carriers import PATIENCE_SECONDS
 from tests.servers.management import Management
 
 FILE = Path(__file__).parents[3] / "deploy" / "definitions.json"
@@ -58,7 +59,8 @@ def url_for(user: str, amqp_url: str, unique: str, password: str = DEVELOPMENT_P
 
 @asynccontextmanager
 async def broker_at(url: str, listens_as: str | None = None) -> AsyncIterator[RabbitBroker]:
-    broker = RabbitBroker(url, topology=listener(listens_as) if listens_as else None)
+    topology = listener(listens_as) if listens_as else None
+    broker = RabbitBroker(url, topology=topology, publish_timeout_seconds=PATIENCE_SECONDS)
     await broker.start()
     try:
         yield broker

@@ -10,11 +10,13 @@ import pytest
 from pamqp.common import FieldValue
 from structlog.testing import capture_logs
 
+from messages.transport import log_throttle
 from messages.transport.addresses import ANSWERS, Address
+from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
 from tests.integration.broker.carriers import TOPOLOGY, envelope, eventually, until
 from tests.integration.network import Network
-from tests.integration.rabbitmq.probing import TIMEOUT_SECONDS, until_published
+from tests.integration.rabbitmq.probing import SHORT_SECONDS, TIMEOUT_SECONDS, in_a_hurry, until_published
 from tests.servers.management import Management
 
 pytestmark = pytest.mark.rabbitmq
@@ -25,10 +27,11 @@ async def test_publishing_over_a_network_that_breaks_says_false_and_never_raises
 ) -> None:
     """aiormq lets publishers of a dying connection see a CancelledError that nobody asked for."""
     network.freeze()
-    publishing = [asyncio.create_task(broker.publish([envelope() for _ in range(100)])) for _ in range(5)]
-    await asyncio.sleep(0)
-    network.flicker()
-    assert await asyncio.gather(*publishing) == [[False] * 100] * 5
+    with in_a_hurry(broker):
+        publishing = [asyncio.create_task(broker.publish([envelope() for _ in range(100)])) for _ in range(5)]
+        await asyncio.sleep(0)
+        network.flicker()
+        assert await asyncio.gather(*publishing) == [[False] * 100] * 5
     network.thaw()
     await until(lambda: broker.connected)
     assert await broker.publish([envelope()]) == [True]
@@ -42,29 +45,34 @@ async def test_who_waits_for_confirms_hears_at_once_that_the_connection_is_lost(
     publishing = [asyncio.create_task(broker.publish([envelope(), envelope()])) for _ in range(2)]
     await asyncio.sleep(0)
     network.flicker()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         assert await asyncio.gather(*publishing) == [[False, False]] * 2
     network.thaw()
     await broker.close()
 
 
 async def test_a_frozen_network_costs_a_publisher_the_timeout_and_not_for_ever(
-    broker: RabbitBroker, network: Network
+    broker: RabbitBroker, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rabbitmq_connection, "CALL_SECONDS", 300.0)
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
     for _ in range(2):
         began = time.monotonic()
-        assert await broker.publish([envelope("again and again")]) == [False]
-        assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
+        with in_a_hurry(broker):
+            assert await broker.publish([envelope("again and again")]) == [False]
+        assert time.monotonic() - began < 10 * SHORT_SECONDS  # or the silent connection is given up
     network.thaw()
     await until_published(broker)
 
 
-async def test_who_publishes_in_vain_does_not_flood_the_log(broker: RabbitBroker, network: Network) -> None:
+async def test_who_publishes_in_vain_does_not_flood_the_log(
+    broker: RabbitBroker, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_throttle, "KIND_AGAIN_AFTER_SECONDS", 3_600.0)
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
-    with capture_logs() as logs:
+    with capture_logs() as logs, in_a_hurry(broker):
         for _ in range(2):
             await asyncio.gather(*(broker.publish([envelope()]) for _ in range(5)))
     network.thaw()
@@ -78,7 +86,8 @@ async def test_a_channel_that_owed_a_confirm_is_replaced_and_closed(
     """Otherwise the return of what was said in vain would be taken for that of what is said under its id again."""
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
-    assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
+    with in_a_hurry(broker):
+        assert await broker.publish([envelope(to=Address(ANSWERS, "nobody"), message_id="same")]) == [False]
     again = asyncio.create_task(broker.publish([envelope(message_id="same")]))
     await asyncio.sleep(0.1)
     network.thaw()
@@ -101,7 +110,8 @@ async def test_channels_that_owed_a_confirm_are_not_kept(network: Network) -> No
         await until_published(expecting)
         passengers |= set((await expecting._publishing.connection()).lane._handlers)
         network.freeze()
-        assert await expecting.publish([envelope()]) == [False]
+        with in_a_hurry(expecting):
+            assert await expecting.publish([envelope()]) == [False]
         network.thaw()
     await until_published(expecting)
     lane = (await expecting._publishing.connection()).lane
