@@ -107,8 +107,10 @@ class Rabbit:
 
     async def break_connections(self, broker: Broker) -> None:
         assert isinstance(broker, RabbitBroker)
+        lost = _open(broker)
         self._brokers[broker].flicker()
-        await until(lambda: not broker.connected)
+        # Each notices by itself: one may be back before another is gone, with all that had arrived.
+        await until(lambda: not lost & _open(broker))
 
     async def delete(self, queue: str) -> None:
         async with await aio_pika.connect(self._url) as connection, connection.channel() as channel:
@@ -122,6 +124,14 @@ class Rabbit:
         for broker, network in self._brokers.items():
             await broker.close()
             await network.unplug()
+
+
+def _open(broker: RabbitBroker) -> set[object]:
+    """What it takes for open: connections, and consumers on them."""
+    links = (broker._publishing, broker._consuming, broker._outcomes)
+    consumers = (each._consumer for each in broker._subscriptions)
+    found: set[object] = {*(link._connection for link in links), *consumers}
+    return found - {None}
 
 
 class Reader:
