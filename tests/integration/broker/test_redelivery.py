@@ -58,6 +58,7 @@ async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     one = await Reader.of(broker, "work", prefetch=10)
     await greet(broker, one)
     await one.subscription.pause()
+    await settle(broker)  # or it gets the other's greeting, while RabbitMQ hears of the pause
     two = await Reader.of(other, "work", prefetch=10)
     await greet(other, two)
     await one.subscription.resume()
