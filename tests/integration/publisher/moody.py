@@ -13,6 +13,8 @@ QUICK_RELAY: dict[str, Any] = {
     "relay_after_seconds": 0.2,
     "relay_interval_seconds": 0.1,
 }
+SAY_ONCE: dict[str, Any] = QUICK_RELAY | {"relay_after_seconds": 3_600.0}
+"""A quick relay that does not take what it has said for overdue again, before it comes to delete it."""
 
 
 class Moody(InProcessBroker):

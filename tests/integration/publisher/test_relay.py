@@ -8,7 +8,7 @@ import asyncpg
 from messages.transport import outbox
 from messages.transport.database.writing import write
 from messages.transport.outbox import Row
-from tests.integration.publisher.moody import QUICK_RELAY, Moody
+from tests.integration.publisher.moody import QUICK_RELAY, SAY_ONCE, Moody
 from tests.integration.toy.service import COUNTED, TELL_ELSEWHERE, Counted, bought
 from tests.integration.toy.station import Station, document
 from tests.integration.toy.waiting import true, until
@@ -21,7 +21,7 @@ async def test_what_a_crash_left_unsaid_another_process_says(station: Station, m
         await station.until_heard(3)
         await until(lambda: true(bool(moody.calls)))
     assert station.texts() == []
-    async with station.running(**QUICK_RELAY):
+    async with station.running(**SAY_ONCE):
         await station.until_told(3)
         await station.until_count("outbox", 0)
     assert station.texts() == ["0", "1", "2"]

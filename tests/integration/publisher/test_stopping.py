@@ -2,7 +2,10 @@
 
 import asyncio
 
-from tests.integration.publisher.moody import QUICK_RELAY, Moody
+import pytest
+
+from messages.transport.daemon import housekeeping
+from tests.integration.publisher.moody import QUICK_RELAY, SAY_ONCE, Moody
 from tests.integration.toy.service import TELL_ELSEWHERE, bought
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
@@ -17,18 +20,21 @@ async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_re
         await station.until_heard(2)
         await station.say(bought("c"))
         running.stop.set()
-        await asyncio.wait_for(running.task, 15)
+        await asyncio.wait_for(running.task, 60)
     calls = len(moody.calls)
     assert await station.count("outbox") == 2
-    async with station.running(**QUICK_RELAY):
+    async with station.running(**SAY_ONCE):
         await station.until_told(3)
     assert len(moody.calls) == calls
     assert sorted(station.texts()) == ["a", "b", "c"]
 
 
-async def test_a_stopping_process_waits_for_confirms_that_come(station: Station, moody: Moody) -> None:
+async def test_a_stopping_process_waits_for_confirms_that_come(
+    station: Station, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "LAST_WORD_SECONDS", 60.0)
     moody.down = True
-    async with station.running(moody) as running:
+    async with station.running(moody, drain_seconds=60.0) as running:
         await station.say(bought("a"))
         await station.until_heard(1)
         running.stop.set()
