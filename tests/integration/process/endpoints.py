@@ -14,7 +14,7 @@ NOT_READY = {"migrations": False, "postgresql": False, "batch": True}
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -38,6 +38,16 @@ async def until_says(port: int, path: str, expected: tuple[int, Any]) -> None:
     except TimeoutError:
         assert await says(port, path) == expected
         raise
+
+
+async def until_unready(port: int, check: str) -> None:
+    """Because of this, whatever else may not be as it should."""
+
+    async def so() -> bool:
+        status, checks = await says(port, "/readyz")
+        return status == 503 and checks[check] is False
+
+    await until(so)
 
 
 async def measured(port: int) -> str:

@@ -7,7 +7,7 @@ import asyncpg
 
 from messages.transport.database.migrating import migrate
 from tests.integration.network import Network
-from tests.integration.process.endpoints import READY, says, until_says
+from tests.integration.process.endpoints import READY, says, until_says, until_unready
 from tests.integration.toy.service import MIGRATIONS, TELL_ELSEWHERE, bought, paid
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import until
@@ -28,7 +28,7 @@ async def test_a_database_that_vanishes_parks_nothing_and_loses_nothing(station:
             await station.say(bought(f"{number}", TELL_ELSEWHERE), paid(f"{number} paid"))
             if number == 30:
                 await network.unplug()
-                await until_says(port, "/readyz", (503, READY | {"postgresql": False}))
+                await until_unready(port, "postgresql")  # and soon because of the batch that waits for it
                 assert (await says(port, "/livez"))[0] == 200
                 await network.plug_in()
             if number % 20 == 10:
