@@ -34,19 +34,22 @@ class Balancer:
                 far_reader, far_writer = await asyncio.open_connection(*place)
             except OSError:
                 continue
+            if not self._listener.is_serving():  # closed meanwhile
+                far_writer.transport.abort()
+                break
             self._forward(reader, far_writer)
             self._forward(far_reader, writer)
             return
         writer.transport.abort()
 
     def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        self._writers.add(sink)
         task = asyncio.create_task(self._copy(source, sink))
         self._forwarding.add(task)
         task.add_done_callback(self._forwarding.discard)
 
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         """Until either end is gone; then the other one learns of it."""
-        self._writers.add(sink)
         try:
             while data := await source.read(65_536):
                 sink.write(data)
