@@ -35,7 +35,7 @@ PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
     "store_worker": (store_worker.settings.Settings, store_worker.service.service),
     "delivery_worker": (delivery_worker.settings.Settings, delivery_worker.service.service),
 }
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 @asynccontextmanager

@@ -7,6 +7,9 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
+TIMEOUT_SECONDS = 60.0
+"""A busy broker takes its time to make or delete a virtual host with all its queues."""
+
 
 class Management:
     """`url` is `http://user:password@host:port`."""
@@ -46,6 +49,7 @@ class Management:
     def _call(self, method: str, path: str, body: Any) -> Any:
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self._base + path, data, headers, method=method), timeout=10) as answer:
+        request = Request(self._base + path, data, headers, method=method)
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             text = answer.read()
         return json.loads(text) if text else None

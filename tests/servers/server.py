@@ -60,12 +60,12 @@ class Broker(Server, Protocol):
 
 
 async def postgres_answers(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=30)
     await connection.close()
 
 
 async def postgres_executes(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=30)
     try:
         for statement in statements:
             await connection.execute(statement)

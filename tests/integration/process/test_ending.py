@@ -57,7 +57,7 @@ async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Sta
 async def test_a_daemon_whose_migration_was_changed_says_so_in_one_line(own_station: Station, client: Client) -> None:
     await own_station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
     async with daemon(own_station, client) as process:
-        assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert await asyncio.wait_for(process.wait(), 100) == 1
         line = await last_line(process)
     changed = "tests.integration.toy/0001_create_purchase.sql was changed after it had been applied"
     assert line == f"Error: TOY_DATABASE_URL: {changed}"
@@ -66,7 +66,7 @@ async def test_a_daemon_whose_migration_was_changed_says_so_in_one_line(own_stat
 async def test_a_port_that_is_taken_is_one_line_that_names_the_setting(station: Station, client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         async with daemon(station, client, http_port=taken.getsockname()[1]) as process:
-            assert await asyncio.wait_for(process.wait(), 30) == 2
+            assert await asyncio.wait_for(process.wait(), 100) == 2
             line = await last_line(process)
     assert line.startswith("Error: TOY_HTTP_PORT: ")
 
@@ -76,7 +76,7 @@ async def test_a_host_that_is_not_this_one_is_one_line_that_names_the_setting(
     station: Station, client: Client, host: str
 ) -> None:
     async with daemon(station, client, http_host=host, http_port=free_port()) as process:
-        assert await asyncio.wait_for(process.wait(), 30) == 2
+        assert await asyncio.wait_for(process.wait(), 100) == 2
         line = await last_line(process)
     assert line.startswith("Error: TOY_HTTP_HOST: ")
 

@@ -23,7 +23,8 @@ async def test_a_plain_client_is_answered_with_one_document_and_its_properties(
     station: Station, client: Client
 ) -> None:
     message = bought("a", TELL_ELSEWHERE)
-    async with station.running(RabbitBroker(client.url)):
+    patient = RabbitBroker(client.url, publish_timeout_seconds=60.0)  # says nothing twice
+    async with station.running(patient, drain_seconds=60.0):
         await client.say(message)
         await client.until_heard({"a"})
     (outcome,) = client.heard
@@ -131,7 +132,7 @@ async def test_servers_that_fall_silent_do_not_keep_a_process_from_stopping_in_t
             for network in (broker_network, database_network):
                 network.freeze()
             running.stop.set()
-            await asyncio.wait_for(running.task, 15)
+            await asyncio.wait_for(running.task, 40)
             for network in (broker_network, database_network):
                 network.thaw()
 

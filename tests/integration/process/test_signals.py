@@ -31,7 +31,7 @@ async def test_a_daemon_that_is_told_to_stop_finishes_and_exits_with_zero(
         await client.say(*(bought(str(each)) for each in range(100)))
         await client.until_heard({"0"})
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 100) == 0
         log = await told(process)
     assert [line["event"] for line in log][-2:] == ["draining", "stopped"]
     assert {line["service"] for line in log} == {"toy"}
@@ -50,7 +50,7 @@ async def test_a_daemon_whose_standard_streams_are_closed_works_and_stops_as_any
         await client.say(bought("0"))
         await client.until_heard({"0"})
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 100) == 0
 
 
 async def test_a_daemon_whose_log_nobody_reads_works_counts_what_is_lost_and_stops_as_any_other(
@@ -63,7 +63,7 @@ async def test_a_daemon_whose_log_nobody_reads_works_counts_what_is_lost_and_sto
             await client.until_heard({"0"})
             await until(lambda: _has_dropped(port))
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            assert await asyncio.wait_for(process.wait(), 100) == 0
 
 
 async def test_a_daemon_killed_at_any_moment_loses_nothing(station: Station, client: Client) -> None:

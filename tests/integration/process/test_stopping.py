@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport.batches import pacing
+from messages.transport.daemon import housekeeping
 from messages.transport.database.transactions import Transaction
 from tests.integration.network import Network
 from tests.integration.toy.service import bought
@@ -25,14 +26,15 @@ async def test_a_process_that_waits_for_its_database_stops_at_once(station: Stat
             await asyncio.wait_for(running.task, 20)
 
 
-async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station) -> None:
+async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "LAST_WORD_SECONDS", 60.0)
     ours = "pg_stat_activity WHERE datname = current_database() AND application_name = 'toy'"
     async with own_station.running() as running:
         await own_station.say(*(bought(str(number)) for number in range(50)))
         await own_station.until_heard(50)
         assert await own_station.count(ours) > 0
         running.stop.set()
-        await asyncio.wait_for(running.task, 15)
+        await asyncio.wait_for(running.task, 60)
     assert len(own_station.texts()) == 50
     assert await own_station.count("outbox") == 0
     await own_station.until_count(ours, 0)
@@ -47,7 +49,7 @@ async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
         await station.say(bought("a"))
         await asyncio.sleep(0.1)
         running.stop.set()
-        await asyncio.wait_for(running.task, 15)
+        await asyncio.wait_for(running.task, 40)
         network.thaw()
     assert await station.heard() == []
     assert len(await station.left_in("toy.bought")) == 1

@@ -77,7 +77,7 @@ async def test_a_public_row_is_confirmed_once_all_of_its_envelopes_are(station: 
     saying = OutboxPublisher(broker, 64)
     (row,) = outbox.pack([Outgoing(Counted(order_id=uuid4(), text=text), COUNTED) for text in ("one", "other")])
     saying.offer([row])
-    await asyncio.wait_for(broker.halted.wait(), 10)
+    await asyncio.wait_for(broker.halted.wait(), 60)
     assert saying.take_confirmed() == []
     broker.go_on.set()
     await saying.drain()
