@@ -70,7 +70,7 @@ class Subscription(Protocol):
         """Take no more for now, so that messages go to other consumers; what has arrived stays, also unacknowledged."""
 
     async def resume(self) -> None:
-        """Take more again."""
+        """Take more again, at once or when all that has arrived is acknowledged."""
 
     async def stop(self) -> None:
         """Take no more. What is unacknowledged goes back to the queue when the broker is closed."""

@@ -48,6 +48,11 @@ class Arrivals:
         # Before the queue is consumed: the first message may arrive in the same read as ConsumeOk.
         channel.hand_to(self)
 
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether anything is."""
+        return self._tag > self._acknowledged
+
     def acknowledge(self, tag: int) -> None:
         """Acknowledge all up to this one. On a dying channel nothing happens: all it carried is redelivered."""
         # A delayed one may be overtaken by a later cumulative one; acknowledging a tag twice closes the channel.

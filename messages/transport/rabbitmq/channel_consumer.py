@@ -31,7 +31,8 @@ class ChannelConsumer:
     """Its arrivals have `arrivals` as their epoch. Once `lost` is done, with the reason, another channel must consume.
 
     It is cautious (a prefetch of 1), then widening (AMQP's consumer is being replaced), then wide (the full prefetch).
-    In each of these states it consumes or, paused, keeps only what has come before.
+    In each of these states it consumes or, paused, keeps only what has come before. After a pause it consumes again
+    once all of that is acknowledged: RabbitMQ 3.10 fails at a tag that is used again before.
     """
 
     def __init__(self, consumption: Consumption, channel: FastChannel, *, consuming: bool) -> None:
@@ -42,6 +43,7 @@ class ChannelConsumer:
         self._consumption = consumption
         self._channel = channel.underlay
         self._consuming = consuming
+        self._cancelled = not consuming
         self._ended = False
         self._cautious = True
         self._tag = CAUTIOUS_CONSUMER
@@ -61,15 +63,16 @@ class ChannelConsumer:
             await asyncio.wait({self._widening})
         if not self._ended:  # meanwhile
             self.arrivals.acknowledge(tag)
+            await self._end_pause()
 
     async def pause(self) -> None:
-        self._consuming = False
+        self._consuming, self._cancelled = False, True
         async with self._changing:
             await self._cancel()
 
     async def resume(self) -> None:
         self._consuming = True
-        await self._replace()
+        await self._end_pause()
 
     async def stop(self) -> None:
         self._consuming = False
@@ -101,7 +104,9 @@ class ChannelConsumer:
 
     async def _ask_for_arrivals(self) -> None:
         await in_time(self._channel.basic_qos(prefetch_count=1 if self._cautious else self._consumption.prefetch))
-        if self._consuming:
+        # With that answer all has come that was still on its way.
+        if self._consuming and not self._must_wait:
+            self._cancelled = False
             self._tag = CAUTIOUS_CONSUMER if self._cautious else CONSUMER
             await in_time(
                 self._channel.basic_consume(
@@ -121,19 +126,29 @@ class ChannelConsumer:
     def _widen(self) -> None:
         """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
         self._cautious = False
-        self._widening = asyncio.create_task(self._replace())
+        self._widening = asyncio.create_task(self._ask_again(instead=True))
         self._widening.add_done_callback(self._widened)
 
     def _widened(self, _: object) -> None:
         self._widening = None
 
-    async def _replace(self) -> None:
-        """Replace the consumer: a new prefetch, say, applies to new consumers only."""
+    @property
+    def _must_wait(self) -> bool:
+        return self._cancelled and self.arrivals.unacknowledged
+
+    async def _end_pause(self) -> None:
+        if self._consuming and self._cancelled and not self._must_wait:
+            await self._ask_again()
+
+    async def _ask_again(self, *, instead: bool = False) -> None:
+        """`instead`: of the present consumer, because a new prefetch applies to new consumers only."""
         try:
             async with self._changing:
                 with cancellation_as_connection_error():
-                    await self._channel.basic_cancel(self._tag, nowait=True)
-                    await self._ask_for_arrivals()
+                    if instead:
+                        await self._channel.basic_cancel(self._tag, nowait=True)
+                    if instead or self._cancelled:
+                        await self._ask_for_arrivals()
         except Exception as error:  # noqa: BLE001 - whatever it was, a fresh channel consumes
             self._lose(self._consumption.describe(error))
 

@@ -69,6 +69,19 @@ async def test_the_prefetch_counts_what_was_held_through_a_pause(broker: Broker)
     assert bodies(await reader.take(2)) == ["3", "4"]
 
 
+async def test_a_subscription_that_is_resumed_while_it_holds_something_goes_on_behind_it(broker: Broker) -> None:
+    reader = await Reader.of(broker, "work")
+    await greet(broker, reader)
+    await broker.publish([envelope(str(number)) for number in range(3)])
+    held = await reader.take(3)
+    await reader.subscription.pause()
+    await reader.acknowledge(held[0])
+    await reader.subscription.resume()
+    await broker.publish([envelope("3"), envelope("4")])
+    await reader.acknowledge(held[-1])
+    assert [(each.body, each.failures) for each in await reader.take(2)] == [(b"3", 0), (b"4", 0)]
+
+
 async def test_a_paused_subscription_stays_paused_on_a_new_connection(carrier: Carrier, broker: Broker) -> None:
     reader = await Reader.of(broker, "work")
     await broker.publish([envelope("held")])

@@ -15,6 +15,7 @@ from messages.transport.rabbitmq.subscription import RabbitSubscription
 from messages.transport.strict_json import DOCUMENT_BYTES
 from tests.conftest import NewVhost
 from tests.integration.broker.carriers import ASKED, TOPOLOGY, Reader, bodies, envelope, eventually, until
+from tests.integration.broker.round_trips import settle_on
 from tests.integration.network import Network
 from tests.integration.rabbitmq.probing import TIMEOUT_SECONDS
 from tests.servers.management import Management
@@ -66,6 +67,21 @@ async def test_the_consumer_that_takes_over_with_the_whole_prefetch_has_a_tag_of
     await broker.publish([envelope()])
     await reader.take(1)
     await eventually(partial(only, CONSUMER, 7))
+
+
+async def test_after_a_pause_it_consumes_once_nothing_is_unacknowledged(broker: RabbitBroker) -> None:
+    """RabbitMQ 3.10 closes the connection otherwise, and all that it held counts as failed."""
+    reader = await Reader.of(broker, "work", prefetch=7)
+    await broker.publish([envelope(), envelope()])
+    held = await reader.take(2)
+    await reader.subscription.pause()
+    await reader.acknowledge(held[0])
+    await reader.subscription.resume()
+    await broker.publish([envelope("more")])
+    await settle_on(broker, "asked", ASKED)
+    assert not reader.waiting
+    await reader.acknowledge(held[1])
+    assert bodies(await reader.take(1)) == ["more"]
 
 
 async def test_of_what_a_client_sends_no_more_is_kept_than_tells_that_it_is_too_large(broker: RabbitBroker) -> None:
