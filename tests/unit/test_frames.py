@@ -167,7 +167,9 @@ def test_of_a_header_that_a_client_made_long_nothing_is_read() -> None:
 def test_what_a_client_may_have_written_breaks_nothing() -> None:
     content = struct.pack(">HHQ", 60, 0, 3)
     assert content_type(content + b"\x80\x00" + b"\x02\xff\xfe") == "\ufffd\ufffd"
-    assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x05\x01x?..") == 1
+    assert failures(content + b"\x20\x00" + b"\x00\x00\x00\x05\x01x?..") > FAILURES_BEFORE_ISOLATION
+    name_in_no_utf_8 = b"\x00\x00\x00\x04\x01\xfft\x01"
+    assert failures(content + b"\x20\x00" + name_in_no_utf_8) > FAILURES_BEFORE_ISOLATION
     nested = b"".join(struct.pack(">I", 7 * depth) + b"\x01xF" for depth in range(10_000, 0, -1))
     assert failures(content + b"\x20\x00" + nested + bytes(4)) > FAILURES_BEFORE_ISOLATION
     no_headers = b"\x10\x00" + b"\x00\x00\x00\x16\x10x-delivery-countI\x00\x00\x00\x09"

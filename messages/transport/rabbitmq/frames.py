@@ -56,6 +56,7 @@ TAG_AND_BITS_BYTES = _TAG_AND_BITS.size
 _DEATH = b"x-death"
 _HEADER_BYTES = 2_048
 """A longer header is not read: RabbitMQ adds some hundred, and pamqp takes half a second for a client's 128 KiB."""
+_SUSPECT = FAILURES_BEFORE_ISOLATION + 1
 _UNKNOWN_DEATH = Death("", "", first=False)
 _PERSISTENT = bytes((DeliveryMode.PERSISTENT,))
 
@@ -125,15 +126,15 @@ def failures(header: bytes) -> int:
     """Of a redelivered message: `x-delivery-count`, or 1 where the broker does not count.
 
     From RabbitMQ 4.3 on, one that was only given back has not failed: then `x-acquired-count` stands alone.
-    A message whose header a client has made too long to be read is a suspect.
+    A message whose header a client has made too long to be read, or unreadable, is a suspect.
     """
     if len(header) > _HEADER_BYTES:
-        return FAILURES_BEFORE_ISOLATION + 1
+        return _SUSPECT
     try:
         headers = _headers(header)
         count = headers.get("x-delivery-count", 0 if "x-acquired-count" in headers else 1)
     except Exception:  # noqa: BLE001 - clients set headers, and none may break the connection on every delivery
-        return 1
+        return _SUSPECT
     return count if isinstance(count, int) else 1
 
 
