@@ -141,7 +141,8 @@ async def discard_all(tx: Transaction, reason: str, before: datetime | None) -> 
     return rows_changed(status), kept
 
 
-_REPLAY = "UPDATE parked SET replay_requested_at = clock_timestamp()"
+# One time for all of a request, so that they are replayed in the order of their ids, wherever in the table they are.
+_REPLAY = "UPDATE parked SET replay_requested_at = statement_timestamp()"
 _PARKED_FOR = "reason = $1 AND ($2::timestamptz IS NULL OR parked_at < $2)"
 OURS = f"reason IN ('{HANDLER_FAILED}', '{DEAD_LETTERED}') OR NOT from_outside"
 """Through our own fault: we gave it up, or one of our own services sent it. A partial index has just these."""

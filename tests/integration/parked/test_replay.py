@@ -153,6 +153,15 @@ async def test_what_was_asked_for_first_is_replayed_first(station: Station) -> N
     assert [row.id for row in taken] == [later, earlier]
 
 
+async def test_what_was_asked_for_at_once_is_replayed_in_the_order_of_parking(station: Station) -> None:
+    await park(station, *(document(bought(str(number))) for number in range(20)))
+    ids = [row.id for row in await parked.parked(station.connection)]
+    await station.rows("UPDATE parked SET times = times WHERE id <= $1", ids[9])  # which are last in the table now
+    assert await parked.request_replay_of_all(station.connection, "handler_failed", None) == 20
+    taken = await parked.take_for_replay(station.connection, 20, SIZE_BYTES)
+    assert [row.id for row in taken] == ids
+
+
 async def test_a_request_that_another_process_has_just_met_is_nothing_to_do(station: Station) -> None:
     service = station.toy.service()
     handled = await Replay(service, Reader(service.handlers)).next(station.connection)
