@@ -13,8 +13,8 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled
 from tests.integration.store_worker.messages import assign, refused, reserve, stock
 from tests.integration.toy.station import has_lost_what_is_at_hand
-from tests.integration.toy.waiting import until
-from tests.integration.workers import Worker, heard, trust_the_clock_for_long
+from tests.integration.toy.waiting import PATIENCE_SECONDS, until
+from tests.integration.workers import Worker, heard, is_waiting_for_a_lock, trust_the_clock_for_long
 
 
 async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_next(
@@ -42,23 +42,28 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
 
 
 async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_cancellation(
-    store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch
+    store: Worker, url: str, order: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 10.0)
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", PATIENCE_SECONDS)
     await store.hear(stock("milk", "M-1"))
     await store.execute("""
-        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$;
         CREATE TRIGGER dawdle AFTER INSERT ON reservation FOR EACH ROW EXECUTE FUNCTION dawdle();
     """)
-    handling = asyncio.create_task(
-        store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
-    )
-    await until(lambda: _is_sleeping(store))
-
-    handling.cancel()
+    other = await asyncpg.connect(url)
+    async with other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(1)")
+        handling = asyncio.create_task(
+            store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+        )
+        await until(lambda: _is_dawdling(store))
+        handling.cancel()
+        await asyncio.wait([handling], timeout=0.1)
+        assert not handling.done(), "it waits for what it has begun to write"
     with pytest.raises(asyncio.CancelledError):
         await handling
+    await other.close()
 
     assert await store.holdings() == {order: "reserved"}
     assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
@@ -84,6 +89,6 @@ async def test_what_writes_nothing_leaves_what_is_known_of_the_time(
     assert after >= before
 
 
-async def _is_sleeping(store: Worker) -> bool:
-    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
-    return bool(await store.query(sleeping))
+async def _is_dawdling(store: Worker) -> bool:
+    async with store.database.transaction() as tx:
+        return await is_waiting_for_a_lock(tx)
