@@ -10,7 +10,7 @@ import pytest
 
 from messages.contracts.message import Message
 from messages.transport.batches.transactor import Transactor
-from messages.transport.database import row_cache
+from messages.transport.database import postgres, row_cache, transactions, watchdog
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction, locking
@@ -31,6 +31,13 @@ def trust_the_clock_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, what is remembered of the time lasts until the end of the test."""
     for name in ("TRUSTED_SECONDS", "PUNCTUAL_SECONDS"):
         monkeypatch.setattr(row_cache, name, 3_600.0)
+
+
+def wait_for_the_database_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is: for a connection, or a rollback; and nobody takes one that rests for hung."""
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 120.0)
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 120.0)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 3_600.0)
 
 
 def heard(message: Message) -> Incoming:

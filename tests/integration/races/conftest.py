@@ -11,12 +11,13 @@ from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
 from tests.integration.races.twins import Twins
-from tests.integration.workers import Worker, trust_the_clock_for_long
+from tests.integration.workers import Worker, trust_the_clock_for_long, wait_for_the_database_for_long
 
 
 @pytest.fixture(autouse=True)
 def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     trust_the_clock_for_long(monkeypatch)
+    wait_for_the_database_for_long(monkeypatch)
 
 
 @pytest.fixture
