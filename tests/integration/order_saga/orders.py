@@ -32,6 +32,7 @@ from order_saga.queries import Due
 from order_saga.rows import TABLE
 from order_saga.service import service
 from order_saga.settings import Settings
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
 SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
@@ -147,7 +148,7 @@ async def blocked(database: Database) -> None:
 
 
 async def eventually(database: Database, condition: str) -> None:
-    async with asyncio.timeout(10), plain(database) as connection:
+    async with asyncio.timeout(PATIENCE_SECONDS), plain(database) as connection:
         while not await connection.fetchval(condition):  # noqa: ASYNC110  no event tells of another session
             await asyncio.sleep(0.01)
 

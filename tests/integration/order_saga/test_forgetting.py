@@ -21,6 +21,7 @@ from tests.integration.order_saga.orders import (
     requested,
     said_types,
 )
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 
 AT_ONCE = SETTINGS.model_copy(update={"remember_seconds": 0})
 
@@ -65,7 +66,7 @@ async def test_an_order_that_somebody_has_locked_is_not_waited_for(database: Dat
     locked, free = requested(), requested()
     for order in (locked, free):
         await hear(database, *happy_story(order))
-    async with database.transaction(locking("saga", {locked.order_id})), asyncio.timeout(5):
+    async with database.transaction(locking("saga", {locked.order_id})), asyncio.timeout(PATIENCE_SECONDS):
         await in_transaction(database, deadlines.Forgetting(AT_ONCE))
     assert [(await published(database, order))["lines"] is None for order in (locked, free)] == [False, True]
 

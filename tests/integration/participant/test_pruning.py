@@ -14,6 +14,7 @@ from store_worker.settings import Settings
 from tests.integration.participant.bad_rows import make_unreadable
 from tests.integration.participant.reservations import reserved_orders
 from tests.integration.store_worker.messages import assign
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import Worker
 
 
@@ -83,7 +84,7 @@ async def test_what_somebody_has_locked_is_not_waited_for_when_it_is_to_be_prune
     await store.hear(ReleasePackets(order_id=locked), ReleasePackets(order_id=free))
     await store.execute("UPDATE reservation SET forget_at = now()")
 
-    async with store.database.transaction(locking("reservation", {locked})), asyncio.timeout(5):
+    async with store.database.transaction(locking("reservation", {locked})), asyncio.timeout(PATIENCE_SECONDS):
         await store.run("prune")
 
     assert await store.holdings() == {locked: "released"}

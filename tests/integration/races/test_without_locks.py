@@ -12,6 +12,7 @@ from messages.transport.database.lock_mode import LockMode
 from messages.transport.faults import Collision
 from tests.integration.races.twins import UNTIL_THE_FIRST_LEASE_IS_OVER, Twins, decided, in_flight, reserve_agent
 from tests.integration.store_worker.messages import STORE, assign, refused, release, reserve, stock
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import heard, in_seconds
 
 
@@ -108,7 +109,7 @@ async def test_without_a_transaction_nobody_waits_long_for_a_lock(
 
     async with in_flight(here, release(order)), decided(there, assign(order), lock_mode) as write_it:
         with pytest.raises(Collision):
-            await asyncio.wait_for(write_it(), 5)
+            await asyncio.wait_for(write_it(), PATIENCE_SECONDS)
 
     assert await here.holdings() == {order: "released"}
 
