@@ -9,7 +9,7 @@ from messages.participant import queries
 from messages.participant.reservation import State
 from messages.transport.database.writing import write
 from messages.transport.faults import Collision
-from tests.integration.races.twins import UNTIL_THE_FIRST_LEASE_IS_OVER, Crash, Twins, blocked, in_flight, sweeping
+from tests.integration.races.twins import Crash, LetPass, Twins, blocked, in_flight, sweeping
 from tests.integration.store_worker.messages import assign, refused, release, reserve, stock
 from tests.integration.workers import in_seconds
 
@@ -95,14 +95,13 @@ async def test_an_assign_that_waited_for_a_lock_until_the_lease_was_over_is_refu
     assert await here.stock() == {"M-1": "free"}
 
 
-async def test_a_sweep_passes_over_what_is_being_assigned(twins: Twins, order: UUID) -> None:
+async def test_a_sweep_passes_over_what_is_being_assigned(let_pass: LetPass, twins: Twins, order: UUID) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
-    await here.hear(reserve(order, lease_seconds=3, milk=1))
+    await here.hear(reserve(order, lease_seconds=30, milk=1))
 
     async with in_flight(here, assign(order)) as handled:
-        async with here.database.transaction() as tx:
-            await tx.execute(UNTIL_THE_FIRST_LEASE_IS_OVER)
+        await let_pass(30)
         assert await there.run("sweep") == []
 
     assert [said.message for said in handled.outgoing] == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]

@@ -10,7 +10,7 @@ from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.store import PACKET_WITHDRAWN, PacketsAssigned, PacketsReserved, PacketsWithdrawn
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.faults import Collision
-from tests.integration.races.twins import UNTIL_THE_FIRST_LEASE_IS_OVER, Twins, decided, in_flight, reserve_agent
+from tests.integration.races.twins import LetPass, Twins, decided, in_flight, reserve_agent
 from tests.integration.store_worker.messages import STORE, assign, refused, release, reserve, stock
 from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import heard, in_seconds
@@ -83,19 +83,19 @@ async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what
 
 
 async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_not_have_run_out_when_they_are_written(
-    twins: Twins, order: UUID, lock_mode: LockMode
+    let_pass: LetPass, twins: Twins, order: UUID, lock_mode: LockMode
 ) -> None:
-    here, there = twins
+    here, _ = twins
     patient = uuid4()
     await here.hear(stock("milk", "M-1", "M-2"))
-    await here.hear(reserve(order, lease_seconds=3, milk=1), reserve(patient, lease_seconds=60, milk=1))
+    await here.hear(reserve(order, lease_seconds=60, milk=1), reserve(patient, lease_seconds=600, milk=1))
 
     async with decided(here, [assign(patient), assign(order)], lock_mode) as write_it:
-        await there.query(UNTIL_THE_FIRST_LEASE_IS_OVER)
+        await let_pass(60)
         with pytest.raises(Collision, match="too late"):
             await write_it()
 
-    answers = await here.hear(assign(order), assign(patient))
+    answers = await here.hear(assign(order, not_after=600), assign(patient, not_after=600))
     assert answers[0] == refused(order, "reservation_expired")
     assert isinstance(answers[1], PacketsAssigned)
 

@@ -16,6 +16,7 @@ from tests.integration.workers import Worker, heard, in_seconds, is_waiting_for_
 
 UNTIL_THE_FIRST_LEASE_IS_OVER = "SELECT pg_sleep_until(min(expires_at)) FROM reservation"
 Twins: TypeAlias = tuple[Worker, Worker]
+LetPass: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 def reserve_agent(order_id: UUID) -> ReserveAgent:
