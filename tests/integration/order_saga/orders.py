@@ -35,7 +35,14 @@ from order_saga.settings import Settings
 from tests.integration.toy.waiting import PATIENCE_SECONDS
 
 MIGRATIONS = Path(order_saga.__file__).parent / "migrations"
-SETTINGS = Settings(database_url="postgresql://nowhere/", budget_seconds=15, lease_seconds=30)
+# However slow the machine is, no deadline passes, and nobody is asked again, before a test says so.
+SETTINGS = Settings(
+    database_url="postgresql://nowhere/",
+    budget_seconds=600,
+    lease_seconds=1_200,
+    repeat_base_seconds=50,
+    repeat_cap_seconds=600,
+)
 SERVICE = service(SETTINGS)
 TERMS = replace(SETTINGS.policy, participants={name: PARTICIPANTS[name] for name in ("store", "delivery")})
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

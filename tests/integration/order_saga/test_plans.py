@@ -6,13 +6,11 @@ from messages.contracts.delivery import AgentAssigned, AgentRefused, AgentReleas
 from messages.contracts.message import Message
 from messages.contracts.order import Line, OrderRequested
 from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsReserved
-from order_saga.service import service
-from order_saga.settings import Settings
 from tests.conftest import NewDatabase
+from tests.integration.order_saga.orders import SERVICE
 from tests.integration.plans import kept_plans
 from tests.integration.workers import Worker
 
-SERVICE = service(Settings(database_url="postgresql://elsewhere/"))
 TIMES_UNTIL_A_PLAN_IS_KEPT = 8
 
 

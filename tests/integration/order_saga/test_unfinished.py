@@ -16,12 +16,10 @@ from messages.contracts.store import PacketsAssigned, PacketsReleased, PacketsRe
 from messages.transport.command_line.reading import PublishedViews
 from order_saga.inspection.commands import list_command
 from order_saga.published import Unfinished, unfinished
-from order_saga.service import service
-from order_saga.settings import Settings
 from tests.conftest import NewDatabase
+from tests.integration.order_saga.orders import SERVICE
 from tests.integration.workers import Worker
 
-SERVICE = service(Settings(database_url="postgresql://elsewhere/"))
 HEADING = f"{'order':<36} {'phase':<10} {'accepted':<19} {'deadline':<19} silent"
 
 
