@@ -1,5 +1,6 @@
 """An outcome is counted once, when its order is decided."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -14,12 +15,14 @@ async def test_an_outcome_is_counted_when_the_order_is_decided_and_not_when_it_i
     database: Database,
 ) -> None:
     order, refused = requested(), requested()
+    began = time.monotonic()
     undecided = await hear(database, *happy_story(order)[:-1], refused)
     assert undecided.outcomes == []
     refusal = AgentRefused(order_id=refused.order_id, reason="no_agent")
     decided = await hear(database, happy_story(order)[-1], refusal, order, refused)
+    took = time.monotonic() - began
     assert sorted(each[:2] for each in decided.outcomes) == [("not_placed", "no_agent"), ("placed", "")]
-    assert all(each.seconds is not None and 0 < each.seconds < 10 for each in decided.outcomes)
+    assert all(each.seconds is not None and 0 < each.seconds < took for each in decided.outcomes)
     again = await hear(database, order, refused, CancelOrder(order_id=refused.order_id))
     assert len(again.outgoing) == 3
     released = [kind(order_id=refused.order_id) for kind in (AgentReleased, PacketsReleased)]
