@@ -17,16 +17,18 @@ async def test_what_a_clock_wrote_that_has_been_put_back_counts_as_not_said(deli
     await delivery.hear(online("A-1", at=NOON), offline("A-2", NOON))
     await delivery.execute("UPDATE agent SET said_at = clock_timestamp() + interval '1 day'")
 
-    await delivery.hear(offline("A-1", in_seconds(0)), online("A-2", at=in_seconds(0)))
+    before, now = in_seconds(-1), in_seconds(0)
+    await delivery.hear(offline("A-1", now), online("A-2", at=now))
     assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
 
-    await delivery.hear(online("A-1", at=in_seconds(-1)), offline("A-2", in_seconds(-1)))
+    await delivery.hear(online("A-1", at=before), offline("A-2", before))
     assert await delivery.stock() == {"A-1": "offline", "A-2": "free"}
 
 
 async def test_a_clock_that_is_a_little_ahead_puts_its_words_in_order(delivery: Worker) -> None:
-    await delivery.hear(online("A-1", at=in_seconds(50)))
-    await delivery.hear(offline("A-1", in_seconds(40)))
+    earlier, later = in_seconds(40), in_seconds(50)
+    await delivery.hear(online("A-1", at=later))
+    await delivery.hear(offline("A-1", earlier))
 
     assert await delivery.stock() == {"A-1": "free"}
 
