@@ -58,7 +58,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_log_that_nobody_reads_is_waited_for_once(log: Log) -> None:
     began = time.monotonic()
     log.say(*texts())
-    assert 0.05 <= time.monotonic() - began < 2
+    # For each line that it drops it would take so long.
+    assert 0.05 <= time.monotonic() - began < 0.05 * log.handler.take_dropped() / 2
 
 
 def test_a_terminal_that_shows_nothing_is_waited_for_once() -> None:
@@ -68,7 +69,7 @@ def test_a_terminal_that_shows_nothing_is_waited_for_once() -> None:
         records = [logging.makeLogRecord({"msg": text}) for text in texts()]
         talking = threading.Thread(target=lambda: [handler.handle(record) for record in records], daemon=True)
         talking.start()
-        talking.join(5)
+        talking.join(60)
         assert not talking.is_alive()
         assert handler.take_dropped() > NUMBER / 2
 
@@ -91,7 +92,8 @@ def test_what_is_told_once_is_not_told_again(log: Log) -> None:
     assert log.read().splitlines()[-3:] == [f"{NOTICE} {log.handler.take_dropped()}", "at last", "and again"]
 
 
-def test_a_line_longer_than_the_pipe_is_whole_if_somebody_reads(log: Log) -> None:
+def test_a_line_longer_than_the_pipe_is_whole_if_somebody_reads(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lossy_handler, "PATIENCE_SECONDS", 60.0)  # the reader is a thread, which may have to wait
     text = "x" * 3 * PIPE_BYTES
     read: list[bytes] = []
     reading = threading.Thread(target=lambda: read.append(log.reader.read(1) + read_at_least(log, len(text))))
