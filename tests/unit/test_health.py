@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from messages.transport.daemon import health
 from messages.transport.daemon.health import Health
 from messages.transport.metrics import Metrics
+from tests.servers.server import free_port
 
 
 class Pages:
@@ -24,11 +25,16 @@ class Pages:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+
+@pytest.fixture(autouse=True)
+def _a_thread_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "STOP_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -103,7 +109,7 @@ async def test_pages_are_served_while_the_event_loop_is_busy(pages: Pages) -> No
 def test_a_caller_who_says_nothing_is_sent_away(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     assert health._Quiet.timeout <= 30
     monkeypatch.setattr(health._Quiet, "timeout", 0.05)
-    with socket.create_connection(("127.0.0.1", pages.port), timeout=5) as silent:
+    with socket.create_connection(("127.0.0.1", pages.port), timeout=60) as silent:
         assert silent.recv(1) == b""
 
 
@@ -128,7 +134,7 @@ def test_pages_are_served_by_an_address_of_ip_version_6(host: str) -> None:
         pytest.skip("this host has no ::1")
     served = Health(Metrics().registry, dict)
     port = served.start(host, 0)
-    with urllib.request.urlopen(f"http://[::1]:{port}/livez", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://[::1]:{port}/livez", timeout=60) as answer:
         assert answer.status == 200
     served.stop()
     assert "health" not in {thread.name for thread in threading.enumerate()}
@@ -143,8 +149,8 @@ def _has_ipv6() -> bool:
 
 
 def test_a_stopped_server_gives_its_port_back() -> None:
-    pages = Pages()
-    pages.health.stop()
-    again = Health(pages.metrics.registry, dict)
-    assert again.start("127.0.0.1", pages.port) == pages.port
-    again.stop()
+    port = free_port()  # which the system gives to nobody else meanwhile
+    for _ in range(2):
+        served = Health(Metrics().registry, dict)
+        assert served.start("127.0.0.1", port) == port
+        served.stop()
