@@ -76,30 +76,42 @@ def test_a_broker_that_cannot_be_reached_is_one_line() -> None:
     assert said.stderr.startswith("Error: BROKER_URL: the broker cannot be reached")
 
 
+class FastForward(asyncio.SelectorEventLoop):
+    """A loop on whose clock time can pass at once."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
 class SlowBroker(InProcessBroker):
     """Takes its time, and confirms the first of what it is told; the rest has to be said again."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: FastForward) -> None:
         super().__init__(Topology((), (), ()))
         self.confirmed: list[bytes] = []
         self.most = 0
+        self._loop = loop
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
-        await asyncio.sleep(0.02)
+        self._loop.ahead += connection.CONFIRM_SECONDS / 4
+        await asyncio.sleep(0)
         self.most = max(self.most, len(envelopes))
         self.confirmed.append(envelopes[0].body)
         return [True] + [False] * (len(envelopes) - 1)
 
 
-async def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confirmed(
+def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confirmed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 0.5)
     monkeypatch.setattr(connection, "PUBLISH_AT_ONCE", 7)
     requests = [new_request(CancelOrder, order_id=uuid.uuid4()) for _ in range(30)]
-    broker = SlowBroker()
-
-    await connection.publish_until_confirmed(broker, requests)
+    with asyncio.Runner(loop_factory=FastForward) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, FastForward)
+        broker = SlowBroker(loop)
+        runner.run(connection.publish_until_confirmed(broker, requests))
 
     assert broker.confirmed == [request.body for request in requests]
     assert broker.most == 7
