@@ -112,6 +112,6 @@ def bodies(batch: list[Taken]) -> list[str]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110  what is waited for sets no event
             await asyncio.sleep(0.001)

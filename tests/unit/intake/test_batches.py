@@ -22,7 +22,7 @@ async def test_when_it_is_quiet_one_document_is_taken_as_soon_as_it_comes(place:
     await asyncio.sleep(0)
     assert not taking.done()
     await place.say(ORDERS, "order 1")
-    assert bodies(await asyncio.wait_for(taking, 5)) == ["order 1"]
+    assert bodies(await asyncio.wait_for(taking, 60)) == ["order 1"]
 
 
 async def test_when_all_has_been_taken_the_next_is_waited_for(place: Place) -> None:
@@ -33,7 +33,7 @@ async def test_when_all_has_been_taken_the_next_is_waited_for(place: Place) -> N
     await asyncio.sleep(0.01)
     assert not taking.done()
     await place.say(ANSWERS, "a2")
-    assert bodies(await asyncio.wait_for(taking, 5)) == ["a2"]
+    assert bodies(await asyncio.wait_for(taking, 60)) == ["a2"]
 
 
 async def test_waiting_for_a_document_can_be_ended(place: Place) -> None:
@@ -41,7 +41,7 @@ async def test_waiting_for_a_document_can_be_ended(place: Place) -> None:
     taking = asyncio.create_task(intake.take())
     await asyncio.sleep(0)
     intake.wake()
-    assert await asyncio.wait_for(taking, 5) == []
+    assert await asyncio.wait_for(taking, 60) == []
 
 
 @pytest.mark.parametrize("limit", [None, MANY])

@@ -23,7 +23,7 @@ async def test_what_was_redelivered_more_than_twice_is_taken_alone(place: Place)
     await place.say(ORDERS, "o3")
     batches: list[list[str]] = []
     while sum(map(len, batches)) < 6:
-        batch = await asyncio.wait_for(intake.take(), 5)
+        batch = await asyncio.wait_for(intake.take(), 60)
         batches.append(bodies(batch))
         await intake.acknowledge(batch)
     assert sorted(body for batch in batches for body in batch) == ["a1", "a2", "a3", "o1", "o2", "o3"]
@@ -41,7 +41,7 @@ async def test_what_may_kill_its_consumer_is_taken_alone_wherever_it_stands(plac
     killer = replace(subscription.arrived[0], body=b"killer", failures=3)
     # As if another daemon had just died of it: redelivered, it comes behind what was here before.
     subscription.arrived.insert(1, killer)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert [bodies(await intake.take()) for _ in range(3)] == [["1"], ["killer"], ["2"]]
 
 
@@ -68,7 +68,7 @@ async def test_what_kills_its_consumer_takes_nothing_with_it(place: Place, killi
     await place.say(killing, *map(str, range(10)), POISON, *map(str, range(10, 29)))
     deaths, handled = 0, set[str]()
     while len(handled) < 30 or deaths <= DELIVERY_LIMIT:
-        batch = await asyncio.wait_for(intake.take(), 5)
+        batch = await asyncio.wait_for(intake.take(), 60)
         if POISON in bodies(batch):
             deaths += 1
             place.lose_consumer(1)

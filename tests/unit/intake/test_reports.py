@@ -14,7 +14,7 @@ async def test_reports_are_taken_when_nothing_else_has_arrived_and_by_themselves
     taking = asyncio.create_task(intake.take())
     await asyncio.sleep(0)
     await place.say(REPORTS, "r1", "r2")
-    assert bodies(await asyncio.wait_for(taking, 5)) == ["r1", "r2"]
+    assert bodies(await asyncio.wait_for(taking, 60)) == ["r1", "r2"]
     await place.say(REPORTS, "r3")
     await place.say(ORDERS, "o1")
     await place.say(ANSWERS, "a1")

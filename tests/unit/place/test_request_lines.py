@@ -116,7 +116,7 @@ async def read_ahead(pipe: io.BytesIO) -> tuple[list[Asked], WrongUsage | None]:
     lines, news, taken = Lines(pipe), asyncio.Event(), list[Asked]()
     lines.start(news)
     while not lines.exhausted:
-        await asyncio.wait_for(news.wait(), 5)
+        await asyncio.wait_for(news.wait(), 60)
         news.clear()
         taken += lines.take(10)
     return taken, lines.mistake
