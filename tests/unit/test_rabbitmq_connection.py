@@ -84,7 +84,7 @@ async def test_a_server_that_accepts_connections_and_says_nothing_is_given_up_an
         host, port = server.sockets[0].getsockname()
         link = SupervisedConnection(f"amqp://{host}:{port}", "test")
         link.start()
-        await asyncio.wait_for(tried_again.wait(), 10)
+        await asyncio.wait_for(tried_again.wait(), 60)
         await link.close()
 
 
@@ -111,7 +111,7 @@ async def test_the_log_says_of_a_server_that_accepts_connections_and_closes_them
         link = SupervisedConnection(f"amqp://{host}:{port}", "test")
         with capture_logs() as logs:
             link.start()
-            await asyncio.wait_for(closed.wait(), 10)
+            await asyncio.wait_for(closed.wait(), 60)
             while not logs:  # noqa: ASYNC110  a log has no event
                 await asyncio.sleep(0.01)
         await link.close()
