@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.servers import choice, containers
-from tests.servers.databases import create_migrated, of_database
+from tests.servers.databases import copy, create_migrated, drop, of_database
 from tests.servers.management import Management
 from tests.servers.server import Broker, Server, Unavailable
 
@@ -95,12 +95,12 @@ async def new_database(postgres_url: str, _templates: dict[tuple[Path, ...], str
         if folders not in _templates:
             _templates[folders] = await create_migrated(postgres_url, folders)
         made.append(f"test_{uuid.uuid4().hex}")
-        await connection.execute(f"CREATE DATABASE {made[-1]} TEMPLATE {_templates[folders]}")
+        await copy(connection, _templates[folders], made[-1])
         return of_database(postgres_url, made[-1])
 
     yield create
     for name in made:
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop(connection, name)
     await connection.close()
 
 
@@ -110,7 +110,7 @@ async def _templates(postgres_url: str) -> AsyncIterator[dict[tuple[Path, ...], 
     yield templates
     connection = await asyncpg.connect(postgres_url)
     for name in templates.values():
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await drop(connection, name)
     await connection.close()
 
 
