@@ -27,6 +27,8 @@ QUEUES = (
     "delivery_worker.reserve", "delivery_worker.settle", "delivery_worker.reports",
 )  # fmt: skip
 
+# Faults take their time, the more so on a slow machine: no order is to be given up for that.
+PATIENT = {"ORDER_SAGA_BUDGET_SECONDS": "60", "ORDER_SAGA_LEASE_SECONDS": "90"}
 # What a crash leaves to be said is said soon, and what is assigned is asked about soon: tests are short.
 IMPATIENT = {
     f"{service.upper()}_{name}": value
@@ -62,6 +64,7 @@ class Cell:
             **{f"{service.upper()}_DATABASE_URL": url for service, url in self.databases.items()},
             "BROKER_URL": self.broker_url,
             "LOG_FORMAT": "json",
+            **PATIENT,
             **IMPATIENT,
             **settings,
         }
@@ -177,7 +180,7 @@ class Cell:
 async def cell(
     servers: Servers, folder: Path, *, of_each: int = 1, start: bool = True, **settings: str
 ) -> AsyncIterator[Cell]:
-    """A new cell, with so many daemons of each service, and these settings beside the impatient ones."""
+    """A new cell, with so many daemons of each service, with these settings before those of all cells."""
     made = Cell(servers, settings, folder)
     try:
         await made.make()

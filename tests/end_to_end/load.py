@@ -12,8 +12,6 @@ from tests.end_to_end.market import Market
 from tests.end_to_end.verdict import reasons
 from tests.end_to_end.waiting import until
 
-# Faults take their time, the more so on a slow machine: no order is to be given up for that.
-PATIENT = {"ORDER_SAGA_BUDGET_SECONDS": "40", "ORDER_SAGA_LEASE_SECONDS": "60"}
 PRIORITIZED, ROUND_ROBIN = (
     {f"{service}_CONSUMERS": consumers for service in ("ORDER_SAGA", "STORE_WORKER", "DELIVERY_WORKER")}
     for consumers in ("prioritized", "round_robin")

@@ -12,7 +12,7 @@ from messages.transport.cancelling import cancel
 from tests.end_to_end.cell import QUEUES, Cell
 from tests.end_to_end.client import Document, document, routing_key
 from tests.end_to_end.daemons import SERVICES
-from tests.end_to_end.load import PATIENT, load
+from tests.end_to_end.load import load
 from tests.end_to_end.wire import Wire, wire
 
 # What waits in a daemon's own memory is out of a purge's reach: let it wait in the queue.
@@ -26,7 +26,7 @@ FLOODED_SECONDS = 10.0
 
 async def test_rabbitmq_may_be_restarted_under_load(own_rabbitmq, shared_servers, new_cell):
     servers = shared_servers._replace(broker_url=own_rabbitmq.url, management_url=own_rabbitmq.management_url)
-    cell = await new_cell(servers=servers, **PATIENT)
+    cell = await new_cell(servers=servers)
     async with load(cell) as orders:
         for end in (own_rabbitmq.stop, own_rabbitmq.kill):
             await orders.until_placed(20)
@@ -41,7 +41,7 @@ async def test_rabbitmq_may_be_restarted_under_load(own_rabbitmq, shared_servers
 
 
 async def test_every_queue_of_orders_may_be_purged_under_load(new_cell):
-    cell = await new_cell(**NEARLY_NOTHING_AHEAD, **PATIENT)
+    cell = await new_cell(**NEARLY_NOTHING_AHEAD)
     # What is lost of reports nobody says again but their sender.
     purged = {queue: 0 for queue in QUEUES if not queue.endswith(".reports")}
     async with load(cell) as orders, wire(cell.broker_url) as hand:
@@ -55,7 +55,7 @@ async def test_every_queue_of_orders_may_be_purged_under_load(new_cell):
 
 
 async def test_a_queue_may_vanish_under_load_and_is_declared_anew(new_cell):
-    cell = await new_cell(**PATIENT)
+    cell = await new_cell()
     async with load(cell) as orders:
         for queue in random.sample(QUEUES, k=len(QUEUES)):
             await orders.until_placed(10)
@@ -81,7 +81,7 @@ async def test_while_the_queue_of_a_participant_is_full_accepted_orders_are_stil
 
 async def test_services_whose_queues_clients_have_filled_do_not_wait_for_each_other_for_ever(new_cell):
     one_row = {f"{service.upper()}_UNCONFIRMED_ROWS": "1" for service in SERVICES}
-    cell = await new_cell(**one_row, **NEARLY_NOTHING_AHEAD, **PATIENT)
+    cell = await new_cell(**one_row, **NEARLY_NOTHING_AHEAD)
     stock, agent = (await cell.market(agents=1, milk=1)).stocking()
     async with bounded(cell, r"(order_saga\.answers|.*\.reports)", messages=50), load(cell) as orders:
         async with flooded(cell, stock, agent, document("CancelOrder", order_id="any")):

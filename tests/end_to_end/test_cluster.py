@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.end_to_end.load import PATIENT, load
+from tests.end_to_end.load import load
 
 pytestmark = pytest.mark.docker
 
@@ -17,7 +17,7 @@ async def test_the_node_that_leads_all_queues_and_has_all_connections_may_be_kil
 ):
     servers = shared_servers._replace(broker_url=rabbitmq_cluster.url, management_url=rabbitmq_cluster.management_url)
     first, *_ = rabbitmq_cluster.nodes
-    cell = await new_cell(servers=servers, **PATIENT)
+    cell = await new_cell(servers=servers)
     assert await leaders(cell) == {first.name}
     async with load(cell) as orders:
         await orders.until_placed(20)

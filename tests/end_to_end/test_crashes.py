@@ -10,7 +10,7 @@ import pytest
 from store_worker.goods import ADVISORY_LOCK
 from tests.end_to_end.cell import Cell
 from tests.end_to_end.daemons import DRAIN_SECONDS, SERVICES
-from tests.end_to_end.load import PATIENT, PRIORITIZED, ROUND_ROBIN, load
+from tests.end_to_end.load import PRIORITIZED, ROUND_ROBIN, load
 from tests.end_to_end.waiting import until
 
 A_SECOND_OR_SO = (0.2, 1.5)
@@ -21,7 +21,7 @@ WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND w
 
 
 async def test_daemons_killed_at_random_times_under_load_lose_nothing(new_cell):
-    cell = await new_cell(**PATIENT)
+    cell = await new_cell()
     async with load(cell) as orders:
         for _ in range(3):
             for daemon in random.sample(cell.daemons, k=3):
@@ -32,7 +32,7 @@ async def test_daemons_killed_at_random_times_under_load_lose_nothing(new_cell):
 
 
 async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
-    cell = await new_cell(**PATIENT)
+    cell = await new_cell()
     async with load(cell) as orders:
         for _ in range(3):
             await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
@@ -43,7 +43,7 @@ async def test_daemons_killed_all_at_once_under_load_lose_nothing(new_cell):
 
 @pytest.mark.parametrize("consumers", [PRIORITIZED, ROUND_ROBIN], ids=["prioritized", "round robin"])
 async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, consumers):
-    cell = await new_cell(of_each=2, **PATIENT, **consumers)
+    cell = await new_cell(of_each=2, **consumers)
     async with load(cell) as orders:
         for daemon in random.sample(cell.daemons, k=len(cell.daemons)):
             await asyncio.sleep(random.uniform(*A_SECOND_OR_SO))
@@ -53,7 +53,7 @@ async def test_of_two_daemons_of_each_any_may_be_killed_under_load(new_cell, con
 
 
 async def test_a_daemon_that_stood_still_while_another_took_its_work_does_no_harm_when_it_wakes_up(new_cell):
-    cell = await new_cell(of_each=2, **PATIENT, **ROUND_ROBIN)
+    cell = await new_cell(of_each=2, **ROUND_ROBIN)
     async with load(cell) as orders:
         for service in SERVICES:
             sleeper = next(daemon for daemon in cell.daemons if daemon.service == service)
@@ -84,7 +84,7 @@ async def test_a_daemon_that_stands_still_in_mid_batch_holds_up_the_next_one_for
 
 
 async def test_a_daemon_told_to_stop_under_load_finishes_in_time_and_loses_nothing(new_cell):
-    cell = await new_cell(**PATIENT)
+    cell = await new_cell()
     async with load(cell) as orders:
         for _ in range(2):
             for daemon in random.sample(cell.daemons, k=3):

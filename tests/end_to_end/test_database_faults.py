@@ -8,13 +8,13 @@ import pytest
 
 from tests.end_to_end.cell import Cell, Servers
 from tests.end_to_end.daemons import DRAIN_SECONDS, Daemon
-from tests.end_to_end.load import PATIENT, PRIORITIZED, load
+from tests.end_to_end.load import PRIORITIZED, load
 from tests.end_to_end.market import Market
 from tests.integration.network import Network
 
 
 async def test_postgresql_may_be_restarted_under_load(own_postgres, shared_servers, new_cell):
-    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_postgres.url), **PATIENT)
+    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_postgres.url))
     saga = cell.daemon("order_saga")
     async with load(cell) as orders:
         for end in (own_postgres.stop, own_postgres.kill, own_postgres.kill):
@@ -33,7 +33,7 @@ async def test_postgresql_may_be_restarted_under_load(own_postgres, shared_serve
 
 
 async def test_a_daemon_told_to_stop_while_postgresql_is_away_stops_in_time(own_postgres, shared_servers, new_cell):
-    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_postgres.url), **PATIENT)
+    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_postgres.url))
     market = await cell.market(agents=50, milk=50)
     orders = [market.order(milk=1) for _ in range(20)]
     await own_postgres.kill()

@@ -10,7 +10,7 @@ DELIVERY_LIMIT = 100
 
 async def test_a_message_that_the_broker_gave_up_is_parked_and_its_order_is_placed_all_the_same(new_cell):
     # Until the broker gives it up, a busy machine takes longer than an order may.
-    cell = await new_cell(ORDER_SAGA_BUDGET_SECONDS="60", ORDER_SAGA_LEASE_SECONDS="90")
+    cell = await new_cell(ORDER_SAGA_BUDGET_SECONDS="240", ORDER_SAGA_LEASE_SECONDS="270")
     market = await cell.market(agents=1, milk=1)
     order = market.order(milk=1)
     await cell.daemon("store_worker").kill()

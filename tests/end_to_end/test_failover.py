@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.end_to_end.load import PATIENT, load
+from tests.end_to_end.load import load
 from tests.servers.replicated import Replicated, replicated
 from tests.servers.server import Server
 
@@ -17,7 +17,7 @@ async def own_replicated(own_postgres: Server) -> AsyncIterator[Replicated]:
 
 
 async def test_nothing_is_lost_when_a_standby_takes_over_under_load(own_replicated, shared_servers, new_cell):
-    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_replicated.url), **PATIENT)
+    cell = await new_cell(servers=shared_servers._replace(postgres_url=own_replicated.url))
     async with load(cell) as orders:
         await orders.until_placed(50)
         await own_replicated.fail_over()
