@@ -19,6 +19,7 @@ from tests.end_to_end.market import Market
 from tests.end_to_end.observer import Observer
 from tests.end_to_end.waiting import until
 from tests.integration.small_system import migrate_all
+from tests.servers.databases import drop
 from tests.servers.environment import inherited
 from tests.servers.management import Management
 
@@ -89,7 +90,7 @@ class Cell:
         connection = await asyncpg.connect(self.servers.postgres_url)
         try:
             for service in SERVICES:
-                await connection.execute(f"DROP DATABASE {self.name}_{service} WITH (FORCE)")
+                await drop(connection, f"{self.name}_{service}")
         finally:
             await connection.close()
 
