@@ -110,15 +110,16 @@ async def reserved_for_a_moment(
         store_id=market.store_id,
         wants=[{"sku": line["sku"], "quantity": line["quantity"]}],
         lease_seconds=lease_seconds,
-        not_after=(datetime.now(UTC) + timedelta(seconds=30)).isoformat(),
+        not_after=(datetime.now(UTC) + timedelta(minutes=5)).isoformat(),
     )
     with cell.daemon("delivery_worker").paused():
         await cell.daemon("store_worker").kill()
         placing = asyncio.create_task(cell.client.place(order))
         async with wire(cell.broker_url) as hand:
             await hand.until_waiting("store_worker.reserve")
-            await hand.purge("store_worker.reserve")
-            await cell.client.say(reserve, exchange="commands", key="store_worker.reserve")
+            with cell.daemon("order_saga").paused():  # or it says it once more in between
+                await hand.purge("store_worker.reserve")
+                await cell.client.say(reserve, exchange="commands", key="store_worker.reserve")
         await cell.daemon("store_worker").start()
         await cell.until_noted("order_saga", order["order_id"], RESERVED["store_worker"])
         yield placing
