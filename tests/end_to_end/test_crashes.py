@@ -99,8 +99,11 @@ async def test_a_daemon_told_to_stop_under_load_finishes_in_time_and_loses_nothi
 
 
 async def connections_of_both(cell: Cell, service: str) -> list[str]:
-    async def found() -> bool:
-        return len(await cell.connections_of(service)) == 2 * CONNECTIONS[service]
+    found: list[str] = []
 
-    await until(found, f"the broker lists all connections of {service}")
-    return await cell.connections_of(service)
+    async def are_all() -> bool:
+        found[:] = await cell.connections_of(service)
+        return len(found) == 2 * CONNECTIONS[service]
+
+    await until(are_all, f"the broker lists all connections of {service}")
+    return found
