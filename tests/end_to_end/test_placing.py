@@ -12,6 +12,7 @@ from tests.end_to_end.market import Market
 from tests.end_to_end.verdict import rest
 
 EXAMPLE_URL = "amqp://guest:guest@localhost/"
+EXAMPLE_DEADLINE = "seconds=15"
 
 
 async def test_an_order_is_placed_with_its_own_packets_and_an_agent(shop):
@@ -84,7 +85,8 @@ async def test_the_example_in_the_readme_places_its_order_or_says_why_not(shop):
     shop.markets.append(market)
     await asyncio.gather(*(shop.client.say(said) for said in market.stocking()))
     await shop.until_free(market)
-    program = example.replace(EXAMPLE_URL, shop.broker_url)
+    assert EXAMPLE_DEADLINE in example
+    program = example.replace(EXAMPLE_URL, shop.broker_url).replace(EXAMPLE_DEADLINE, "seconds=120")
     assert await _printed(program) == f"placed: {market.packet_ids} {market.agents[0]}\n"
     assert await _printed(program) in {f"OrderNotPlaced/1.0 {reason}\n" for reason in ("out_of_stock", "no_agent")}
 
@@ -92,6 +94,6 @@ async def test_the_example_in_the_readme_places_its_order_or_says_why_not(shop):
 async def _printed(program: str) -> str:
     """Errors too."""
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
     )
     return done.stdout + done.stderr
