@@ -17,6 +17,7 @@ from tests.end_to_end.cell import Cell, Servers
 from tests.end_to_end.daemons import SERVICES
 from tests.integration.broker.carriers import TOPOLOGY, Reader, bodies, envelope, until
 from tests.integration.network import Network
+from tests.servers import containers
 from tests.servers.server import Unavailable
 from tests.servers.tls import TlsPostgres, TlsRabbitMQ, certify
 
@@ -31,6 +32,8 @@ BIG = "x" * 300_000
 def certificates(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     folder = tmp_path_factory.mktemp("tls")
     try:
+        containers.look_for_rabbitmq()
+        containers.look_for_postgres()
         certify(folder)
     except Unavailable as reason:
         pytest.skip(str(reason))
