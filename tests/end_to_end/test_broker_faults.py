@@ -70,7 +70,7 @@ async def test_a_queue_may_vanish_under_load_and_is_declared_anew(new_cell):
 
 async def test_while_the_queue_of_a_participant_is_full_accepted_orders_are_still_decided(new_cell):
     cell = await new_cell(ORDER_SAGA_UNCONFIRMED_ROWS="1", ORDER_SAGA_BUDGET_SECONDS="1")
-    market = await cell.market(agents=5, milk=5)
+    market = await cell.market(agents=50, milk=5)
     await cell.daemon("store_worker").kill()
     async with bounded(cell, "store_worker.reserve", messages=1):
         while not cell.daemon("order_saga").told("not confirmed, publishing again"):
