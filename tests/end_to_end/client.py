@@ -77,9 +77,15 @@ class Client:
     async def cancel(self, order_id: str, timeout_seconds: float = 60.0) -> Document:
         """Return the outcome if that ends the order, or else the rejection. Raises Unanswered."""
         cancel = document("CancelOrder", order_id=order_id)
-        outcomes, before = self.outcomes[order_id], len(self.outcomes[order_id])
-        await self._until_heard(cancel, lambda: len(outcomes) > before or bool(self.rejected(cancel)), timeout_seconds)
-        return outcomes[-1] if len(outcomes) > before else self.rejected(cancel)[0]
+        before = len(self.outcomes[order_id])
+
+        def answers() -> list[Document]:
+            # That it is placed may be said once more to who asked for it more than once.
+            ended = [each for each in self.outcomes[order_id][before:] if each["type"] == "OrderNotPlaced/1.0"]
+            return ended + self.rejected(cancel)
+
+        await self._until_heard(cancel, answers, timeout_seconds)
+        return answers()[0]
 
     def rejected(self, request: Document) -> list[Document]:
         """Every rejection of this very message."""
