@@ -20,6 +20,7 @@ Document: TypeAlias = dict[str, Any]
 
 TROUBLE = (*CONNECTION_EXCEPTIONS, TimeoutError)
 CALL_SECONDS = 5.0
+PATIENCE_SECONDS = 300.0
 WATCH_SECONDS = 0.1
 REPEAT_SECONDS = 2.0
 LONGEST_REPEAT_SECONDS = 15.0
@@ -91,10 +92,17 @@ class Client:
         """Every rejection of this very message."""
         return [each for each in self.rejections if each.get("request_message_id") == request["message_id"]]
 
-    async def rejection_of(self, request: Document, timeout_seconds: float = 60.0) -> Document:
-        """Publish a bad request until it is rejected. Raises Unanswered."""
-        await self._until_heard(request, lambda: bool(self.rejected(request)), timeout_seconds)
-        return self.rejected(request)[0]
+    async def rejection_of(self, request: Document) -> Document:
+        """Publish a bad request once, and return its rejection. Raises Unanswered."""
+        await self.say(request)
+        return (await self.until_rejected(request))[0]
+
+    async def until_rejected(self, request: Document, times: int = 1) -> list[Document]:
+        """Wait for so many rejections of this very message: each has left the outbox before it is heard."""
+        await self._hear_of(request["order_id"], lambda: len(self.rejected(request)) >= times, PATIENCE_SECONDS)
+        if len(self.rejected(request)) < times:
+            raise Unanswered(f"{request}, {times} times within {PATIENCE_SECONDS} s")
+        return self.rejected(request)
 
     async def say(self, said: Document, *, exchange: str = "requests", key: str | None = None) -> None:
         """Publish until the broker confirms it."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import uuid
+from functools import partial
 
 from tests.end_to_end.client import document
 from tests.end_to_end.verdict import parked_in, rest
+from tests.end_to_end.waiting import until
 
 FORBIDDEN = "SELECT FROM published.parked WHERE reason = 'forbidden' AND type = $1"
 
@@ -65,9 +67,10 @@ async def test_a_malformed_request_is_rejected_each_time_and_parked_once(shop):
     for times in (1, 2):
         await shop.client.say(bad)
         await shop.until_rows("order_saga", "SELECT FROM published.parked WHERE times = $1", times)
+    rejections = await shop.client.until_rejected(bad, times=2)
     await rest(shop)
-    rejections = shop.client.rejected(bad)
     assert [each["reason"] for each in rejections] == ["malformed"] * 2
+    assert shop.client.rejected(bad) == rejections
     assert {each["order_id"] for each in rejections} == {bad["order_id"]}
     assert await parked_in(shop) == 1
     code, output = await shop.command("order_saga", "audit")
@@ -77,14 +80,21 @@ async def test_a_malformed_request_is_rejected_each_time_and_parked_once(shop):
 
 
 async def test_a_request_that_is_no_json_is_rejected_though_it_names_no_order(shop):
-    before = len(shop.client.rejections)
+    before = len(of_no_order(shop.client))
     assert await shop.client.publish(b"one pizza, please", exchange="requests", key="order_requested")
     await shop.until_rows("order_saga", "SELECT FROM published.parked")
-    await rest(shop)
-    (rejection,) = shop.client.rejections[before:]
+    await until(partial(one_more_of_no_order, shop.client, before), "it is rejected")
+    (rejection,) = of_no_order(shop.client)[before:]
     assert rejection["reason"] == "malformed"
-    assert "order_id" not in rejection
     await shop.discard_parked("order_saga")
+
+
+def of_no_order(client):
+    return [each for each in client.rejections if "order_id" not in each]
+
+
+async def one_more_of_no_order(client, before):
+    return len(of_no_order(client)) > before
 
 
 async def test_a_request_of_another_major_version_is_rejected_and_one_with_more_fields_is_placed(shop):
