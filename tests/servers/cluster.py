@@ -38,6 +38,11 @@ class ClusterNode(RabbitMQContainer):
         assert port
         return host, port
 
+    async def lead(self, vhost: str) -> None:
+        """All queues of a virtual host: while this node was slow, another one may have taken some of them over."""
+        queues = f'rabbit_amqqueue:list(<<"{vhost}">>)'
+        await self.evaluate(f"[rabbit_quorum_queue:transfer_leadership(Queue, node()) || Queue <- {queues}].")
+
     async def joined(self) -> None:
         """Raises OSError unless all nodes run, and know each other."""
         nodes = await Management(self.management_url).call("GET", "nodes")
