@@ -26,6 +26,8 @@ from tests.servers.server import (
 
 POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
 POSTGRES = "postgres -c fsync=off -c max_connections=300 -c listen_addresses=*"
+ENGINE_SECONDS = 300
+"""For one answer of Docker's; its own library gives up after a minute."""
 LET_FOLLOW = "host replication all all trust"
 STANDBY_DATA = "/var/lib/postgresql/standby"
 RABBITMQ_IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
@@ -47,7 +49,7 @@ class Container:
     """A container whose ports stay the same when it is started again."""
 
     def __init__(self, image: str, *ports: int, **environment: str) -> None:
-        self._container = DockerContainer(image).with_envs(**environment)
+        self._container = DockerContainer(image, docker_client_kw={"timeout": ENGINE_SECONDS}).with_envs(**environment)
         self._container.with_kwargs(labels={LABEL: remains().session})
         for port in ports:
             self._container.with_bind_ports(port, free_port())
@@ -126,7 +128,7 @@ class RabbitMQContainer(Container):
     async def stop(self) -> None:
         # Not every image passes the signal on to the node.
         await asyncio.to_thread(self._container.exec, ["rabbitmqctl", "stop"])
-        await asyncio.to_thread(partial(self._container.get_wrapped_container().wait, timeout=60))
+        await asyncio.to_thread(partial(self._container.get_wrapped_container().wait, timeout=ENGINE_SECONDS))
 
     async def evaluate(self, expression: str) -> None:
         await asyncio.to_thread(self._container.exec, ["rabbitmqctl", "eval", expression])
@@ -145,7 +147,7 @@ def _connect() -> docker.DockerClient | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         with contextlib.suppress(DockerException):
-            return docker.from_env()
+            return docker.from_env(timeout=ENGINE_SECONDS)
         gc.collect()
     return None
 

@@ -7,8 +7,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-TIMEOUT_SECONDS = 60.0
-"""A busy broker takes its time to make or delete a virtual host with all its queues."""
+ANSWER_SECONDS = 60.0
 
 
 class Management:
@@ -49,7 +48,6 @@ class Management:
     def _call(self, method: str, path: str, body: Any) -> Any:
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        request = Request(self._base + path, data, headers, method=method)
-        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        with urlopen(Request(self._base + path, data, headers, method=method), timeout=ANSWER_SECONDS) as answer:
             text = answer.read()
         return json.loads(text) if text else None

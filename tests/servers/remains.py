@@ -31,7 +31,7 @@ class Remains(NamedTuple):
         """Remove it now, at the orderly end of a run."""
         assert self.remover.stdin
         self.remover.stdin.close()
-        self.remover.wait(timeout=60)
+        self.remover.wait(timeout=300)
 
 
 @cache
@@ -55,7 +55,7 @@ def main(session: str, folder: str) -> None:
 
 
 def _remove_containers_and_networks(session: str) -> None:
-    client = docker.from_env()
+    client = docker.from_env(timeout=300)
     ours = {"label": f"{LABEL}={session}"}
     for container in client.containers.list(all=True, filters=ours):
         with contextlib.suppress(APIError):

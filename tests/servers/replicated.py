@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from tests.servers.server import Primary, Server, postgres_executes, until
+from tests.servers.server import CALL_SECONDS, Primary, Server, postgres_executes, until
 
 REPLICATED = "SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"
 
@@ -52,7 +52,7 @@ def split_host(url: str) -> tuple[str, str]:
 
 
 async def _is_replicated(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=CALL_SECONDS)
     try:
         if not await connection.fetch(REPLICATED):
             raise ConnectionError("nobody follows synchronously")

@@ -13,7 +13,8 @@ import asyncpg
 
 from tests.servers.management import Management
 
-ANSWER_TIMEOUT_SECONDS = 90.0
+ANSWER_TIMEOUT_SECONDS = 300.0
+CALL_SECONDS = 30.0
 OFTEN_TOLD = (
     "-rabbit collect_statistics_interval 1000 -rabbit quorum_tick_interval 1000"
     " -rabbitmq_management_agent sample_retention_policies"
@@ -60,12 +61,12 @@ class Broker(Server, Protocol):
 
 
 async def postgres_answers(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=30)
+    connection = await asyncpg.connect(url, timeout=CALL_SECONDS)
     await connection.close()
 
 
 async def postgres_executes(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url, timeout=30)
+    connection = await asyncpg.connect(url, timeout=CALL_SECONDS)
     try:
         for statement in statements:
             await connection.execute(statement)
@@ -79,7 +80,7 @@ async def rabbitmq_answers(url: str, management_url: str) -> None:
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(PROTOCOL_HEADER)
     try:
-        await asyncio.wait_for(reader.readexactly(1), timeout=5)
+        await asyncio.wait_for(reader.readexactly(1), timeout=CALL_SECONDS)
     finally:
         writer.close()
 
