@@ -161,7 +161,7 @@ class Cell:
         """`order_saga audit`, say, with these settings beside its own: the exit code, and everything printed."""
         done = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-m", *arguments],
-            cwd=ROOT, env=self._environment | settings, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, env=self._environment | settings, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 

@@ -19,7 +19,8 @@ from messages.transport import cancelling
 Document: TypeAlias = dict[str, Any]
 
 TROUBLE = (*CONNECTION_EXCEPTIONS, TimeoutError)
-CALL_SECONDS = 5.0
+CONNECT_SECONDS = 15.0
+CALL_SECONDS = 60.0
 PATIENCE_SECONDS = 300.0
 WATCH_SECONDS = 0.1
 REPEAT_SECONDS = 2.0
@@ -61,21 +62,21 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await cancelling.cancel(self._staying)
 
-    async def place(self, order: Document, timeout_seconds: float = 60.0) -> Document:
+    async def place(self, order: Document, timeout_seconds: float = PATIENCE_SECONDS) -> Document:
         """Publish the order until its outcome is heard, which is returned. Raises Unanswered."""
         order_id = order["order_id"]
         self.requested.setdefault(order_id, order)
         await self._until_heard(order, lambda: bool(self.outcomes[order_id]), timeout_seconds)
         return self.outcomes[order_id][0]
 
-    async def ask_again(self, order: Document, timeout_seconds: float = 60.0) -> Document:
+    async def ask_again(self, order: Document, timeout_seconds: float = PATIENCE_SECONDS) -> Document:
         """Publish an order once more, and return the outcome that is heard then. Raises Unanswered."""
         heard = self.outcomes[order["order_id"]]
         before = len(heard)
         await self._until_heard(order, lambda: len(heard) > before, timeout_seconds)
         return heard[-1]
 
-    async def cancel(self, order_id: str, timeout_seconds: float = 60.0) -> Document:
+    async def cancel(self, order_id: str, timeout_seconds: float = PATIENCE_SECONDS) -> Document:
         """Return the outcome if that ends the order, or else the rejection. Raises Unanswered."""
         cancel = document("CancelOrder", order_id=order_id)
         before = len(self.outcomes[order_id])
@@ -155,7 +156,7 @@ class Client:
             try:
                 # Closed on every path: one that never opened warns when it is collected, wherever that happens.
                 async with aio_pika.Connection(self._url) as connection:
-                    await connection.connect(timeout=CALL_SECONDS)
+                    await connection.connect(timeout=CONNECT_SECONDS)
                     await self._listen(connection)
             except TROUBLE:
                 await asyncio.sleep(WATCH_SECONDS)

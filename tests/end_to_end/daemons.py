@@ -18,8 +18,10 @@ from tests.servers.server import free_port
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("order_saga", "store_worker", "delivery_worker")
-READY_SECONDS = 60.0
-DRAIN_SECONDS = 10.0
+READY_SECONDS = 240.0
+PAGE_SECONDS = 30.0
+DRAIN_SECONDS = 30.0
+"""What hangs would hang for ever; a daemon takes about ten at most, and longer where all is slow."""
 
 
 class Daemon:
@@ -139,5 +141,5 @@ class Daemon:
 
     def _page(self, name: str) -> str:
         """Raises OSError, also where the page says that not all is well."""
-        with urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=2) as page:
+        with urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=PAGE_SECONDS) as page:
             return str(page.read(), "utf-8")

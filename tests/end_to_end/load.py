@@ -17,7 +17,7 @@ PRIORITIZED, ROUND_ROBIN = (
     for consumers in ("prioritized", "round_robin")
 )
 ORDERS_PER_SECOND = 25.0
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 60.0
 LOST = (
     OSError,
     asyncpg.InterfaceError,

@@ -13,7 +13,7 @@ from tests.end_to_end.cell import Cell
 from tests.end_to_end.client import Document
 from tests.end_to_end.daemons import SERVICES
 
-REST_SECONDS = 90.0
+REST_SECONDS = 240.0
 STILL_SECONDS = 0.5
 
 PARTICIPANTS = {"store": "store_worker", "delivery": "delivery_worker"}
