@@ -20,7 +20,7 @@ async def prepared(postgres_url: str) -> AsyncIterator[World]:
         async with running(urls, exchanges.beside):
             broker = exchanges.beside()
             await broker.start()
-            await stock(broker, urls)
+            await stock(broker, urls, agents=("A-1", "A-2", "A-3"))
             world = await live(broker, urls)
             await broker.close()
         yield world

@@ -39,7 +39,7 @@ async def test_a_live_system_under_load_is_not_accused(postgres_url: str) -> Non
     async with databases(postgres_url) as urls, running(urls, exchanges.beside):
         broker = exchanges.beside()
         await broker.start()
-        await stock(broker, urls)
+        await stock(broker, urls, agents=("A-1", "A-2"))
         async with asyncio.TaskGroup() as tasks:
             placing = tasks.create_task(place_all(broker, QUEUE, [order(1) for _ in range(300)]))
             while not placing.done():
