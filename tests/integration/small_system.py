@@ -29,6 +29,8 @@ from order_saga.client.request_lines import Lines
 
 Urls: TypeAlias = Mapping[str, str]
 """Service name -> URL of its database."""
+UNHURRIED: Mapping[str, Mapping[str, float]] = {"order_saga": {"budget_seconds": 300, "lease_seconds": 600}}
+"""Service name -> settings under which no order is too late, however slow the machine is."""
 
 PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
     "order_saga": (order_saga.settings.Settings, order_saga.service.service),
@@ -60,7 +62,7 @@ async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator
     stop = asyncio.Event()
     processes = []
     for name, (settings_of, make) in PROGRAMS.items():
-        settings = settings_of(database_url=urls[name], pool_size=2)
+        settings = settings_of(database_url=urls[name], pool_size=2, **UNHURRIED.get(name, {}), drain_seconds=60)
         processes.append(asyncio.create_task(Process(make(settings), settings, new_broker()).run(stop)))
     try:
         yield
