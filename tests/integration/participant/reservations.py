@@ -7,9 +7,11 @@ from store_worker.settings import Settings
 from tests.integration.store_worker.messages import reserve, stock
 from tests.integration.workers import Worker
 
+INQUIRY_AFTER_SECONDS = 90
+
 
 async def a_worker(url: str) -> Worker:
-    settings = Settings(database_url="postgresql://elsewhere/", inquiry_after_seconds=30)
+    settings = Settings(database_url="postgresql://elsewhere/", inquiry_after_seconds=INQUIRY_AFTER_SECONDS)
     return await Worker.start(service(settings), url)
 
 

@@ -5,7 +5,7 @@ import pytest
 from messages.contracts.order import OrderPlaced
 from messages.contracts.participation import OutcomeRequested
 from messages.contracts.store import ReleasePackets
-from tests.integration.participant.reservations import let_pass, reserved_orders
+from tests.integration.participant.reservations import INQUIRY_AFTER_SECONDS, let_pass, reserved_orders
 from tests.integration.store_worker.messages import assign
 from tests.integration.workers import Worker
 
@@ -16,14 +16,14 @@ async def test_the_outcome_of_what_is_assigned_for_long_is_asked_for(store: Work
     inquiry = OutcomeRequested(order_id=order, participant="store")
 
     assert await store.run("sweep") == []
-    await let_pass(store, 31)
+    await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [inquiry]
     assert await store.run("sweep") == []
-    await let_pass(store, 31)
+    await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [inquiry]
-    await let_pass(store, 31)
+    await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [], "the second pause is longer than the first"
-    await let_pass(store, 31)
+    await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [inquiry]
     assert await store.stock() == {"M-0": "assigned"}
 
