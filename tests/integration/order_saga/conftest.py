@@ -8,6 +8,12 @@ import pytest
 from messages.transport.database.postgres import Database
 from tests.conftest import NewDatabase
 from tests.integration.order_saga.orders import MIGRATIONS
+from tests.integration.workers import wait_for_the_database_for_long
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_the_database_for_long(monkeypatch)
 
 
 @pytest.fixture

@@ -8,7 +8,12 @@ from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
 from tests.integration.participant.reservations import a_worker
-from tests.integration.workers import Worker
+from tests.integration.workers import Worker, wait_for_the_database_for_long
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_the_database_for_long(monkeypatch)
 
 
 @pytest.fixture

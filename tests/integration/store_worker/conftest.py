@@ -8,9 +8,14 @@ import pytest
 from store_worker.service import service
 from store_worker.settings import Settings
 from tests.conftest import NewDatabase
-from tests.integration.workers import Worker
+from tests.integration.workers import Worker, wait_for_the_database_for_long
 
 SETTINGS = Settings(database_url="postgresql://elsewhere/", best_before_margin_seconds=3_600)
+
+
+@pytest.fixture(autouse=True)
+def _slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_the_database_for_long(monkeypatch)
 
 
 @pytest.fixture
