@@ -52,10 +52,11 @@ async def test_databases_that_agree_with_their_hosts_and_not_with_each_other_are
     async with databases(postgres_url) as urls:
         know(monkeypatch, urls)
         assert await clock_problems() == []
-        await skew(urls["store_worker"], 0.7)
-        await skew(urls["delivery_worker"], -0.7)
+        await skew(urls["store_worker"], 0.95)
+        await skew(urls["delivery_worker"], -0.95)
         (problem,) = await clock_problems()
-    assert problem.startswith("the clocks of store_worker's and delivery_worker's databases are 1.4 s apart")
+    # By less than they are, as much as asking took.
+    assert problem.startswith("the clocks of store_worker's and delivery_worker's databases are 1.")
 
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"
