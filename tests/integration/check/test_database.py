@@ -1,11 +1,12 @@
 """A database that cannot be used, or is not the right one, is named by its setting."""
 
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
-from messages.transport.command_line import connecting
 from messages.transport.command_line.database_check import database_warnings
 from messages.transport.database import session
 from messages.transport.database.migrating import migrations_in
@@ -44,7 +45,12 @@ async def test_a_user_who_may_not_read_the_tables_is_told(checked: Checked) -> N
 async def test_a_database_that_says_nothing_is_named_with_what_happened(
     checked: Checked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1.0)
+    connect = asyncpg.connect
+
+    def connect_impatiently(url: str, *, timeout: float, **options: Any) -> Any:
+        return connect(url, timeout=timeout / 10, **options)
+
+    monkeypatch.setattr(asyncpg, "connect", connect_impatiently)  # the broker is given its time
     async with Network(checked.station.url) as network:
         network.freeze()
         place = network.url.rpartition("@")[2]
