@@ -64,7 +64,7 @@ class Station:
         await self.connection.close()
 
     def settings(self, **given: Any) -> ToySettings:
-        values: dict[str, Any] = {"database_url": self.url, "drain_seconds": 5.0}
+        values: dict[str, Any] = {"database_url": self.url, "drain_seconds": 60.0}
         return ToySettings(**values | given)
 
     @asynccontextmanager
@@ -148,6 +148,16 @@ class Station:
             return len(self.told.arrived) >= number
 
         await until(reached)
+
+    async def until_acknowledged(self, queue: str) -> None:
+        """What was committed is acknowledged a moment later, and who stops in between leaves it to be heard again."""
+
+        async def nothing_is_left() -> bool:
+            exchanges = self.broker._exchanges
+            waiting = bool(exchanges._queues[queue]._ready)
+            return not waiting and not any(each.unacknowledged for each in exchanges._consuming(queue))
+
+        await until(nothing_is_left)
 
     async def left_in(self, queue: str) -> list[bytes]:
         """What nobody has acknowledged. The queue is read by this for ever after."""
