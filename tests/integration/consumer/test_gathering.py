@@ -33,7 +33,7 @@ class Pairs:
 async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "GATHER_SECONDS", 5.0)
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
     station.toy.gathering = pairs = Pairs()
     async with station.running() as running:
         await running.ready()
@@ -51,13 +51,14 @@ async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
 async def test_what_comes_while_something_else_is_waited_for_is_parked_where_it_cannot_be_read(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "GATHER_SECONDS", 0.5)
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 60.0)
     station.toy.gathering = pairs = Pairs()
     async with station.running():
         await station.say(paid("one"))
         await pairs.asked.wait()
         await station.publish("paid", b"\xff")
-        await station.until_heard(1)
+        await station.say(paid("other"))
+        await station.until_heard(2)
     assert [reason for reason, _ in await station.parked()] == ["not_json"]
     assert await station.left_in("toy.paid") == []
 
@@ -65,6 +66,7 @@ async def test_what_comes_while_something_else_is_waited_for_is_parked_where_it_
 async def test_what_belongs_together_is_waited_for_a_moment_and_then_handled_without(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 0.5)  # which is not over before the first wait
     waited: list[float] = []
     wait = Intake.more
 
