@@ -107,7 +107,8 @@ async def test_a_document_that_takes_longer_than_a_statement_may_is_kept(station
         async with station.running():
             await station.until_heard(1)
     assert [documents for documents, _ in station.toy.calls] == [1, 1, 1]
-    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["batch failed, retrying"] * 2
+    told = [line["event"] for line in logs if str(line["event"]).startswith("batch ")]
+    assert told == ["batch failed, retrying"] * 2
     assert await station.parked() == []
 
 
@@ -138,7 +139,7 @@ async def test_a_real_deadlock_costs_a_retry_and_parks_nothing(station: Station)
     first, second = uuid4(), uuid4()
     await station.rows("INSERT INTO purchase VALUES ($1, 0), ($2, 0)", first, second)
     other = await asyncpg.connect(station.url)
-    await other.execute("BEGIN; SET LOCAL deadlock_timeout = '10s'")
+    await other.execute("BEGIN; SET LOCAL deadlock_timeout = '10min'")
     await other.execute("UPDATE purchase SET times = 1 WHERE order_id = $1", first)
     has_one, other_waits = asyncio.Event(), asyncio.Event()
 
