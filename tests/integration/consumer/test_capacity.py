@@ -90,5 +90,5 @@ async def test_a_count_that_no_retry_can_mend_ends_the_process(station: Station)
 
 async def _run_to_the_end(station: Station) -> None:
     async with station.running() as running:
-        await asyncio.wait({running.task}, timeout=20)
+        await asyncio.wait({running.task}, timeout=60)
         assert running.task.done()

@@ -2,13 +2,19 @@
 
 import asyncio
 
+import pytest
+
+from messages.transport.daemon import housekeeping
 from tests.integration.toy.faults import raising_in_postgres
 from tests.integration.toy.service import bought
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import reaches, until
 
 
-async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(station: Station) -> None:
+async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "LAST_WORD_SECONDS", 60.0)
     station.toy.gate.clear()
     await station.say(bought("in hand"))
     async with station.running() as running:
@@ -17,7 +23,7 @@ async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(stat
         await asyncio.wait_for(running.process._consumer._stopping.wait(), 20)
         await station.say(bought("too late"))
         station.toy.gate.set()
-        await asyncio.wait_for(running.task, 5)
+        await asyncio.wait_for(running.task, 60)
     assert await station.heard() == ["in hand"]
     assert station.texts() == ["in hand"]
     assert await station.count("outbox") == 0
