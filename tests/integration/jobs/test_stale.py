@@ -48,6 +48,7 @@ async def test_a_job_that_rests_between_its_batches_is_not_called_stale(
     station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "STALE_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(jobs, "REST", 1_000.0)
 
     async def more(tx: Transaction) -> Handled:
         await tx.execute("SELECT pg_sleep(0.4)")
@@ -57,7 +58,7 @@ async def test_a_job_that_rests_between_its_batches_is_not_called_stale(
     async with station.running() as running:
         await workshop.until_run(station, "lazy", 1)
         await asyncio.sleep(6 * 0.1)
-        assert workshop.runs["lazy"] == 1, "it rests for nine times as long as its batch took"
+        assert workshop.runs["lazy"] == 1, "it rests for a thousand times as long as its batch took"
         assert "job lazy" not in running.process._checks()
 
 
