@@ -7,7 +7,7 @@ from messages.transport.daemon import jobs
 from tests.integration.jobs.workshop import OFTEN, Workshop
 from tests.integration.toy.station import Station
 
-TOO_SHORT_SECONDS = 0.000_001
+TOO_SHORT_SECONDS = 0.000_000_001
 ASKED = "CREATE TABLE asked (job text, asked_in xid8 DEFAULT pg_current_xact_id())"
 IS_DUE = """
     CREATE FUNCTION is_due(text, after integer) RETURNS boolean LANGUAGE sql AS $$
@@ -18,20 +18,21 @@ IS_DUE = """
 
 
 async def test_jobs_that_are_not_due_are_asked_about_in_one_question_and_count_as_done(
-    station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    own_station: Station, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "FIRST_RUN_SECONDS", 0.0)
-    await station.rows(ASKED)
-    await station.rows(IS_DUE)
-    station.toy.jobs = [
+    monkeypatch.setattr(jobs, "QUESTION_SECONDS", 60.0)
+    await own_station.rows(ASKED)
+    await own_station.rows(IS_DUE)
+    own_station.toy.jobs = [
         workshop.job("seldom", due="is_due('seldom', 3)"),
         workshop.job("never", due="is_due('never', 99)"),
     ]
-    async with station.running() as running:
-        await workshop.until_run(station, "seldom", 1)
+    async with own_station.running() as running:
+        await workshop.until_run(own_station, "seldom", 1)
         assert running.counted("job_runs", job="seldom", result="done") >= 3
         assert running.counted("job_runs", job="never", result="done") >= 3
-    together = await station.rows(
+    together = await own_station.rows(
         "SELECT array_agg(job ORDER BY job) AS jobs FROM asked GROUP BY asked_in ORDER BY asked_in"
     )
     assert [row["jobs"] for row in together[:3]] == [["never", "seldom"]] * 3
