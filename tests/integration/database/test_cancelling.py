@@ -18,13 +18,13 @@ async def test_a_cancelled_task_rolls_back(station: Station, database: Database)
     async def work() -> None:
         async with database.transaction() as tx:
             await tx.execute("INSERT INTO purchase VALUES ($1, 1)", uuid4())
-            await tx.execute("SELECT pg_sleep(30)")
+            await tx.execute("SELECT pg_sleep(600)")
 
     task = asyncio.create_task(work())
     await until(lambda: _is_sleeping(station))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert await station.count("purchase") == 0
     await write(database)
 
@@ -32,11 +32,12 @@ async def test_a_cancelled_task_rolls_back(station: Station, database: Database)
 async def test_a_commit_that_was_sent_is_not_cut_off_by_a_cancellation(
     own_station: Station, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 10.0)
+    monkeypatch.setattr(transactions, "LAST_WORD_SECONDS", 60.0)
     await own_station.rows(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$"
     )
+    await own_station.rows("SELECT pg_advisory_lock(1)")
     await own_station.rows(
         "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON purchase DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION dawdle()"
@@ -44,8 +45,9 @@ async def test_a_commit_that_was_sent_is_not_cut_off_by_a_cancellation(
     database = Database(own_station.url)
     await database.open()
     task = asyncio.create_task(write(database))
-    await until(lambda: _is_sleeping(own_station))
+    await until(own_station.somebody_waits)
     task.cancel()
+    await own_station.rows("SELECT pg_advisory_unlock(1)")
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await own_station.count("purchase") == 1
