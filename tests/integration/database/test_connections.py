@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from asyncpg.pool import PoolConnectionHolder
 
+from messages.transport.database import postgres
 from messages.transport.database.postgres import Database
 from tests.integration.database.backends import backend_of
 from tests.integration.database.purchases import write
@@ -79,6 +80,7 @@ async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothi
 
 
 async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "CLOSE_SECONDS", 60.0)
     cut_off: list[object] = []
     monkeypatch.setattr(asyncpg.Pool, "terminate", cut_off.append)
     database = Database(station.url)
@@ -89,10 +91,11 @@ async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monke
     assert cut_off == []
 
 
-async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station) -> None:
+async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 60.0)
     database = Database(station.url, size=2)
     await database.open()
-    await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 20)
+    await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 60)
     assert await station.count("purchase") == 30
     assert database.connections_opened == 2
     await database.close()

@@ -27,7 +27,7 @@ async def test_opening_waits_for_the_server(station: Station) -> None:
     assert not opening.done()
     assert not database.reachable
     await network.plug_in()
-    await asyncio.wait_for(opening, 10)
+    await asyncio.wait_for(opening, 60)
     assert database.reachable
     await write(database)
     await database.close()

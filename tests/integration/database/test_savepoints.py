@@ -70,6 +70,6 @@ async def test_who_is_cancelled_within_a_savepoint_does_not_wait_for_a_silent_se
                 raise asyncio.CancelledError
 
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(be_cancelled(), 10)
+            await asyncio.wait_for(be_cancelled(), 60)
         network.thaw()
         await database.close()
