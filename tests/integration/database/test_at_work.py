@@ -11,7 +11,7 @@ from tests.integration.database.backends import backend_of
 
 async def test_a_statement_that_takes_long_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     await backend_of(database)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.5)
     async with database.session() as tx:
         for busy in ("pg_sleep(1.5)", "count(*) FROM generate_series(1, 5000000)"):
@@ -23,7 +23,7 @@ async def test_a_session_of_many_short_statements_is_left_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backend_of(database)
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.8)
     monkeypatch.setattr(watchdog, "ANSWER_SECONDS", 0.5)
     async with database.session() as tx:
         for _ in range(20):
