@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -11,8 +11,10 @@ import aio_pika
 import pytest
 from click.testing import CliRunner, Result
 
+from messages.transport.broker import Envelope
 from messages.transport.edge import connection, publishing
 from messages.transport.edge.publishing import publish_command
+from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.topology import declare
 from messages.transport.topology import topology_of
 from tests.conftest import NewVhost
@@ -88,7 +90,16 @@ async def test_nothing_of_a_file_with_a_wrong_line_is_said(broker_url: str, tmp_
 
 
 async def test_what_no_queue_takes_is_counted(broker_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 1.0)
+    publish = RabbitBroker.publish
+
+    async def be_impatient_afterwards(broker: RabbitBroker, envelopes: Sequence[Envelope]) -> list[bool]:
+        confirmed = await publish(broker, envelopes)
+        if any(confirmed):
+            monkeypatch.setattr(connection, "CONFIRM_SECONDS", 1.0)
+        return confirmed
+
+    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 60.0)
+    monkeypatch.setattr(RabbitBroker, "publish", be_impatient_afterwards)
     async with await aio_pika.connect(broker_url) as client:
         await (await client.channel()).queue_delete("toy.paid")
     file = tmp_path / "lost.jsonl"
