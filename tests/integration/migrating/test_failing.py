@@ -39,7 +39,7 @@ async def test_who_fails_leaves_the_way_free_for_others(connection: Transaction,
         await migrate(connection, [folder])
     bad.unlink()
     other = await asyncpg.connect(empty_url)
-    await asyncio.wait_for(migrate(other, [folder]), 5)
+    await asyncio.wait_for(migrate(other, [folder]), 60)
     await other.close()
 
 

