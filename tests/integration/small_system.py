@@ -29,8 +29,10 @@ from order_saga.client.request_lines import Lines
 
 Urls: TypeAlias = Mapping[str, str]
 """Service name -> URL of its database."""
-UNHURRIED: Mapping[str, Mapping[str, float]] = {"order_saga": {"budget_seconds": 300, "lease_seconds": 600}}
-"""Service name -> settings under which no order is too late, however slow the machine is."""
+UNHURRIED: Mapping[str, Mapping[str, float]] = {
+    "order_saga": {"budget_seconds": 300, "lease_seconds": 600, "repeat_base_seconds": 60, "repeat_cap_seconds": 60}
+}
+"""Service name -> settings under which no order is too late and no command repeated, however slow the machine is."""
 
 PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
     "order_saga": (order_saga.settings.Settings, order_saga.service.service),
