@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Set as AbstractSet
 from urllib.parse import quote, urlsplit
 
 from deploy.definitions import all_services
@@ -103,24 +104,28 @@ async def test_a_lost_connection_is_survived(shell: Shell, management_url: str) 
     )  # fmt: skip
     assert placing.stdin
     assert placing.stdout
+    closed: set[str] = set()
     for _ in range(2):
         placing.stdin.write(text([order(shop)]).encode())
         told = json.loads(await asyncio.wait_for(placing.stdout.readline(), 30))
         assert told["outcome"] == "placed"
-        await close_connections(Management(management_url), shell.vhost, "place")
+        closed |= await close_connections(Management(management_url), shell.vhost, "place", closed)
     placing.stdin.close()
 
     assert await asyncio.wait_for(placing.wait(), 30) == 0
 
 
-async def close_connections(management: Management, vhost_name: str, user_provided_name: str) -> None:
-    """Wait until the broker's statistics know them, and close all of them."""
-    async with asyncio.timeout(20):
+async def close_connections(
+    management: Management, vhost_name: str, user_provided_name: str, closed: AbstractSet[str]
+) -> set[str]:
+    """Wait until the broker's statistics know them, and close all of them; they also know some that are `closed`."""
+    async with asyncio.timeout(60):
         while True:
             known = await management.call("GET", f"vhosts/{quote(vhost_name, safe='')}/connections")
-            mine = [each for each in known if str(each.get("user_provided_name")).startswith(user_provided_name)]
-            if mine:
+            named = [each for each in known if str(each.get("user_provided_name")).startswith(user_provided_name)]
+            if mine := {each["name"] for each in named} - closed:
                 break
             await asyncio.sleep(0.2)
-    for each in mine:
-        await management.call("DELETE", f"connections/{quote(each['name'], safe='')}")
+    for name in mine:
+        await management.call("DELETE", f"connections/{quote(name, safe='')}")
+    return mine
