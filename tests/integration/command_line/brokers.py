@@ -30,7 +30,7 @@ class SilentShop:
 
     async def until_an_order_waits(self, queue: str = "order_saga.orders") -> None:
         channel = await self._connection.channel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self._waiting(channel, queue):  # noqa: ASYNC110  a queue sets no event
                 await asyncio.sleep(0.05)
 

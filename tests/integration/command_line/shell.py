@@ -47,7 +47,7 @@ class Shell:
         done = await asyncio.to_thread(
             subprocess.run, [sys.executable, *arguments],
             input=stdin.encode(), env=self.environment | settings, cwd=ROOT,
-            capture_output=True, timeout=60, check=False,
+            capture_output=True, timeout=100, check=False,
         )  # fmt: skip
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 

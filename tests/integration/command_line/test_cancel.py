@@ -52,7 +52,7 @@ async def test_it_may_be_stopped_and_names_the_order(silent_shop: SilentShop) ->
     )  # fmt: skip
     await silent_shop.until_an_order_waits("order_saga.answers")
     cancelling.send_signal(signal.SIGTERM)
-    out, _ = await asyncio.wait_for(cancelling.communicate(), 20)
+    out, _ = await asyncio.wait_for(cancelling.communicate(), 60)
     assert cancelling.returncode == 143
     assert json.loads(out)["order_id"] == order_id
 

@@ -106,7 +106,7 @@ async def test_a_terminal_shows_a_bar(shell: Shell, tmp_path: Path) -> None:
         sys.executable, "-m", "order_saga", "place", str(file),
         stdout=subprocess.DEVNULL, stderr=its_end, env=shell.environment, cwd=ROOT,
     )  # fmt: skip
-    assert await asyncio.wait_for(placing.wait(), 30) == 0
+    assert await asyncio.wait_for(placing.wait(), 60) == 0
     os.close(its_end)
     shown = os.read(terminal, 65_536).decode()
     os.close(terminal)

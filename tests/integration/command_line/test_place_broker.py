@@ -53,7 +53,7 @@ async def test_a_broker_that_falls_silent_leaves_requests_unanswered(shell: Shel
         network.freeze()
         placing.stdin.close()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 told = await placing.stderr.read()
                 assert await placing.wait() == 3
         finally:
@@ -107,12 +107,12 @@ async def test_a_lost_connection_is_survived(shell: Shell, management_url: str) 
     closed: set[str] = set()
     for _ in range(2):
         placing.stdin.write(text([order(shop)]).encode())
-        told = json.loads(await asyncio.wait_for(placing.stdout.readline(), 30))
+        told = json.loads(await asyncio.wait_for(placing.stdout.readline(), 60))
         assert told["outcome"] == "placed"
         closed |= await close_connections(Management(management_url), shell.vhost, "place", closed)
     placing.stdin.close()
 
-    assert await asyncio.wait_for(placing.wait(), 30) == 0
+    assert await asyncio.wait_for(placing.wait(), 60) == 0
 
 
 async def close_connections(

@@ -43,7 +43,7 @@ async def test_whoever_is_stopped_tells_what_is_under_way_though_its_input_stays
                 requests.flush()
                 await silent_shop.until_an_order_waits()
                 asking.send_signal(number)
-                await asyncio.to_thread(asking.wait, timeout=30)
+                await asyncio.to_thread(asking.wait, timeout=60)
             out, err = asking.stdout.read(), asking.stderr.read()
         finally:
             asking.kill()
