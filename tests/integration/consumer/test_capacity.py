@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 from messages.transport.batches import stall_guard
 from messages.transport.database.transactions import Transaction
 from tests.integration.toy.service import bought, numbered, paid
-from tests.integration.toy.station import Running, Station
-from tests.integration.toy.waiting import until
+from tests.integration.toy.station import Station
 
 
 async def test_new_work_pauses_at_the_limit_and_resumes(station: Station) -> None:
@@ -63,19 +62,12 @@ async def test_a_stuck_batch_does_not_make_it_take_new_work(station: Station, mo
     station.toy.gate.clear()
     await station.say(bought("order"), paid("answer"))
     async with station.running() as running:
-        await until_paused(running)
+        await running.until_paused()
         station.toy.gate.set()
         await station.until_heard(1)
         await running.ready()
         assert len(await station.left_in("toy.bought")) == 1
     assert await station.heard() == ["answer"]
-
-
-async def until_paused(running: Running) -> None:
-    async def paused() -> bool:
-        return running.process._intake.paused
-
-    await until(paused)
 
 
 async def test_a_count_that_no_retry_can_mend_ends_the_process(station: Station) -> None:
