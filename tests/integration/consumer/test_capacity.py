@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from messages.transport.batches import stall_guard
 from messages.transport.database.transactions import Transaction
+from tests.integration.toy.pausing import until_paused
 from tests.integration.toy.service import bought, numbered, paid
 from tests.integration.toy.station import Station
 
@@ -62,7 +63,7 @@ async def test_a_stuck_batch_does_not_make_it_take_new_work(station: Station, mo
     station.toy.gate.clear()
     await station.say(bought("order"), paid("answer"))
     async with station.running() as running:
-        await running.until_paused()
+        await until_paused(running)
         station.toy.gate.set()
         await station.until_heard(1)
         await running.ready()

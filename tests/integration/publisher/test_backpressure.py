@@ -9,6 +9,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled, Outgoing
 from messages.transport.service import Job
 from tests.integration.publisher.moody import Moody
+from tests.integration.toy.pausing import until_paused
 from tests.integration.toy.service import COUNTED, ELSEWHERE, TELL_ELSEWHERE, Counted, bought, reported
 from tests.integration.toy.station import Station
 from tests.integration.toy.waiting import true, until
@@ -82,7 +83,7 @@ async def test_who_cannot_say_anything_leaves_what_comes_to_others(
     async with station.running(moody, unconfirmed_rows=1) as mute:
         await station.say(bought("a", TELL_ELSEWHERE))
         await station.until_acknowledged("toy.bought")  # or it pauses for the batch, and consumes again after it
-        await mute.until_paused()
+        await until_paused(mute)
         async with station.running():
             await station.say(*(bought(str(number)) for number in range(10)))
             await station.until_heard(11)

@@ -177,15 +177,6 @@ class Running:
 
         await until(is_ready)
 
-    async def until_paused(self) -> None:
-        """Until nothing more comes, which is a moment after the pause has begun."""
-        guard = self.process._intake._stall_guard
-
-        async def paused() -> bool:
-            return guard._pausing is not None and guard._pausing.done()
-
-        await until(paused)
-
     def counted(self, name: str, **labels: str) -> float:
         """What a counter of the process has come to."""
         return self.process.metrics.registry.get_sample_value(f"ordersaga_{name}_total", labels) or 0
