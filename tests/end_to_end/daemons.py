@@ -20,8 +20,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = ("order_saga", "store_worker", "delivery_worker")
 READY_SECONDS = 240.0
 PAGE_SECONDS = 30.0
-DRAIN_SECONDS = 30.0
-"""What hangs would hang for ever; a daemon takes about ten at most, and longer where all is slow."""
+DRAIN_SECONDS = 10.0
 
 
 class Daemon:
