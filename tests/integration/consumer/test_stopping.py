@@ -23,7 +23,7 @@ async def test_a_batch_in_hand_is_finished_and_acknowledged_before_it_stops(
         await asyncio.wait_for(running.process._consumer._stopping.wait(), 20)
         await station.say(bought("too late"))
         station.toy.gate.set()
-        await asyncio.wait_for(running.task, 60)
+        await asyncio.wait_for(running.task, 5)
     assert await station.heard() == ["in hand"]
     assert station.texts() == ["in hand"]
     assert await station.count("outbox") == 0

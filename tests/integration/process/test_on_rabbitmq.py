@@ -132,7 +132,7 @@ async def test_servers_that_fall_silent_do_not_keep_a_process_from_stopping_in_t
             for network in (broker_network, database_network):
                 network.freeze()
             running.stop.set()
-            await asyncio.wait_for(running.task, 40)
+            await asyncio.wait_for(running.task, 15)
             for network in (broker_network, database_network):
                 network.thaw()
 

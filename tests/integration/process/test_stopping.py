@@ -34,7 +34,7 @@ async def test_a_stop_drains_and_leaves_nothing_open(own_station: Station, monke
         await own_station.until_heard(50)
         assert await own_station.count(ours) > 0
         running.stop.set()
-        await asyncio.wait_for(running.task, 60)
+        await asyncio.wait_for(running.task, 15)
     assert len(own_station.texts()) == 50
     assert await own_station.count("outbox") == 0
     await own_station.until_count(ours, 0)
@@ -49,7 +49,7 @@ async def test_a_silent_database_does_not_keep_a_process_from_stopping_in_time(
         await station.say(bought("a"))
         await asyncio.sleep(0.1)
         running.stop.set()
-        await asyncio.wait_for(running.task, 40)
+        await asyncio.wait_for(running.task, 15)
         network.thaw()
     assert await station.heard() == []
     assert len(await station.left_in("toy.bought")) == 1

@@ -20,7 +20,7 @@ async def test_a_process_that_waits_for_confirms_stops_in_time_and_leaves_the_re
         await station.until_heard(2)
         await station.say(bought("c"))
         running.stop.set()
-        await asyncio.wait_for(running.task, 60)
+        await asyncio.wait_for(running.task, 15)
     calls = len(moody.calls)
     assert await station.count("outbox") == 2
     async with station.running(**SAY_ONCE):

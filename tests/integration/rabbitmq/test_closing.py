@@ -47,7 +47,7 @@ async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(
     connection = await link.connection()
     network.freeze()
     connection.lane.write(HEARTBEAT * 2_000_000)
-    async with asyncio.timeout(30 * CLOSE_SECONDS):
+    async with asyncio.timeout(3 * CLOSE_SECONDS):
         await link.close()
     assert connection.is_closed
 
@@ -74,7 +74,7 @@ async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
     link = SupervisedConnection(network.url, "test")
     link.start()
     await connecting.wait()
-    async with asyncio.timeout(30 * CLOSE_SECONDS):
+    async with asyncio.timeout(CLOSE_SECONDS):
         await link.close()
     with pytest.raises(ConnectionError):
         await link.connection()

@@ -61,7 +61,7 @@ async def test_a_frozen_network_costs_a_publisher_the_timeout_and_not_for_ever(
         began = time.monotonic()
         with in_a_hurry(broker):
             assert await broker.publish([envelope("again and again")]) == [False]
-        assert time.monotonic() - began < 10 * SHORT_SECONDS  # or the silent connection is given up
+        assert time.monotonic() - began < 3 * SHORT_SECONDS
     network.thaw()
     await until_published(broker)
 
