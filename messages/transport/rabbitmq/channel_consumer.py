@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from aiormq.abc import DeliveredMessage
@@ -105,7 +105,8 @@ class ChannelConsumer:
     async def _ask_for_arrivals(self) -> None:
         await in_time(self._channel.basic_qos(prefetch_count=1 if self._cautious else self._consumption.prefetch))
         # With that answer all has come that was still on its way.
-        if self._consuming and not self._must_wait:
+        must_wait = self._cancelled and self.arrivals.unacknowledged
+        if self._consuming and not must_wait:
             self._cancelled = False
             self._tag = CAUTIOUS_CONSUMER if self._cautious else CONSUMER
             await in_time(
@@ -126,30 +127,32 @@ class ChannelConsumer:
     def _widen(self) -> None:
         """The first arrival that is no suspect lifts the prefetch from 1 to its full value."""
         self._cautious = False
-        self._widening = asyncio.create_task(self._ask_again(instead=True))
+        self._widening = asyncio.create_task(self._replace())
         self._widening.add_done_callback(self._widened)
 
     def _widened(self, _: object) -> None:
         self._widening = None
 
-    @property
-    def _must_wait(self) -> bool:
-        return self._cancelled and self.arrivals.unacknowledged
+    async def _replace(self) -> None:
+        """Replace the consumer, because a new prefetch applies to new consumers only."""
+        async with self._change():
+            await self._channel.basic_cancel(self._tag, nowait=True)
+            await self._ask_for_arrivals()
 
     async def _end_pause(self) -> None:
-        if self._consuming and self._cancelled and not self._must_wait:
-            await self._ask_again()
+        if self._consuming and self._cancelled and not self.arrivals.unacknowledged:
+            async with self._change():
+                if self._cancelled:  # another acknowledgement may have ended it meanwhile
+                    await self._ask_for_arrivals()
 
-    async def _ask_again(self, *, instead: bool = False) -> None:
-        """`instead`: of the present consumer, because a new prefetch applies to new consumers only."""
+    @asynccontextmanager
+    async def _change(self) -> AsyncIterator[None]:
+        """One change at a time. Whatever goes wrong, a fresh channel consumes."""
         try:
             async with self._changing:
                 with cancellation_as_connection_error():
-                    if instead:
-                        await self._channel.basic_cancel(self._tag, nowait=True)
-                    if instead or self._cancelled:
-                        await self._ask_for_arrivals()
-        except Exception as error:  # noqa: BLE001 - whatever it was, a fresh channel consumes
+                    yield
+        except Exception as error:  # noqa: BLE001 - as said
             self._lose(self._consumption.describe(error))
 
 
