@@ -19,9 +19,11 @@ def in_a_hurry(broker: RabbitBroker, seconds: float = SHORT_SECONDS) -> Iterator
     before = [publisher._timeout_seconds for publisher in publishers]
     for publisher in publishers:
         publisher._timeout_seconds = seconds
-    yield
-    for publisher, usual in zip(publishers, before, strict=True):
-        publisher._timeout_seconds = usual
+    try:
+        yield
+    finally:
+        for publisher, usual in zip(publishers, before, strict=True):
+            publisher._timeout_seconds = usual
 
 
 async def until_published(broker: RabbitBroker) -> None:
