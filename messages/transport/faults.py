@@ -54,7 +54,7 @@ def is_too_slow(error: Exception) -> bool:
 def is_unreachable(error: Exception) -> bool:
     """Whether the database cannot be used at all, as opposed to one that refused a statement."""
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
+        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES and not is_too_slow(error)
     return is_infrastructure(error) and not isinstance(error, Collision)
 
 
