@@ -83,6 +83,7 @@ class Database:
         assert pool is not None, "the database is not open"
         try:
             connection = await self._take_at_hand(pool) or await self._acquire(pool)
+            at_hand = self._at_hand
             watchdog = ConnectionWatchdog(self._hosts.connect, connection, partial(self._leave, pool, connection))
             try:
                 yield cast("Transaction", connection)
@@ -97,7 +98,7 @@ class Database:
                 raise
             finally:
                 watchdog.end()
-            await self._put_back(pool, connection)
+            await self._put_back(pool, connection, at_hand)
         except Exception as error:
             self.reachable = self.reachable and not is_unreachable(error)
             raise
@@ -149,16 +150,19 @@ class Database:
         finally:
             self._wanted -= 1
 
-    async def _put_back(self, pool: "asyncpg.Pool[Any]", connection: Any) -> None:
-        if self._wanted:
+    async def _put_back(self, pool: "asyncpg.Pool[Any]", connection: Any, at_hand: list[Any]) -> None:
+        if at_hand is not self._at_hand:  # all connections have been replaced since it was taken
+            give_up(connection)
+        elif self._wanted:
             await give_back(pool, connection)
         else:
-            self._at_hand.append(connection)
+            at_hand.append(connection)
 
     async def _replace_connections(self, pool: "asyncpg.Pool[Any]") -> None:
         """Replace every open connection: after a failover they may lead to a standby or a dead host."""
         await pool.expire_connections()
-        for connection in self._at_hand:
+        at_hand, self._at_hand = self._at_hand, []
+        for connection in at_hand:
             give_up(connection)
 
     async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:

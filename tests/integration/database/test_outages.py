@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from messages.transport.database.postgres import Database
 from messages.transport.faults import Aborted, Collision, is_infrastructure
-from tests.integration.database.backends import two_backends
+from tests.integration.database.backends import backend_of, two_backends
 from tests.integration.database.purchases import write
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand
@@ -136,6 +136,22 @@ async def test_after_a_failover_no_connection_to_the_standby_is_used_again(own_s
 
     assert database.connections_opened > opened  # which is how the memory knows that it must forget
     assert not await two_backends(database) & standby
+    await database.close()
+
+
+async def test_a_connection_that_was_in_use_when_all_were_replaced_is_not_used_again(own_station: Station) -> None:
+    name = own_station.url.rpartition("/")[2]
+    await own_station.rows(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    database = Database(own_station.url)
+    await database.open()
+    await two_backends(database)
+    await own_station.rows(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    async with database.session() as reading:  # as a job does, to see what is due
+        standby = await reading.fetchval("SELECT pg_backend_pid()")
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await write(database)
+    assert await backend_of(database) != standby
+    await write(database)
     await database.close()
 
 
