@@ -100,6 +100,8 @@ class Consumer:
         until = clock() + GATHER_SECONDS
         while not self._stopping.is_set() and gathering.is_incomplete(part.readable) and (left := until - clock()) > 0:
             more = await self._intake.more(left, batch)
+            if not more and not self._intake.quiet:
+                break  # what comes next does not fit, and nothing overtakes it
             batch += more
             for late in self._read(more):
                 part.readable += late.readable

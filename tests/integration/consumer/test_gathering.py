@@ -30,6 +30,19 @@ class Pairs:
         self.closed.append(len(documents))
 
 
+def watch_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds each wait is to last, from now on."""
+    waited: list[float] = []
+    wait = Intake.more
+
+    async def watched(self: Intake, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
+        waited.append(seconds)
+        return await wait(self, seconds, taken)
+
+    monkeypatch.setattr(Intake, "more", watched)
+    return waited
+
+
 async def test_what_belongs_together_and_comes_a_moment_later_is_one_batch(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,14 +80,7 @@ async def test_what_belongs_together_is_waited_for_a_moment_and_then_handled_wit
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "GATHER_SECONDS", 0.5)  # which is not over before the first wait
-    waited: list[float] = []
-    wait = Intake.more
-
-    async def watched(self: Intake, seconds: float, taken: Sequence[Taken]) -> list[Taken]:
-        waited.append(seconds)
-        return await wait(self, seconds, taken)
-
-    monkeypatch.setattr(Intake, "more", watched)
+    waited = watch_waits(monkeypatch)
     station.toy.gathering = pairs = Pairs()
     async with station.running():
         await station.say(paid("one"))
@@ -96,6 +102,20 @@ async def test_what_has_to_be_alone_is_not_joined_by_what_belongs_to_it(
     async with station.running():
         await station.until_heard(2)
     assert await station.batches() == [["one"], ["other"]]
+
+
+async def test_what_does_not_fit_beside_what_was_taken_ends_the_wait(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "GATHER_SECONDS", 0.5)
+    waited = watch_waits(monkeypatch)
+    await station.say_together(paid("one"))
+    await station.say_together(*(paid(str(number)) for number in range(4)))
+    station.toy.gathering = Pairs()
+    async with station.running(batch_documents=4):
+        await station.until_heard(5)
+    assert await station.batches() == [["one"], ["0", "1", "2", "3"]]
+    assert len(waited) == 1
 
 
 async def test_a_batch_of_many_documents_waits_for_no_more(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
