@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -50,7 +51,8 @@ class Consumer:
     async def run(self) -> None:
         """Run until stopped. Infrastructure errors are retried; raises any other error that is no document's fault."""
         try:
-            await self._run()
+            with suppress(Draining):
+                await self._run()
         finally:
             await self._intake.acknowledge_all()
 
@@ -65,8 +67,6 @@ class Consumer:
                 if batch:
                     await self._handle(batch)
                 backoff.reset()
-            except Draining:
-                return
             except Exception as error:
                 if not is_infrastructure(error):
                     raise

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from messages.transport.daemon import housekeeping
+from messages.transport.database.transactions import Transaction
 from tests.integration.toy.faults import raising_in_postgres
 from tests.integration.toy.service import bought
 from tests.integration.toy.station import Station
@@ -38,6 +39,21 @@ async def test_a_stop_in_mid_retry_leaves_the_batch_to_be_delivered_again(statio
         running.stop.set()
         await asyncio.wait_for(running.task, 20)
     assert await station.heard() == []
+    assert len(await station.left_in("toy.bought")) == 1
+
+
+async def test_a_stop_while_orders_cannot_be_counted_is_no_error(station: Station) -> None:
+    async def capacity(_tx: Transaction) -> int:
+        raise TimeoutError
+
+    station.toy.capacity = capacity
+    await station.say(bought("order"))
+    async with station.running() as running:
+        await running.until_counted("batch_retries", 1, error="TimeoutError")
+        (consuming,) = (task for task in asyncio.all_tasks() if task.get_name() == "consumer")
+        running.stop.set()
+        await asyncio.wait({consuming}, timeout=20)
+        assert consuming.exception() is None
     assert len(await station.left_in("toy.bought")) == 1
 
 
