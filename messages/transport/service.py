@@ -89,7 +89,8 @@ class Service:
     takes_new_work: bool = True
     """False: `new_work_queue` is not consumed, so that what has begun can end."""
     capacity: Callable[[Transaction], Awaitable[int]] | None = None
-    """How many more orders may begin beside those in progress; at 0 or less `new_work_queue` pauses. None: no limit."""
+    """How many more orders may begin beside those in progress; at 0 or less `new_work_queue` pauses. None: no limit.
+    A single statement, without a transaction around it: it is repeated fifty times a second while there is no room."""
     answer_malformed: Callable[[Malformed], list[Outgoing]] = lambda _: []
     """What to answer to an unreadable document, if it is recognisable as a request."""
 

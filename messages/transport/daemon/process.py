@@ -171,8 +171,8 @@ class Process:
 
     async def _capacity(self) -> int:
         assert self._service.capacity is not None
-        async with self._database.transaction() as tx:
-            return await self._service.capacity(tx)
+        async with self._database.session() as session:
+            return await self._service.capacity(session)
 
     async def _beat(self) -> None:
         while True:

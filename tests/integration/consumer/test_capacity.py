@@ -71,6 +71,20 @@ async def test_a_stuck_batch_does_not_make_it_take_new_work(station: Station, mo
     assert await station.heard() == ["answer"]
 
 
+async def test_counting_costs_no_transaction(station: Station) -> None:
+    modes: list[bool] = []
+
+    async def capacity(tx: Transaction) -> int:
+        modes.append(tx.is_in_transaction())
+        return 1
+
+    station.toy.capacity = capacity
+    await station.say(bought("order"))
+    async with station.running():
+        await station.until_heard(1)
+    assert modes == [False]
+
+
 async def test_a_count_that_no_retry_can_mend_ends_the_process(station: Station) -> None:
     async def capacity(_tx: Transaction) -> int:
         raise ValueError("cannot count")
