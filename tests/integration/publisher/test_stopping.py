@@ -43,3 +43,20 @@ async def test_a_stopping_process_waits_for_confirms_that_come(
         await running.task
     assert station.texts() == ["a"]
     assert await station.count("outbox") == 0
+
+
+async def test_a_stopping_process_that_can_publish_again_takes_no_more_work(station: Station, moody: Moody) -> None:
+    async def has_arrived() -> bool:
+        return dict(running.process._intake.waiting())["toy.bought"] == 1
+
+    moody.down = True
+    async with station.running(moody, unconfirmed_rows=1) as running:
+        await station.say(bought("a"))
+        await station.until_heard(1)
+        await station.say(bought("b"))
+        await until(has_arrived)
+        running.stop.set()
+        await asyncio.wait_for(running.process._consumer._stopping.wait(), 20)
+        moody.down = False
+    assert await station.heard() == ["a"]
+    assert len(await station.left_in("toy.bought")) == 1
