@@ -61,11 +61,7 @@ class LossyHandler(logging.Handler):
             try:
                 # As much as a pipe that has room takes without waiting.
                 written = os.write(self._descriptor, self._unwritten[: select.PIPE_BUF])
-            except BlockingIOError:  # somebody else has filled it, or a terminal had less room than a line break takes
-                return
-            except OSError:  # nobody will read it, or the disk is full
-                self._unwritten = b""
-                self._drop()
+            except OSError:  # somebody else has filled it, a line break did not fit, the disk is full, nobody reads it
                 return
             self._unwritten = self._unwritten[written:]
 
