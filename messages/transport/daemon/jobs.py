@@ -52,8 +52,8 @@ class Jobs:
         self._woken = asyncio.Event()
 
     def stop(self) -> None:
+        """Begin no further run; who cancels `run` ends those that have begun."""
         self._stopping = True
-        self._woken.set()
 
     async def run(self) -> None:
         now = time.monotonic()
@@ -133,7 +133,7 @@ class Jobs:
         seconds_worked = min(seconds_worked, LONGEST_WORKED_SECONDS)
         await asyncio.sleep(REST * seconds_worked)
         until = time.monotonic() + (LONGEST_REST - REST) * seconds_worked
-        while not self._is_quiet() and not self._stopping and time.monotonic() < until:  # noqa: ASYNC110  a buffer has no event
+        while not self._is_quiet() and time.monotonic() < until:  # noqa: ASYNC110  a buffer has no event
             await asyncio.sleep(NOT_QUIET_SECONDS)
 
     def _succeeded(self, job: Job) -> None:
@@ -154,8 +154,6 @@ class Jobs:
 
     async def _pause(self) -> None:
         """Wait for the next job's time, or until a finished run changes the schedule."""
-        if self._stopping:
-            return
         seconds = min(self._next_at.values()) - time.monotonic()
         # An event loop that counts in milliseconds may wake up a little early, and would wait again and again.
         await clear_and_wait(self._woken, min(max(seconds, LEAST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
