@@ -18,8 +18,7 @@ class Hosts:
         try:
             return await asyncpg.connect(url, **arguments)
         except BaseException as error:  # also when cancelled: the caller's time limit may be over first
-            if self._url == url:  # otherwise another attempt has failed meanwhile, and has moved on already
-                self._url = next_host_first(url)
+            self._url = next_host_first(url)
             if isinstance(error, OSError) and (where := place(url)) is not None:
                 error.add_note(where)
             raise
