@@ -1,11 +1,14 @@
 """Three pages for machines: alive, ready, counted. They answer whatever the event loop or another caller does."""
 
+import errno
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from socketserver import TCPServer
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -111,6 +114,24 @@ def test_a_caller_who_says_nothing_is_sent_away(pages: Pages, monkeypatch: pytes
     monkeypatch.setattr(health._Quiet, "timeout", 0.05)
     with socket.create_connection(("127.0.0.1", pages.port), timeout=60) as silent:
         assert silent.recv(1) == b""
+
+
+def test_a_caller_for_whom_no_descriptor_is_left_is_not_tried_all_the_time(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried_at: list[float] = []
+    thrice = threading.Event()
+
+    def none_is_left(_server: TCPServer) -> None:
+        tried_at.append(time.monotonic())
+        if len(tried_at) == 3:
+            thrice.set()
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(TCPServer, "get_request", none_is_left)
+    with socket.create_connection(("127.0.0.1", pages.port)):
+        assert thrice.wait(60)
+    assert tried_at[2] - tried_at[0] >= 2 * health.REST_SECONDS
 
 
 def test_a_port_that_is_taken_is_an_error(pages: Pages) -> None:

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 STALLED_SECONDS = 30.0
 REQUEST_SECONDS = 10.0
 STOP_SECONDS = 1.0
+REST_SECONDS = 0.1
 
 
 class Health:
@@ -99,6 +100,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         """Sleep between requests: serve_forever would poll several times a second for a stop."""
         while not self._stopping:
             self.handle_request()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Rest if that fails: with no descriptor left, the same caller would be tried again and again."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(REST_SECONDS)
+            raise
 
     def stop(self) -> None:
         """Wake it up with a last request."""
