@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.batches.transactor import Transactor
 from messages.transport.daemon import jobs
+from messages.transport.daemon.housekeeping import delete_the_last
 from messages.transport.database.postgres import Database
 from messages.transport.database.transactions import Transaction
 from messages.transport.document import Reader
@@ -14,6 +16,7 @@ from messages.transport.handled import Handled
 from messages.transport.incoming import Incoming
 from messages.transport.metrics import Metrics
 from messages.transport.publisher import OutboxPublisher
+from tests.integration.network import Network
 from tests.integration.publisher.moody import Moody
 from tests.integration.toy.service import ELSEWHERE, FAIL, TELL_ELSEWHERE, Bought, Toy, bought
 from tests.integration.toy.station import Station, document
@@ -108,3 +111,16 @@ async def test_when_it_is_idle_confirmed_rows_are_gone_within_seconds(
 
 async def _nothing(_tx: Transaction) -> Handled:
     return Handled()
+
+
+async def test_a_silent_database_does_not_keep_a_process_from_ending(station: Station, moody: Moody) -> None:
+    publisher = OutboxPublisher(moody, 64)
+    publisher.give_back([1])
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        network.freeze()
+        with capture_logs() as logs:
+            await asyncio.wait_for(delete_the_last(publisher, database), 20)
+        await database.close()
+    assert logs[-1]["event"] == "confirmed rows not deleted; the relay repeats them"
