@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from messages.transport.database import lock_mode
+from messages.transport.database import row_cache as row_cache_module
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.row_cache import RowCache
 from messages.transport.database.transactions import Transaction
@@ -37,6 +38,18 @@ async def test_a_service_that_remembers_is_tried_without_a_transaction_and_other
             await station.say_together(bought("one"), bought("other"))
             await station.until_heard(4 if row_cache is None else 2)
     assert modes == [False, True]
+
+
+async def test_what_is_written_tells_the_time_for_the_next_batch(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PUNCTUAL_SECONDS", "TRUSTED_SECONDS"):
+        monkeypatch.setattr(row_cache_module, name, 3_600.0)
+    station.toy.row_cache = RowCache(PURCHASES)
+    await station.say(bought("one"))
+    async with station.running():
+        await station.until_heard(1)
+    assert station.toy.row_cache.clock.now() is not None
 
 
 async def test_where_the_settings_say_so_every_batch_is_locked_from_the_first(station: Station) -> None:
