@@ -71,8 +71,10 @@ def reserved(saga: Saga, name: str, now: datetime, policy: Policy) -> Decision:
     standing = {**saga.standing, name: Standing.RESERVED}
     if not _all(standing, Standing.RESERVED):
         return _await(saga._replace(standing=standing))
-    # The due time stays: changing an indexed column in every order would cost more than looking at a few too early.
-    saga = saga._replace(phase=Phase.ASSIGNING, standing=standing, asked_at=now, repeats=0)
+    # The due time stays, unless repeating Reserve has put it off: changing an indexed column in every order would cost
+    # more than looking at a few too early.
+    due_at = min(saga.due_at, now + policy.repeat_base)
+    saga = saga._replace(phase=Phase.ASSIGNING, standing=standing, asked_at=now, due_at=due_at, repeats=0)
     return Decision(saga, outgoing.assign(saga, saga.standing, policy), "reserving -> assigning")
 
 

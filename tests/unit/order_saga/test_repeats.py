@@ -128,6 +128,19 @@ def test_what_was_asked_only_just_now_is_not_asked_again_yet() -> None:
     assert (decision.outgoing, decision.saga) == ((), assigning._replace(due_at=then + TERMS.repeat_base))
 
 
+def test_an_assign_is_first_repeated_after_the_base_of_the_backoff_however_often_the_reserve_was() -> None:
+    saga = begun()
+    for seconds in (2, 3):
+        repeated = fall_due(saga, NOW + timedelta(seconds=seconds), 1.0, TERMS).saga
+        assert repeated is not None
+        saga = repeated
+    then = NOW + timedelta(seconds=4)
+    assert saga.due_at > then + TERMS.repeat_base
+    assigning = tell(saga, *HAPPY[:2], now=then).saga
+    assert assigning is not None
+    assert assigning.due_at == then + TERMS.repeat_base
+
+
 def test_who_was_asked_only_just_now_is_not_waited_for_beyond_the_deadline() -> None:
     then = DEADLINE - TERMS.repeat_base / 2
     assigning = tell(begun(), PACKETS_RESERVED, AGENT_RESERVED, now=then).saga
