@@ -51,15 +51,14 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
     if len(moving := {shift.agent_id for shifts in folded for shift in shifts}) > 1:
         await queries.lock_agents(tx, list(moving))
-    departures = _departures(documents)
     handled = Handled()
     for shifts in folded:
-        handled.add(await _apply(tx, shifts, holders, departures))
+        handled.add(await _apply(tx, shifts, holders, documents))
     return handled
 
 
 async def _apply(
-    tx: Transaction, shifts: Sequence[Shift], holders: AbstractSet[UUID], causes: Mapping[str, Incoming]
+    tx: Transaction, shifts: Sequence[Shift], holders: AbstractSet[UUID], documents: Sequence[Incoming]
 ) -> Handled:
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
@@ -67,7 +66,8 @@ async def _apply(
     leaving = [shift for shift in shifts if not shift.online]
     if not leaving:
         return Handled()
-    return await LOSS.report(tx, await queries.put_offline(tx, leaving), holders, causes)
+    lost = await queries.put_offline(tx, leaving)
+    return await LOSS.report(tx, lost, holders, _departures(documents), documents)
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:

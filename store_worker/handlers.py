@@ -47,15 +47,14 @@ LOSS = Loss(
 
 async def handle_goods(tx: Transaction, documents: Sequence[Incoming]) -> Handled:
     """Receive packets, and withdraw packets."""
-    withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     causes = _causes(documents, PacketsWithdrawn)
     holders = await goods.lock_holders(tx, list(causes)) if causes else set()
     # Only now: the holder of this advisory lock should not wait for reservations whose owners wait for it. It may do so
     # where the batch also has an order that was created since it began: PostgreSQL ends one of them, to be retried.
     await goods.take_turn(tx)
     handled = Handled(alarms=await _receive(tx, documents))
-    if withdrawn:
-        handled.add(await _withdraw(tx, withdrawn, holders, causes))
+    if causes:
+        handled.add(await _withdraw(tx, documents, holders, causes))
     return handled
 
 
@@ -106,14 +105,13 @@ def _shortened(details: Sequence[str]) -> str:
 
 
 async def _withdraw(
-    tx: Transaction,
-    withdrawn: Sequence[PacketsWithdrawn],
-    holders: AbstractSet[UUID],
-    causes: Mapping[str, Incoming],
+    tx: Transaction, documents: Sequence[Incoming], holders: AbstractSet[UUID], causes: Mapping[str, Incoming]
 ) -> Handled:
+    withdrawn = [document.message for document in documents if isinstance(document.message, PacketsWithdrawn)]
     packet_ids = [packet_id for each in withdrawn for packet_id in each.packet_ids]
     store_ids = [each.store_id for each in withdrawn for _ in each.packet_ids]
     strays = await goods.strays(tx, packet_ids, store_ids)
     handled = Handled(alarms=_withdrawn_elsewhere(strays, causes))
-    handled.add(await LOSS.report(tx, await goods.withdraw(tx, packet_ids, store_ids), holders, causes))
+    lost = await goods.withdraw(tx, packet_ids, store_ids)
+    handled.add(await LOSS.report(tx, lost, holders, causes, documents))
     return handled

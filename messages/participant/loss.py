@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 from uuid import UUID
 
 from messages.contracts.message import Message
+from messages.contracts.order import DeliveryCompleted
 from messages.participant.participant import HELD_WITHOUT_RESERVATION, ORCHESTRATOR
 from messages.participant.queries import expect_no_reservations
 from messages.participant.reservation import State
@@ -44,8 +46,9 @@ class Loss:
         lost: Sequence[Lost],
         holders: AbstractSet[UUID],
         causes: Mapping[str, Incoming],
+        documents: Sequence[Incoming],
     ) -> Handled:
-        """`holders`: orders whose reservations are locked; `causes`: unit -> the document that takes it away.
+        """`holders`: orders whose reservations are locked; `causes`: unit -> which of the `documents` takes it away.
 
         What is merely reserved is refused when it is to be assigned.
         """
@@ -54,7 +57,8 @@ class Loss:
             await write(tx, [self.give_back(orphans)])
         handled = Handled()
         for unit in lost:
-            self._tell(unit, causes[unit.unit_id], handled)
+            cause = causes[unit.unit_id]
+            self._tell(_as_of(cause, unit, documents), cause, handled)
         assigned = {unit.order_id: causes[unit.unit_id] for unit in lost if unit.state == State.ASSIGNED}
         handled.outgoing = [
             Outgoing(self.refused(order_id), ORCHESTRATOR, cause) for order_id, cause in assigned.items()
@@ -68,3 +72,12 @@ class Loss:
             handled.alarms.append(Alarm(HELD_WITHOUT_RESERVATION, unit.order_id, detail, cause))
         elif unit.state == State.CONFIRMED:
             handled.alarms.append(Alarm(self.alarm, unit.order_id, detail, cause))
+
+
+def _as_of(cause: Incoming, unit: Lost, documents: Sequence[Incoming]) -> Lost:
+    """Fulfilled, if a delivery reported before it in the batch says so: the reservation's row will do so only later."""
+    if unit.state != State.CONFIRMED:
+        return unit
+    earlier = takewhile(lambda document: document is not cause, documents)
+    delivered = {document.message.order_id for document in earlier if isinstance(document.message, DeliveryCompleted)}
+    return unit._replace(state=State.FULFILLED) if unit.order_id in delivered else unit

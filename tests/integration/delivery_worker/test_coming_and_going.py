@@ -109,6 +109,27 @@ async def test_going_offline_while_confirmed_takes_effect_afterwards_with_an_ala
     assert await delivery.stock() == {"A-1": "offline"}
 
 
+async def test_who_has_delivered_and_leaves_in_the_same_batch_has_left_no_order(delivery: Worker, order: UUID) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+
+    await delivery.hear(completed(order), offline("A-1"))
+
+    assert delivery.alarms == []
+    assert await delivery.stock() == {"A-1": "offline"}
+
+
+async def test_who_leaves_before_the_delivery_in_the_same_batch_has_left_the_order(
+    delivery: Worker, order: UUID
+) -> None:
+    await delivery.hear(online("A-1"))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+
+    await delivery.hear(completed(UUID(int=0)), offline("A-1"), completed(order))
+
+    assert delivery.alarms == ["delivered_without_assignment", "offline_while_confirmed"]
+
+
 async def test_who_leaves_an_order_without_a_reservation_is_nobodys(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1"))
     await delivery.hear(reserve(order))

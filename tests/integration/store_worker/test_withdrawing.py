@@ -52,6 +52,19 @@ async def test_withdrawing_what_is_confirmed_leaves_it_to_the_order_with_an_alar
     assert await store.stock() == {"M-1": "fulfilled"}
 
 
+async def test_what_is_withdrawn_after_its_delivery_in_the_same_batch_raises_no_alarm(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order), placed(order, "M-1"))
+
+    await store.hear(DeliveryCompleted(order_id=order), withdraw("M-1"))
+
+    assert store.alarms == []
+    assert ("PacketsWithdrawn", "M-1 withdrawn while fulfilled") in store.timeline
+    assert await store.stock() == {"M-1": "fulfilled"}
+
+
 async def test_withdrawing_once_more_what_is_withdrawn_already_raises_no_other_alarm(
     store: Worker, order: UUID
 ) -> None:
