@@ -20,10 +20,10 @@ PARKED = "message_id, type, order_id, queue, reason, detail, parked_at, from_out
 TOLD = f"""
     SELECT order_id, array_agg(DISTINCT detail) AS told
     FROM published.timeline
-    WHERE event = '{OUTCOME_TOLD}' AND ($1::uuid[] IS NULL OR order_id = ANY ($1))
+    WHERE event = '{OUTCOME_TOLD}' AND ($1::uuid[] IS NULL OR order_ids && $1 AND order_id = ANY ($1))
     GROUP BY order_id
 """  # noqa: S608  our own SQL
-"""Every outcome that was published to customers, repeated ones too."""
+"""Every outcome that was published to customers, repeated ones too. `&&`: batches about other orders stay unread."""
 
 
 async def clock(reader: PublishedViews) -> datetime:

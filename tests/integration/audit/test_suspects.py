@@ -1,7 +1,9 @@
 """In a live system, only what stays wrong for long is accused."""
 
 import asyncio
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 import delivery_worker.service
@@ -10,6 +12,7 @@ from messages.transport.daemon.process import Process
 from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.topology import topology_of
 from order_saga.inspection import audit as auditing
+from order_saga.inspection import queries
 from order_saga.inspection.audit import examine
 from tests.integration.audit.worlds import World, audit
 from tests.integration.small_system import until
@@ -123,3 +126,12 @@ async def test_an_envelope_that_relays_publish_in_vain_is_stuck(world: World, mo
         await process
 
     assert [finding.sentence for finding in report.findings] == ["stuck in the outbox: 1 envelope"]
+
+
+async def test_a_second_look_reads_no_stories_of_orders_that_are_not_suspects(world: World) -> None:
+    connection = await asyncpg.connect(world.urls["order_saga"])
+    plan = await connection.fetch(f"EXPLAIN ANALYZE {queries.TOLD}", [UUID(int=77)])
+    await connection.close()
+
+    (expanding,) = [line[0] for line in plan if "Function Scan" in line[0]]
+    assert "(never executed)" in expanding
