@@ -52,7 +52,7 @@ class Jobs:
         self._woken = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin no further run; who cancels `run` ends those that have begun."""
+        """Begin no further run. Those that have begun end when `run` is cancelled."""
         self._stopping = True
 
     async def run(self) -> None:
