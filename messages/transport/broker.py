@@ -96,7 +96,7 @@ class Broker(Protocol):
         """
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
-        """Publish all at once and wait for the confirms, at most the publish timeout.
+        """Publish all at once and wait for the confirms, at most the publish timeout. All are outcomes, or none is.
 
         True: the broker has it in a queue (or, not mandatory, has seen it). False: refused, returned or unknown;
         publish it again. Never raises because of the broker; being offline costs at most the publish timeout.

@@ -70,16 +70,10 @@ class RabbitBroker:
         return subscription
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
-        needed = [each for each in envelopes if each.mandatory]
-        public = [each for each in envelopes if not each.mandatory]
-        if not public:
-            return await self._needed.publish(needed)
+        if all(envelope.mandatory for envelope in envelopes):
+            return await self._needed.publish(envelopes)
         self._outcomes.start()
-        if not needed:
-            return await self._public.publish(public)
-        confirmed = await asyncio.gather(self._needed.publish(needed), self._public.publish(public))
-        results = {True: iter(confirmed[0]), False: iter(confirmed[1])}
-        return [next(results[each.mandatory]) for each in envelopes]
+        return await self._public.publish(envelopes)
 
     async def close(self) -> None:
         await asyncio.gather(*(subscription.close() for subscription in self._subscriptions))
