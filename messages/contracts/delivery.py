@@ -15,21 +15,15 @@ AGENT_OFFLINE = "agent_offline"
 class ReserveAgent(Reserve):
     """Hold one idle agent of the zone."""
 
-    PARTICIPANT: ClassVar[str] = DELIVERY
-
     zone: Identifier
 
 
 class AssignAgent(Assign):
     """Make the held agent the order's."""
 
-    PARTICIPANT: ClassVar[str] = DELIVERY
-
 
 class ReleaseAgent(Release):
     """Let the order's agent go."""
-
-    PARTICIPANT: ClassVar[str] = DELIVERY
 
 
 class AgentReserved(Reserved):

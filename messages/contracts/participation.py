@@ -22,8 +22,6 @@ NEVER_RESERVED = "never_reserved"
 class Command(OrderMessage):
     """An imperative to one participant."""
 
-    PARTICIPANT: ClassVar[str]
-
 
 class Reserve(Command):
     """Hold what the order needs, all of it or nothing, for `lease_seconds` from when it is held."""

@@ -31,8 +31,6 @@ class Want(Contract):
 class ReservePackets(Reserve):
     """Hold every wanted packet of the store's, or none."""
 
-    PARTICIPANT: ClassVar[str] = STORE
-
     store_id: Identifier
     wants: Annotated[tuple[Want, ...], Field(min_length=1, max_length=50)]
 
@@ -40,13 +38,9 @@ class ReservePackets(Reserve):
 class AssignPackets(Assign):
     """Make the held packets the order's."""
 
-    PARTICIPANT: ClassVar[str] = STORE
-
 
 class ReleasePackets(Release):
     """Put the order's packets back on the shelf."""
-
-    PARTICIPANT: ClassVar[str] = STORE
 
 
 class PacketsReserved(Reserved):

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,9 +28,9 @@ def test_every_answer_of_every_participant_is_listened_to_and_not_behind_new_ord
 
 @pytest.mark.parametrize("participant", list(PARTICIPANTS.values()), ids=list(PARTICIPANTS))
 def test_what_is_registered_of_a_participant_is_its_own(participant: Participant) -> None:
-    outgoing: list[Any] = [*participant.answers, participant.assign, participant.release]
-    assert {word.PARTICIPANT for word in outgoing} == {participant.name}
-    assert participant.name == type(participant.reserve(requested(), 30, DEADLINE)).PARTICIPANT
+    assert {answer.PARTICIPANT for answer in participant.answers} == {participant.name}
+    commands = {type(participant.reserve(requested(), 30, DEADLINE)), participant.assign, participant.release}
+    assert {command.__module__ for command in commands} == {answer.__module__ for answer in participant.answers}
     bases = (Reserved, Refused, Assigned, Released)
     assert [issubclass(answer, base) for answer, base in zip(participant.answers, bases, strict=True)] == [True] * 4
 

@@ -44,16 +44,15 @@ from tests.unit.order_saga.orders import (
 
 
 class ReservePayment(Reserve):
-    PARTICIPANT: ClassVar[str] = "payment"
     amount_cents: int
 
 
 class AssignPayment(Assign):
-    PARTICIPANT: ClassVar[str] = "payment"
+    pass
 
 
 class ReleasePayment(Release):
-    PARTICIPANT: ClassVar[str] = "payment"
+    pass
 
 
 class PaymentReserved(Reserved):
