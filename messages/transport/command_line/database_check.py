@@ -6,13 +6,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 
-from messages.transport.command_line.connecting import CONNECT_SECONDS, connect_to_database
-from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
+from messages.transport.command_line.connecting import CONNECT_SECONDS
+from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.command_line.own_database import own_database
 from messages.transport.database import session
 from messages.transport.database.clock_offset import SKEW_SECONDS, clock_offset
 from messages.transport.database.migrating import pending
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase
+from messages.transport.faults import DATABASE_FAILURES, UnfitDatabase, one_line
 from messages.transport.service import Service
 from messages.transport.settings import Settings
 
@@ -24,17 +25,13 @@ LOSES = {
 
 async def database_problems(service: Service, settings: Settings) -> list[str]:
     """One sentence for each thing that is wrong with the database or the way to it."""
-    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     try:
-        connection = await connect_to_database(url, setting, server_settings=session.SETTINGS)
-        try:
-            return await _problems(service, setting, url, connection)
-        finally:
-            await connection.close()
+        async with own_database(settings, server_settings=session.SETTINGS) as connection:
+            return await _problems(service, settings, connection)
     except (WrongUsage, Unreachable) as error:
         return [error.message]
-    except (UnfitDatabase, *DATABASE_FAILURES) as error:
-        return [f"{setting}: {one_line_with_place(error, url)}"]
+    except UnfitDatabase as error:
+        return [f"{settings.prefix()}DATABASE_URL: {one_line(error)}"]
 
 
 async def database_warnings(settings: Settings) -> list[str]:
@@ -42,18 +39,16 @@ async def database_warnings(settings: Settings) -> list[str]:
 
     None if it cannot be asked: that is a problem, and told as such.
     """
-    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
-    with suppress(WrongUsage, Unreachable, *DATABASE_FAILURES):
-        connection = await connect_to_database(url, setting)
-        try:
+    with suppress(WrongUsage, Unreachable):
+        async with own_database(settings) as connection:
             off = [name for name in LOSES if await connection.fetchval("SELECT current_setting($1)", name) == "off"]
-        finally:
-            await connection.close()
+        setting = f"{settings.prefix()}DATABASE_URL"
         return [f"{setting}: {name} is off on the server: {LOSES[name]}; set it to on" for name in off]
     return []
 
 
-async def _problems(service: Service, setting: str, url: str, connection: Transaction) -> list[str]:
+async def _problems(service: Service, settings: Settings, connection: Transaction) -> list[str]:
+    setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     await session.refuse_dropped_settings(connection)
     missing = await pending(connection, service.migrations)
     faults = [*await _write_faults(connection), *await _primary_faults(urlsplit(url))]

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from messages.transport.command_line.connecting import connect_to_database
 from messages.transport.command_line.failures import Unreachable, one_line_with_place
@@ -11,10 +12,10 @@ from messages.transport.settings import Settings
 
 
 @contextlib.asynccontextmanager
-async def own_database(settings: Settings) -> AsyncIterator[Transaction]:
+async def own_database(settings: Settings, **options: Any) -> AsyncIterator[Transaction]:
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
-    connection = await connect_to_database(url, setting)
+    connection = await connect_to_database(url, setting, **options)
     try:
         try:
             yield connection
