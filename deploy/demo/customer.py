@@ -67,14 +67,14 @@ class Customer:
             self._report(answer)
 
     async def _stall(self) -> None:
-        self._system.store.stall()
+        await self._system.store.stall()
         self._remark(f"The store worker stalls: it reserves, but assigns nothing. Its leases last {LEASE_SECONDS} s.")
 
     async def _resume(self) -> None:
         """Let the store worker come back when its leases have run out, long after its customers got their outcomes."""
         await self._receive_until(lambda: not self.conversation.open)
         await look_until(self._store_url, queries.holdings, lambda held: not held.get("reserved"))
-        self._system.store.let_go()
+        await self._system.store.let_go()
         self._remark("The leases have run out, the packets are back on the shelf, and the store worker works again.")
 
     @property
