@@ -98,16 +98,6 @@ def let_go(agent_ids: Sequence[str], order_ids: Sequence[UUID], have_worked: Seq
     return Write(sql, (",".join(agent_ids), order_ids, have_worked))
 
 
-def send_to_the_end(agent_ids: Sequence[str]) -> Write:
-    """Move agents taken and fulfilled within this batch to the end of the idle queue."""
-    sql = """
-        UPDATE agent SET idle_since = clock_timestamp()
-        WHERE agent_id = ANY (string_to_array($1, ',')) AND order_id IS NULL
-        RETURNING 1
-    """
-    return Write(sql, (",".join(agent_ids),), len(agent_ids))
-
-
 async def put_online(tx: Transaction, shifts: Sequence[Shift]) -> None:
     """Put agents online, each in their zone, unless newer is known; a busy one changes zones when idle again.
 

@@ -9,6 +9,7 @@ from messages.participant.allocation import Pool, Shelf, Want
 from messages.participant.participant import Moves
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.writing import Write
+from messages.transport.faults import TooMuchAtOnce
 
 
 class Agents:
@@ -24,16 +25,13 @@ class Agents:
         return {(each.zone, AGENT): pool_of(each) for each in found}
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        # All is written in one statement, which sees every agent row as it was before it.
-        at_once = set(moves.taken) & set(moves.fulfilled)
-        if at_once:
-            yield queries.send_to_the_end([agent_id for agent_id, _ in at_once])
-        taken = [each for each in moves.taken if each not in at_once]
-        if taken:
-            agent_ids, order_ids = zip(*taken, strict=True)
+        if not set(moves.taken).isdisjoint(moves.fulfilled):
+            # All is written in one statement, which sees every agent row as it was before it.
+            raise TooMuchAtOnce("a Reserve, and the delivery of the same order")
+        if moves.taken:
+            agent_ids, order_ids = zip(*moves.taken, strict=True)
             yield queries.take(agent_ids, order_ids, [moves.places[order_id] for order_id in order_ids])
-        back = [(*each, False) for each in moves.given_back]
-        back += [(*each, True) for each in moves.fulfilled if each not in at_once]
+        back = [(*each, False) for each in moves.given_back] + [(*each, True) for each in moves.fulfilled]
         if back:
             yield queries.let_go(*zip(*back, strict=True))
 

@@ -60,7 +60,7 @@ async def _handle_orders(
 
     In `BLOCKING` nothing is to be looked at again. Raises Collision if a unit that was waited for was taken meanwhile:
     another may have been freed by the very transaction that took it, and this statement's snapshot does not show it.
-    Raises TooMuchAtOnce if these are several documents about more than `BATCH_UNITS` units.
+    Raises TooMuchAtOnce if these are several documents about more than `BATCH_UNITS` units, or if `Units.move` does.
     """
     # Units are locked before reservations are read: a transaction that waits for a unit holds nothing that another
     # one waits for, and a lease begins when its units are held.

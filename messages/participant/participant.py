@@ -51,7 +51,10 @@ class Units(Protocol):
         """
 
     def move(self, moves: Moves) -> Iterable[Write]:
-        """Write which order has which units. A unit that is taken must still be free, and where it was found."""
+        """Write which order has which units. A unit that is taken must still be free, and where it was found.
+
+        Raises TooMuchAtOnce if one statement cannot write that.
+        """
 
     async def forget(self, tx: Transaction, unit_ids: Sequence[str]) -> None:
         """Their fulfilled reservations are being pruned."""

@@ -31,7 +31,10 @@ class Collision(Exception):
 
 
 class TooMuchAtOnce(Exception):
-    """A batch that would take too much memory. Nothing was written. Halve it; a single document never is too much."""
+    """A batch that would take too much memory, or more than one statement can write; a single document never does.
+
+    Nothing was written. Halve it.
+    """
 
 
 def is_infrastructure(error: BaseException) -> bool:

@@ -60,19 +60,6 @@ async def test_who_has_delivered_goes_to_the_end_of_the_line(delivery: Worker, o
     assert await agent_of(delivery, following) == "A-2"
 
 
-async def test_who_has_delivered_within_one_batch_goes_to_the_end_of_the_line_too(
-    delivery: Worker, order: UUID
-) -> None:
-    following = uuid4()
-    for agent_id in ("A-1", "A-2"):
-        await delivery.hear(online(agent_id))
-    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
-
-    await delivery.hear(reserve(following))
-
-    assert await agent_of(delivery, following) == "A-2"
-
-
 async def test_who_was_released_keeps_the_place_in_line(delivery: Worker, order: UUID) -> None:
     following = uuid4()
     for agent_id in ("A-1", "A-2"):

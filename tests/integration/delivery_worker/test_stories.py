@@ -8,7 +8,7 @@ from delivery_worker.units import Agents
 from messages.contracts.delivery import AgentAssigned, AgentReleased, AgentReserved
 from messages.participant.participant import Moves
 from messages.transport.database.writing import write
-from messages.transport.faults import Collision
+from messages.transport.faults import Collision, TooMuchAtOnce
 from tests.integration.delivery_worker.agents import agent_of
 from tests.integration.delivery_worker.messages import (
     ZONE,
@@ -40,13 +40,16 @@ async def test_an_order_goes_from_reserved_to_fulfilled_and_the_agent_is_idle_ag
     assert delivery.alarms == []
 
 
-async def test_a_whole_life_in_one_batch_leaves_the_agent_idle(delivery: Worker, order: UUID) -> None:
+async def test_a_whole_life_in_one_batch_is_left_to_be_halved(delivery: Worker, order: UUID) -> None:
     await delivery.hear(online("A-1"))
 
-    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+    with pytest.raises(TooMuchAtOnce):
+        await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
 
+    assert await delivery.holdings() == {}
+    assert await delivery.hear(reserve(order), assign(order)) != []
+    assert await delivery.hear(placed(order), completed(order)) == []
     assert await delivery.stock() == {"A-1": "free"}
-    assert await delivery.holdings() == {order: "fulfilled"}
 
 
 async def test_who_has_delivered_can_be_had_by_who_asks_in_the_same_batch(delivery: Worker, order: UUID) -> None:
@@ -63,7 +66,8 @@ async def test_a_duplicate_completion_does_not_free_the_agent_from_the_next_orde
 ) -> None:
     following = uuid4()
     await delivery.hear(online("A-1"))
-    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+    await delivery.hear(completed(order))
     await delivery.hear(reserve(following), assign(following), placed(following))
 
     await delivery.hear(completed(order))
@@ -104,7 +108,8 @@ async def test_release_before_reserve_leaves_a_tombstone(delivery: Worker, order
 async def test_fulfilled_reservations_are_pruned_and_the_agent_works_on(delivery: Worker, order: UUID) -> None:
     following = uuid4()
     await delivery.hear(online("A-1"))
-    await delivery.hear(reserve(order), assign(order), placed(order), completed(order))
+    await delivery.hear(reserve(order), assign(order), placed(order))
+    await delivery.hear(completed(order))
     await delivery.hear(reserve(following))
     await delivery.execute("UPDATE reservation SET forget_at = forget_at - interval '2 days'")
 
