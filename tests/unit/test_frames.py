@@ -21,10 +21,10 @@ from messages.transport.rabbitmq.frames import (
     content_type,
     death,
     deliver_to,
-    exchange,
     failures,
     message_id,
     published,
+    short_string,
     tag_and_bit,
 )
 
@@ -97,7 +97,7 @@ def test_tag_and_exchange_of_a_delivery_are_read(consumer: str, tag: int, redeli
     begins = deliver_to(consumer)
     assert payload.startswith(begins)
     assert tag_and_bit(payload, len(begins)) == (tag, redelivered)
-    assert exchange(payload, len(begins) + TAG_AND_BITS_BYTES) == name
+    assert short_string(payload, len(begins) + TAG_AND_BITS_BYTES) == name
 
 
 @given(maybe_ordinary, maybe_ordinary, maybe_ordinary, st.none() | headers, st.integers(0, 2**40))

@@ -12,8 +12,8 @@ from messages.transport.rabbitmq.frames import (
     content_type,
     death,
     deliver_to,
-    exchange,
     failures,
+    short_string,
     tag_and_bit,
 )
 from messages.transport.strict_json import DOCUMENT_BYTES
@@ -76,7 +76,7 @@ class Arrivals:
             return Method.LEFT
         start += _BEGINNING_BYTES
         self._tag, self._redelivered = tag_and_bit(frames, start)
-        self._exchange = exchange(frames, start + TAG_AND_BITS_BYTES)
+        self._exchange = short_string(frames, start + TAG_AND_BITS_BYTES)
         return Method.TAKEN_WITH_CONTENT
 
     def content(self, header: bytes, body: bytes) -> None:

@@ -13,7 +13,14 @@ from yarl import URL
 from messages.transport.backoff import Backoff
 from messages.transport.cancelling import cancel
 from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
-from messages.transport.rabbitmq.frames import BLOCKED_ID, CONNECTION_CHANNEL, METHOD, UNBLOCKED_ID, obstacle
+from messages.transport.rabbitmq.frames import (
+    BLOCKED_ID,
+    CONNECTION_CHANNEL,
+    ID_BYTES,
+    METHOD,
+    UNBLOCKED_ID,
+    short_string,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +43,7 @@ class BlockedFlag:
         """Only watch: aiormq gets these frames too."""
         if kind == METHOD and frames.startswith(BLOCKED_ID, start):
             self.blocks = True
-            log.warning("broker blocks publishing", **self._about, reason=obstacle(frames, start))
+            log.warning("broker blocks publishing", **self._about, reason=short_string(frames, start + ID_BYTES))
         elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
             self.blocks = False
             log.warning("broker blocks publishing no more", **self._about)

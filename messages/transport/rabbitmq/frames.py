@@ -90,8 +90,8 @@ def tag_and_bit(frames: bytes, start: int) -> tuple[int, int]:
     return tag, bits & 1
 
 
-def exchange(frames: bytes, start: int) -> str:
-    """The name that follows a delivery's tag and bits."""
+def short_string(frames: bytes, start: int) -> str:
+    """Not validated: a client may have put any bytes there."""
     begins = start + 1
     return _text(frames[begins : begins + frames[start]])
 
@@ -103,23 +103,14 @@ def refusal(frames: bytes, start: int) -> Connection.Close:
     return close
 
 
-def obstacle(frames: bytes, start: int) -> str:
-    """Why the broker blocks a connection."""
-    begins = start + ID_BYTES + 1
-    return _text(frames[begins : begins + frames[begins - 1]])
-
-
 def body_size(header: bytes) -> int:
     size: int = _BODY_SIZE.unpack_from(header)[0]
     return size
 
 
 def content_type(header: bytes) -> str | None:
-    """Not validated: a client may have put any bytes there."""
-    if not _FLAG_WORD.unpack_from(header)[0] & _CONTENT_TYPE:
-        return None
-    start = _CONTENT_BYTES + 1
-    return _text(header[start : start + header[_CONTENT_BYTES]])
+    has_one = _FLAG_WORD.unpack_from(header)[0] & _CONTENT_TYPE
+    return short_string(header, _CONTENT_BYTES) if has_one else None
 
 
 def failures(header: bytes) -> int:
