@@ -81,7 +81,7 @@ def _answered(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Deci
     if saga.undecided:
         return _answered_in_time(saga, answer, now, policy)
     if saga.phase is not Phase.PLACED:
-        return _answered_though_closed(saga, answer, now, policy)
+        return _answered_though_not_placed(saga, answer, now, policy)
     if isinstance(answer, Refused):
         return Decision(saga, alarms=((PLACED_BUT_NOT_HELD, f"{type(answer).__name__}: {answer.reason}"),))
     if isinstance(answer, Released):
@@ -105,7 +105,7 @@ def _answered_in_time(saga: Saga, answer: Answer, now: datetime, policy: Policy)
     return Decision(saga) if _was_asked_for(answer, saga) else _unasked(saga, answer)
 
 
-def _answered_though_closed(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Decision:
+def _answered_though_not_placed(saga: Saga, answer: Answer, now: datetime, policy: Policy) -> Decision:
     name = answer.PARTICIPANT
     match answer, saga.standing.get(name):
         case Released(), None | Standing.RELEASED:

@@ -59,8 +59,8 @@ def lets_a_late_assignment_revive_the_order(patch: Patch) -> None:
             return Decision(saga, (outgoing.outcome(saga, terms),))
         return honest(saga, answer, now, terms)
 
-    honest = sagas._answered_though_closed
-    patch.setattr(sagas, "_answered_though_closed", in_vain)
+    honest = sagas._answered_though_not_placed
+    patch.setattr(sagas, "_answered_though_not_placed", in_vain)
 
 
 def lets_the_deadline_undo_what_is_placed(patch: Patch) -> None:
