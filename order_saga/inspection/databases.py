@@ -74,11 +74,9 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
         yield Snapshots(own, {name: await look(worker) for name, worker in _workers().items()})
 
 
-@contextlib.asynccontextmanager
-async def orchestrator() -> AsyncIterator[PublishedViews]:
+def orchestrator() -> contextlib.AbstractAsyncContextManager[PublishedViews]:
     """Open a snapshot of the orchestrator's database alone, also while nobody can read the participants'."""
-    async with reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR)) as reader:
-        yield reader
+    return reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR))
 
 
 async def _refuse_a_foreign_one(reader: PublishedViews, service: str) -> None:
