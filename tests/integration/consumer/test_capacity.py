@@ -83,19 +83,3 @@ async def test_counting_costs_no_transaction(station: Station) -> None:
     async with station.running():
         await station.until_heard(1)
     assert modes == [False]
-
-
-async def test_a_count_that_no_retry_can_mend_ends_the_process(station: Station) -> None:
-    async def capacity(_tx: Transaction) -> int:
-        raise ValueError("cannot count")
-
-    station.toy.capacity = capacity
-    await station.say(bought("order"))
-    with pytest.raises(ValueError, match="cannot count"):
-        await _run_to_the_end(station)
-
-
-async def _run_to_the_end(station: Station) -> None:
-    async with station.running() as running:
-        await asyncio.wait({running.task}, timeout=60)
-        assert running.task.done()

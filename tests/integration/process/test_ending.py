@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from messages.transport.database.migrating import ChangedMigration
 from messages.transport.database.transactions import Transaction
 from messages.transport.faults import UnfitDatabase
 from messages.transport.settings import WrongSetting
@@ -32,14 +31,6 @@ async def test_a_pooler_that_drops_what_a_session_is_set_to_ends_the_process(sta
         ):
             async with running as process:
                 await process.task
-
-
-async def test_a_changed_migration_ends_the_process_with_its_name(own_station: Station) -> None:
-    await own_station.rows("UPDATE schema_migrations SET checksum = 'other' WHERE name LIKE 'tests.%'")
-    running = own_station.running()
-    with pytest.raises(ChangedMigration, match=r"0001_create_purchase\.sql"):
-        async with running as process:
-            await process.task
 
 
 async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Station) -> None:
