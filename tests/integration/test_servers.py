@@ -1,10 +1,9 @@
-"""What the tests rely on: servers that keep their data and address, and that leave nothing behind."""
+"""What the tests rely on: servers that are as good as new, and that leave nothing behind."""
 
 import asyncio
 import socket
 import sys
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -14,7 +13,7 @@ import pytest
 from tests.servers import server
 from tests.servers.choice import choose_postgres
 from tests.servers.management import Management
-from tests.servers.server import Unavailable, free_port, postgres_answers, rabbitmq_answers, until
+from tests.servers.server import Unavailable, free_port, postgres_answers, until
 
 
 async def test_a_new_database_is_migrated(new_database):
@@ -30,30 +29,6 @@ async def test_a_new_vhost_is_empty_and_can_be_entered(new_vhost, management_url
     assert await Management(management_url).queues(urlsplit(url).path[1:]) == []
 
 
-@pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_postgres_comes_back_with_its_data_at_the_same_address(own_postgres, end):
-    connection = await asyncpg.connect(own_postgres.url)
-    await connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
-    await connection.close()
-    await getattr(own_postgres, end)()
-    with pytest.raises((ConnectionError, FileNotFoundError, URLError)):
-        await asyncpg.connect(own_postgres.url)
-    await own_postgres.start()
-    connection = await asyncpg.connect(own_postgres.url)
-    assert await connection.fetchval("SELECT one FROM kept") == 1
-    await connection.close()
-
-
-async def test_rabbitmq_comes_back_with_its_data_at_the_same_address(own_rabbitmq):
-    management = Management(own_rabbitmq.management_url)
-    await management.create_vhost("kept")
-    await own_rabbitmq.kill()
-    with pytest.raises((ConnectionError, FileNotFoundError, URLError)):
-        await rabbitmq_answers(own_rabbitmq.url, own_rabbitmq.management_url)
-    await own_rabbitmq.start()
-    assert {vhost["name"] for vhost in await management.call("GET", "vhosts")} == {"/", "kept"}
-
-
 def test_a_port_is_given_once_and_only_while_nobody_listens_there(monkeypatch):
     taken, free = free_port(), free_port()  # not any: nobody who connects meanwhile is given one of these
     monkeypatch.setattr(server, "PORTS", (taken, free))
@@ -64,7 +39,7 @@ def test_a_port_is_given_once_and_only_while_nobody_listens_there(monkeypatch):
             free_port()
 
 
-@pytest.mark.usefixtures("own_postgres")
+@pytest.mark.usefixtures("postgres")
 async def test_processes_that_share_the_tests_say_at_the_end_which_servers_they_used():
     test = f"{__file__}::{test_a_new_database_is_migrated.__name__}"
     command = (sys.executable, "-m", "pytest", "--numprocesses", "2", test)
