@@ -47,7 +47,8 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     told = [each.message for each in documents if isinstance(each.message, (AgentCameOnline, AgentWentOffline))]
     folded = [fold(each) for each in rounds(told)]
     leaving = {shift.agent_id for shifts in folded for shift in shifts if not shift.online}
-    # Reservations are locked before agents, as in every other transaction, so that none deadlock.
+    # Reservations are locked before agents, as in every other transaction, so that none deadlock. Only those of orders
+    # that the batch names are locked already: PostgreSQL may end a transaction that locks both in order, to be retried.
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
     if len(moving := {shift.agent_id for shifts in folded for shift in shifts}) > 1:
         await queries.lock_agents(tx, list(moving))
