@@ -1,7 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
@@ -35,9 +35,10 @@ BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 class BlockedFlag:
     """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
 
-    def __init__(self, about: Mapping[str, str]) -> None:
+    def __init__(self, about: Mapping[str, str], on_unblocked: Callable[[], None]) -> None:
         self.blocks = False
         self._about = about
+        self._on_unblocked = on_unblocked
 
     def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
         """Only watch: aiormq gets these frames too."""
@@ -47,6 +48,7 @@ class BlockedFlag:
         elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
             self.blocks = False
             log.warning("broker blocks publishing no more", **self._about)
+            self._on_unblocked()
         return False
 
     def end_of_read(self) -> None:
@@ -60,9 +62,9 @@ class SupervisedConnection:
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
         self.name = name
         self._connection: FastConnection | None = None
-        self._opened = asyncio.Event()
+        self._changed = asyncio.Event()
         self._about = {"link": name, "server": f"{self._url.host}:{self._url.port or ''}{self._url.path}"}
-        self._blocked = BlockedFlag(self._about)
+        self._blocked = BlockedFlag(self._about, self._changed.set)
         self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
@@ -77,12 +79,16 @@ class SupervisedConnection:
             self._keeper = asyncio.create_task(self._keep_open(), name=f"keep {self.name} open")
 
     async def connection(self) -> FastConnection:
-        """The open connection, as soon as there is one. Raises ConnectionError once there will be none."""
-        while self._connection is None:
+        """The open connection, as soon as there is a usable one. Raises ConnectionError once there will be none.
+
+        Of a blocked one RabbitMQ reads nothing: each channel that is opened there in vain would be kept until it does.
+        """
+        while (connection := self._connection) is None or self._blocked.blocks:
             if self._closed:
                 raise ConnectionError("closed")
-            await self._opened.wait()
-        return self._connection
+            self._changed.clear()
+            await self._changed.wait()
+        return connection
 
     def reopen(self) -> None:
         """Replace a connection that is open and of no use."""
@@ -94,7 +100,7 @@ class SupervisedConnection:
         self._closed = True
         if self._keeper is not None:
             await cancel(self._keeper)
-        self._opened.set()  # so that tasks waiting for it learn that it never will be
+        self._changed.set()  # so that tasks waiting for it learn that it never will be open
 
     async def _keep_open(self) -> None:
         backoff = reconnect_backoff()
@@ -113,15 +119,14 @@ class SupervisedConnection:
         try:
             with cancellation_as_connection_error():
                 await connection.connect(timeout=CONNECT_SECONDS)
-            self._blocked = BlockedFlag(self._about)
+            self._blocked = BlockedFlag(self._about, self._changed.set)
             connection.lane.register(CONNECTION_CHANNEL, self._blocked)
             self._connection = connection
-            self._opened.set()
+            self._changed.set()
             log.info("broker connection opened", **self._about)
             yield connection
         finally:
             self._connection = None
-            self._opened.clear()
             await close_quietly(connection)
 
     async def _watch(self, connection: AbstractConnection) -> None:
