@@ -1,6 +1,6 @@
 """Which requests are unanswered, when to repeat them, and what an outcome answers. No I/O and no clock."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from uuid import UUID
@@ -12,6 +12,8 @@ from messages.transport.edge.outcomes import Outcome
 from messages.transport.edge.requests import Request
 
 REPEAT_CAP_SECONDS = 30.0
+REMEMBERED = 100_000
+"""Turns that are over. What their requests cause may arrive later, but not that much later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Awaiting:
     repeat_seconds: float = 3.0
     _open: dict[Turn, _Open] = field(default_factory=dict)
     _queued: dict[Turn, deque[Asked]] = field(default_factory=dict)
+    _over: OrderedDict[Turn, None] = field(default_factory=OrderedDict)
 
     def __len__(self) -> int:
         return len(self._open) + sum(map(len, self._queued.values()))
@@ -74,7 +77,7 @@ class Awaiting:
         if turn in self._open:
             self._queued.setdefault(turn, deque()).append(asked)
         else:
-            self._begin(asked, now, another_went_before=False)
+            self._begin(asked, now)
 
     def due_requests(self, now: float) -> list[Request]:
         """The requests to publish now, for the first time or again."""
@@ -100,17 +103,23 @@ class Awaiting:
         """All open requests, as unanswered so far."""
         return [Result(each.asked, None, now - each.since) for each in self._open.values()]
 
-    def _begin(self, asked: Asked, now: float, *, another_went_before: bool) -> None:
-        backoff = Backoff(base_seconds=self.repeat_seconds, cap_seconds=REPEAT_CAP_SECONDS)
-        self._open[_turn(asked)] = _Open(asked, now, now, backoff, another_went_before)
+    def _begin(self, asked: Asked, now: float) -> None:
+        turn, backoff = _turn(asked), Backoff(base_seconds=self.repeat_seconds, cap_seconds=REPEAT_CAP_SECONDS)
+        self._open[turn] = _Open(asked, now, now, backoff, another_went_before=turn in self._over)
 
     def _end(self, turn: Turn, outcome: Message | None, now: float) -> Result:
         ended = self._open.pop(turn)
+        self._remember(turn)
         if turn in self._queued:
-            self._begin(self._queued[turn].popleft(), now, another_went_before=True)
+            self._begin(self._queued[turn].popleft(), now)
             if not self._queued[turn]:
                 del self._queued[turn]
         return Result(ended.asked, outcome, now - ended.since)
+
+    def _remember(self, turn: Turn) -> None:
+        self._over[turn] = None
+        if len(self._over) > REMEMBERED:
+            self._over.popitem(last=False)
 
     def _ends_at(self, each: _Open) -> float:
         return each.since + self.timeout_seconds

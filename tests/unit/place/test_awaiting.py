@@ -8,6 +8,7 @@ import pytest
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, OrderRequested, RequestRejected
 from messages.transport.edge.outcomes import Outcome
+from order_saga.client import awaiting as awaiting_module
 from order_saga.client.awaiting import Asked, Awaiting, Result
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
@@ -132,6 +133,28 @@ def test_a_late_word_about_the_first_request_does_not_answer_the_second(
 
     assert awaiting.receive(told(PLACED, causation_id=uuid4()), 2) == []
     assert awaiting.receive(told(PLACED, causation_id=second.request.message_id), 3) == [Result(second, PLACED, 2)]
+
+
+def test_nor_does_it_if_the_second_comes_once_the_first_is_answered() -> None:
+    awaiting, second = Awaiting(timeout_seconds=10), an_order(zone="south")
+    awaiting.add(an_order(), now=0)
+    awaiting.receive(told(PLACED), 1)
+    awaiting.add(second, now=2)
+
+    assert awaiting.receive(told(PLACED), 3) == []
+    conflict = RequestRejected(order_id=ORDER, request_message_id=second.request.message_id, reason="conflict")
+    assert awaiting.receive(told(conflict), 4) == [Result(second, conflict, 2)]
+
+
+def test_of_what_is_over_only_the_latest_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(awaiting_module, "REMEMBERED", 2)
+    awaiting = Awaiting(timeout_seconds=10)
+    for order_id in [ORDER, uuid4(), uuid4()]:
+        awaiting.add(an_order(order_id=str(order_id)), now=0)
+        awaiting.receive(told(PLACED.model_copy(update={"order_id": order_id})), 1)
+
+    assert len(awaiting._over) == 2
+    assert (ORDER, OrderRequested) not in awaiting._over
 
 
 def test_a_second_request_is_answered_by_its_own_rejection(awaiting_second: tuple[Awaiting, Asked]) -> None:
