@@ -95,7 +95,6 @@ class FastChannel:
 
     def _begin(self, header: bytes) -> None:
         self._header, self._missing = header, body_size(header)
-        self._pieces = []
         if not self._missing:
             self._complete()
 
