@@ -103,17 +103,18 @@ def test_not_placed_answers_the_order_and_its_cancel() -> None:
     assert len(awaiting.receive(told(NOT_PLACED), 1)) == 2
 
 
-def test_a_second_request_about_an_order_waits_for_the_first() -> None:
+def test_requests_about_one_order_wait_for_those_before_them() -> None:
     awaiting = Awaiting(timeout_seconds=10)
-    first, second = an_order(), an_order(zone="south")
-    awaiting.add(first, now=0)
-    awaiting.add(second, now=0)
-    assert len(awaiting) == 2
-    assert awaiting.due_requests(0) == [first.request]
+    requests = [an_order(zone=zone) for zone in ("north", "south", "east")]
+    for request in requests:
+        awaiting.add(request, now=0)
+    assert len(awaiting) == 3
 
-    awaiting.receive(told(PLACED), 1)
+    for now, request in enumerate(requests):
+        assert awaiting.due_requests(now) == [request.request]
+        awaiting.receive(told(PLACED, causation_id=request.request.message_id), now)
 
-    assert awaiting.due_requests(1) == [second.request]
+    assert not awaiting
 
 
 @pytest.fixture
