@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from messages.transport.database import lock_mode
+from messages.transport.database import lock_mode, session
 from messages.transport.database import row_cache as row_cache_module
 from messages.transport.database.lock_mode import LockMode
 from messages.transport.database.row_cache import RowCache
@@ -89,6 +89,7 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock_mode, "SKIPPED_BATCHES", 4)
+    monkeypatch.setitem(session.SETTINGS, "lock_timeout", "60s")  # so that nothing else collides
 
     async def collide(_tx: Transaction) -> None:
         raise Collision
