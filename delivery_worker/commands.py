@@ -14,7 +14,7 @@ from delivery_worker.service import NAME
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.order import DeliveryCompleted
 from messages.contracts.views import CONFIRMED
-from messages.transport.command_line.arguments import ReadSettings
+from messages.transport.command_line.arguments import ReadSettings, Text
 from messages.transport.command_line.printing import utc
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.publishing import publish
@@ -85,7 +85,7 @@ def put_offline(agent_ids: tuple[str, ...]) -> None:
 
 
 @agents_group.command("completed")
-@click.argument("agent_id", metavar="AGENT")
+@click.argument("agent_id", metavar="AGENT", type=Text())
 @click.argument("order_id", metavar="ORDER", type=click.UUID)
 @click.pass_obj
 def complete_delivery(read_settings: ReadSettings, agent_id: str, order_id: UUID) -> None:

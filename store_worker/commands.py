@@ -9,7 +9,7 @@ from uuid import uuid4
 import click
 
 from messages.contracts.store import PacketsWithdrawn, StockReceived
-from messages.transport.command_line.arguments import ReadSettings, Time
+from messages.transport.command_line.arguments import ReadSettings, Text, Time
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.command_line.reading import ask
 from messages.transport.edge.publishing import publish
@@ -31,7 +31,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--received-before", type=Time(), help="Only packets received before this time, UTC."),
         click.option("--received-since", type=Time(), help="Only packets received at this time or later, UTC."),
-        click.option("--sku", help="Only packets of this sku."),
+        click.option("--sku", type=Text(), help="Only packets of this sku."),
     ):
         command = option(command)
     return command
@@ -43,7 +43,7 @@ def stock_group() -> None:
 
 
 @stock_group.command("list")
-@click.argument("store_id", metavar="[STORE]", required=False)
+@click.argument("store_id", metavar="[STORE]", type=Text(), required=False)
 @_chosen
 @click.option("--ids", is_flag=True, help="One packet a line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -94,8 +94,8 @@ def add_stock(
 
 
 @stock_group.command("withdraw")
-@click.argument("store_id", metavar="STORE")
-@click.argument("packet_ids", metavar="[PACKET]...", nargs=-1)
+@click.argument("store_id", metavar="STORE", type=Text())
+@click.argument("packet_ids", metavar="[PACKET]...", type=Text(), nargs=-1)
 @_chosen
 @click.option("--all", "everything", is_flag=True, help="All packets of the store.")
 @click.option("--yes", is_flag=True, help="Withdraw. Without it, only print what would be withdrawn.")

@@ -31,6 +31,18 @@ class Span(click.FloatRange):
         return seconds
 
 
+class Text(click.types.StringParamType):
+    """Text that a database can be asked for. Refuses bytes that are no UTF-8, for which Python has surrogates."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text: str = super().convert(value, param, ctx)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{text!r} is not UTF-8.", param, ctx)
+        return text
+
+
 class Time(click.DateTime):
     """A time in UTC."""
 

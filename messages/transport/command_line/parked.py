@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from messages.transport import parked
-from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Time
+from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Text, Time
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.printing import utc
 from messages.transport.command_line.remarks import remark
@@ -27,7 +27,7 @@ def _chosen(command: Callable[..., None]) -> Callable[..., None]:
     """Either by their ids, or by their reason and perhaps their age."""
     for parameter in (
         click.option("--before", type=Time(), help="With --reason: only those parked before this time, UTC."),
-        click.option("--reason", help="All documents with this reason, as `parked list` prints it."),
+        click.option("--reason", type=Text(), help="All documents with this reason, as `parked list` prints it."),
         click.argument("parked_ids", type=PARKED_ID, nargs=-1),
     ):
         command = parameter(command)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 
 import pytest
 
@@ -33,6 +34,11 @@ from tests.unit.command_line.programs import typed
         ("store-worker", ("stock", "add", "north", "milk", "0"), "0 is not in the range"),
         ("store-worker", ("stock", "add", "no rth", "milk", "1"), "store_id: String should match pattern"),
         ("store-worker", ("stock", "list", "--received-since", "soon"), "'soon' does not match the formats"),
+        ("store-worker", ("stock", "list", "\udcff"), "'\\udcff' is not UTF-8"),
+        ("store-worker", ("stock", "list", "--sku", "\udcff"), "'\\udcff' is not UTF-8"),
+        ("store-worker", ("stock", "withdraw", "\udcff", "--all"), "'\\udcff' is not UTF-8"),
+        ("store-worker", ("stock", "withdraw", "north", "\udcff"), "'\\udcff' is not UTF-8"),
+        ("store-worker", ("parked", "discard", "--reason", "\udcff"), "'\\udcff' is not UTF-8"),
         ("store-worker", ("stock", "withdraw"), "Missing argument 'STORE'"),
         ("store-worker", ("stock", "withdraw", "north"), "give packets, or options that choose them, or --all"),
         ("store-worker", ("stock", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
@@ -46,6 +52,7 @@ from tests.unit.command_line.programs import typed
         ("delivery-worker", ("agents", "offline"), "Missing argument 'AGENT...'"),
         ("delivery-worker", ("agents", "offline", "A 1"), "agent_id: String should match pattern"),
         ("delivery-worker", ("agents", "completed", "A-1", "42"), "'42' is not a valid UUID"),
+        ("delivery-worker", ("agents", "completed", "\udcff", str(uuid.UUID(int=1))), "'\\udcff' is not UTF-8"),
         ("delivery-worker", ("agents", "add", "--file", "-"), "<stdin>, line 1, is not a request: "),
     ],
 )
