@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -12,6 +13,8 @@ from messages.transport.database.hosts import place
 from messages.transport.faults import one_line
 
 LAST_STANDARD_STREAM = 2
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""A disk that is full, or a quota; a file that may not grow; a terminal that is gone; what is open for reading only."""
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as a shell has it."""
 
@@ -23,14 +26,14 @@ def one_line_with_place(error: BaseException, url: str) -> str:
 
 
 class CommandLine(click.Group):
-    """Commands that each fail in one line, also if the disk is too full for their output."""
+    """Commands that each fail in one line, also if their output cannot be written."""
 
     def main(self, *arguments: Any, **extra: Any) -> Any:
         occupy_standard_streams()
         try:
             return super().main(*arguments, **extra)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in UNWRITABLE:
                 raise
             os._exit(OutputError.exit_code)  # its line found no room either, and at exit Python would try again
 
@@ -46,8 +49,9 @@ class CommandLine(click.Group):
                 raise
             raise WrongUsage("there is no standard input to read from") from None
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in UNWRITABLE:
                 raise
+            _drop_output()
             raise OutputError(f"the output is incomplete: {error.strerror}") from None
 
 
@@ -58,6 +62,12 @@ def occupy_standard_streams() -> None:
     os.close(number)
     # The log goes there. Others may stay missing: a command that reads from stdin says so.
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123  for as long as the process runs
+
+
+def _drop_output() -> None:
+    """What could not be written: at exit Python would try again, and exit with another code."""
+    with suppress(AttributeError, OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class OutputError(click.ClickException):

@@ -1,5 +1,6 @@
 """A failure is told in one line with its place and without a secret, and an interruption by its exit code."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,12 @@ def test_a_disk_that_takes_no_error_either_is_told_by_the_exit_code(command: str
             [sys.executable, "-m", "order_saga", command], env={}, stdout=full, stderr=full, check=False
         )
     assert said.returncode == 3
+
+
+def test_an_output_that_is_open_for_reading_only_is_one_line() -> None:
+    with Path(os.devnull).open() as unwritable:
+        said = subprocess.run(
+            [sys.executable, "-m", "order_saga", "list", "--help"],
+            env={}, stdout=unwritable, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert (said.returncode, said.stderr) == (3, b"Error: the output is incomplete: Bad file descriptor\n")
