@@ -19,7 +19,7 @@ class Settings(TransportSettings):
 
     model_config = SettingsConfigDict(env_prefix="ORDER_SAGA_")
 
-    undecided_limit: Annotated[int, Field(ge=0)] = 2_000
+    undecided_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 2_000
     """New orders are taken only while fewer than this many are undecided. 0 drains: what is accepted is decided, and
     requests stay in their queue."""
     budget_seconds: Seconds = 15.0
