@@ -13,6 +13,7 @@ from messages.transport.addresses import OUTCOMES, REQUESTS
 from messages.transport.broker import Broker
 from messages.transport.command_line.connecting import CONNECT_SECONDS, connected_to_broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.command_line.remarks import remark
 from messages.transport.edge.outcomes import Listener
 from messages.transport.edge.requests import Request
 from messages.transport.rabbitmq.broker import RabbitBroker
@@ -68,7 +69,10 @@ async def listening(name: str) -> AsyncIterator[tuple[Broker, Listener]]:
 
 
 async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -> None:
-    """Publish until all is confirmed. Raises Unreachable after `CONFIRM_SECONDS` without another confirm."""
+    """Publish until all is confirmed. Raises Unreachable after `CONFIRM_SECONDS` without another confirm.
+
+    If it is interrupted, says how far it came: packets that are added again come under other ids.
+    """
     unconfirmed = list(requests)
     try:
         async with asyncio.timeout(CONFIRM_SECONDS) as patience:
@@ -85,6 +89,10 @@ async def publish_until_confirmed(broker: Broker, requests: Sequence[Request]) -
             f"that this user may publish them, that a queue is bound to `{REQUESTS}`, and that RabbitMQ has no alarm"
         )
         raise Unreachable(f"{_variable()}: {problem}: check {advice}") from None
+    except asyncio.CancelledError:
+        done = len(requests) - len(unconfirmed)
+        remark(f"interrupted: {done} of {len(requests)} documents are published, and perhaps some of the others")
+        raise
 
 
 async def _until_served(broker: Broker) -> None:

@@ -117,6 +117,35 @@ def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confir
     assert broker.most == 7
 
 
+class StuckBroker(InProcessBroker):
+    """Confirms the first batch only, and of the next one nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Topology((), (), ()))
+        self.stuck = asyncio.Event()
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        if self.stuck.is_set():
+            await asyncio.Event().wait()
+        self.stuck.set()
+        return [True] * len(envelopes)
+
+
+async def test_who_is_interrupted_says_how_much_is_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(connection, "PUBLISH_AT_ONCE", 7)
+    broker = StuckBroker()
+    requests = [new_request(CancelOrder, order_id=uuid.uuid4()) for _ in range(30)]
+    publishing = asyncio.create_task(connection.publish_until_confirmed(broker, requests))
+    await broker.stuck.wait()
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+    told = "interrupted: 7 of 30 documents are published, and perhaps some of the others\n"
+    assert capsys.readouterr() == ("", told)
+
+
 def test_a_message_id_that_is_there_is_kept_and_one_that_is_not_is_added() -> None:
     reader = RequestReader(None, *store_worker.handlers.HANDLERS)
     own = uuid.uuid4()
