@@ -14,6 +14,9 @@ ABORTED = "25P02"
 DATABASE_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What connecting to a database, or asking it, can raise; the last one if no host is the primary that the URL wants."""
 
+NOT_MIGRATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+"""What asking a database raises that lacks migrations."""
+
 
 class UnfitDatabase(Exception):
     """A database that must not be migrated, or not be used by a daemon, until somebody has changed it or its URL."""

@@ -7,7 +7,7 @@ from typing import Any
 from messages.transport.command_line.connecting import connect_to_database
 from messages.transport.command_line.failures import Unreachable, one_line_with_place
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES
+from messages.transport.faults import DATABASE_FAILURES, NOT_MIGRATED, one_line
 from messages.transport.settings import Settings
 
 
@@ -21,5 +21,7 @@ async def own_database(settings: Settings, **options: Any) -> AsyncIterator[Tran
             yield connection
         finally:
             await connection.close()
+    except NOT_MIGRATED as error:
+        raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
     except DATABASE_FAILURES as error:
         raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from messages.transport.command_line.connecting import connect_to_database
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import is_infrastructure, one_line
+from messages.transport.faults import NOT_MIGRATED, is_infrastructure, one_line
 from messages.transport.settings import Settings
 
 STATEMENT_SECONDS = 600.0
@@ -96,7 +96,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
 def _errors_naming(setting: str) -> Iterator[None]:
     try:
         yield
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
+    except NOT_MIGRATED as error:
         raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
     except (asyncpg.DataError, OverflowError) as error:  # a view cannot convert it, or Python has no such time
         raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand, or a bug of ours") from None
