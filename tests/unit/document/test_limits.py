@@ -71,6 +71,14 @@ def test_an_empty_object_is_a_level_too(levels: int, reason: str | None) -> None
     assert (read.reason if isinstance(read, Malformed) else None) == reason
 
 
+def test_what_is_extreme_is_refused_among_others_too_whoever_sends_it() -> None:
+    extreme = spliced(rb'"note":"\u0000"')
+    for provenance in Provenance.INTERNAL, Provenance.CLIENT:
+        read = READER.read_all([extreme, body()], [Origin("order_saga.orders", provenance)] * 2)[0]
+        assert isinstance(read, Malformed)
+        assert read.reason == "nul_character"
+
+
 def test_many_brackets_side_by_side_are_not_deep() -> None:
     accepted(spliced(b'"note":[%s]' % b",".join([b"[{}]"] * 500)))
 
