@@ -86,6 +86,14 @@ def fewer_packets_than_ordered(world: World) -> None:
     world.change_holding(DELIVERED, unit_ids=("P-4",))
 
 
+@found_as("I1", "2 units fulfilled, but 1 wanted")
+def two_agents_for_one_delivery(world: World) -> None:
+    """None of them carries the order's id any more."""
+    agents = ("A-2", "A-9")
+    world.change_order(DELIVERED, granted={"store": ("P-4", "P-5", "P-6"), "delivery": agents})
+    world.change_holding(DELIVERED, "delivery", unit_ids=agents)
+
+
 @found_as("I2", "store: P-3 confirmed, but held by another order or by none")
 def a_packet_of_another_order(world: World) -> None:
     world.change_units(PLACED, "store", packets(PLACED, "confirmed", "P-1", "P-2"))
