@@ -15,6 +15,15 @@ def test_a_reservation_may_be_gone_a_day_after_the_deadline_of_a_placed_order(wo
     assert [finding.invariant for finding in world.check()] == ["I1"]
 
 
+def test_where_the_deadline_is_not_known_the_decision_counts(world: World) -> None:
+    del world.shares[PLACED, "store"]
+    world.change_order(PLACED, deadline=None, decided_at=NOW - timedelta(hours=25))
+    assert world.check() == []
+
+    world.change_order(PLACED, decided_at=None)
+    assert [finding.invariant for finding in world.check()] == ["I1", "I5"]
+
+
 def test_a_reservation_that_is_there_is_held_to_the_promise_for_ever(world: World) -> None:
     placed_and_released(world)
     world.change_order(PLACED, deadline=NOW - timedelta(hours=25))
