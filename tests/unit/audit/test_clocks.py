@@ -76,3 +76,12 @@ def test_so_may_that_of_an_order_whose_reservation_is_gone(world: World, deadlin
     world.change_order(PLACED, deadline=deadline)
 
     assert [each.invariant for each in world.check()] == found
+
+
+def test_what_has_no_time_is_overdue(world: World) -> None:
+    world.change_order(BLOCKING, deadline=None)
+    world.change_holding(BLOCKING, expires_at=None)
+    world.change_order(CANCELLED, phase="releasing", cleaned_at=None, decided_at=None)
+
+    assert {each.invariant for each in world.check() if each.order_id == BLOCKING} == {"I3", "I4"}
+    assert {each.invariant for each in world.check() if each.order_id == CANCELLED} == {"I4", "I5"}
