@@ -66,6 +66,7 @@ def test_only_what_is_used_up_stays_the_orders_when_it_is_fulfilled() -> None:
 
     assert wrong_with_payment("fulfilled") == [("I2", "payment: R-1 fulfilled, but held by another order or by none")]
     assert wrong_with_payment("fulfilled", payment=works_on) == []
+    assert wrong_with_payment("fulfilled", RECEIPT._replace(state="fulfilled"), payment=works_on) == []
 
 
 def wrong_with_payment(state: str, *units: Unit, payment: Participant = PAYMENT) -> list[tuple[str, str]]:
