@@ -43,7 +43,7 @@ class Gathering:
 
     def close(self, documents: Sequence[Incoming]) -> None:
         """These are being handled now, complete or not: what is missing is not waited for again."""
-        for question, number in list(self._counted(documents)):
+        for question, number in self._counted(documents):
             if number >= len(PARTICIPANTS):
                 self._answered.pop(question, None)
             else:
