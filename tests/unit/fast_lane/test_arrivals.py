@@ -35,11 +35,12 @@ async def test_what_either_consumer_of_the_channel_brings_is_taken() -> None:
     assert line.bodies == [b"a", b"b"]
 
 
-@pytest.mark.parametrize(("redelivered", "failed"), [(True, 4), (False, 0)])
-async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(redelivered: bool, failed: int) -> None:
-    line = Line()
+@pytest.mark.parametrize("count", [FAILURES_BEFORE_ISOLATION, FAILURES_BEFORE_ISOLATION + 1])
+@pytest.mark.parametrize("redelivered", [True, False])
+async def test_only_what_is_redelivered_has_failed_whatever_its_headers_say(redelivered: bool, count: int) -> None:
+    line, failed = Line(), count if redelivered else 0
     deliver = Basic.Deliver(CONSUMER, 9, redelivered, "commands", "work")
-    headers = ContentHeader(properties=Basic.Properties(headers={"x-delivery-count": 4}))
+    headers = ContentHeader(properties=Basic.Properties(headers={"x-delivery-count": count}))
     line.receive(marshal(deliver, MINE) + marshal(headers, MINE))
     (arrival,) = line.arrived
     assert (arrival.failures, arrival.tag, arrival.content_type) == (failed, 9, None)
