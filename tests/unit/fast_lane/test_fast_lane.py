@@ -74,6 +74,20 @@ async def test_aiormq_hears_a_heartbeat_a_second_while_it_sees_nothing_else(monk
     assert await line.left() == HEARTBEAT * 4 + something_else
 
 
+async def test_no_heartbeat_comes_before_the_first_frame_however_slowly_that_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiormq would take the heartbeat for the broker's greeting, and give the connection up."""
+    line = Line()
+    clock = line.lane._aiormq_received_at
+    monkeypatch.setattr(line.lane, "_now", lambda: clock)
+    first = marshal(Basic.QosOk(), OTHER)
+    for each in first:
+        clock += 1
+        line.receive(bytes((each,)))
+    assert await line.left() == first
+
+
 @pytest.mark.parametrize("nonsense", [b"AMQP\0\0\x09\x01", b"\x01\0\0\0\0\0\x01x?", b"HTTP/1.1 400 Bad Request\r\n"])
 async def test_what_is_not_made_of_frames_is_left_to_aiormq_at_once(nonsense: bytes) -> None:
     line = Line()
