@@ -1,5 +1,6 @@
 """Where `check` looks for RabbitMQ's HTTP API, and whose certificate it trusts there."""
 
+import base64
 import json
 import shutil
 import ssl
@@ -38,6 +39,20 @@ class _AnotherApi(_Api):
         self.answer({"status": "success"})
 
 
+class _Refusing(_Api):
+    """With the status that the path ends with."""
+
+    def do_GET(self) -> None:
+        self.send_error(int(self.path.split("/")[1]))
+
+
+class _Bindings(_Api):
+    def do_GET(self) -> None:
+        about = {"source": "requests", "routing_key": "order"}
+        to = [{"destination": f"{kind} of orders", "destination_type": kind} for kind in ("queue", "exchange")]
+        self.answer([about | each for each in to])
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Of localhost, signed by itself; its key stands in the same file."""
@@ -65,10 +80,12 @@ def tls_port(certificate: Path) -> Iterator[int]:
 def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +104,16 @@ def test_the_api_is_where_the_url_says(url, base):
     assert Management(url, BROKER_URL)._base == base
 
 
+def test_what_is_escaped_in_the_url_is_sent_as_it_is_meant() -> None:
+    management = Management("http://t%40y:s%2Fcret@mq", BROKER_URL)
+    assert management._authorization == "Basic " + base64.b64encode(b"t@y:s/cret").decode()
+
+
+@pytest.mark.parametrize(("path", "vhost"), [("", "%2F"), ("/", "%2F"), ("/%2F", "%2F"), ("/a%2Fb", "a%2Fb")])
+def test_the_virtual_host_is_that_of_the_broker_s_url(path: str, vhost: str) -> None:
+    assert Management("http://mq", f"amqp://toy@localhost{path}")._vhost == vhost
+
+
 def test_an_authority_of_one_s_own_is_named_by_the_variable_that_openssl_reads(monkeypatch, certificate, tls_port):
     management = Management(f"https://toy:secret@localhost:{tls_port}/rabbit", BROKER_URL)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -103,3 +130,23 @@ def test_another_api_that_answers_with_json_is_told():
         for ask in (management.queues, management.bindings, management.nodes):
             with pytest.raises(ValueError, match="not RabbitMQ's HTTP API"):
                 ask()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_user_who_may_not_see_the_nodes_is_told_of_none(status: int) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    with _serving(server):
+        assert Management(f"http://toy:secret@localhost:{server.server_port}/{status}", BROKER_URL).nodes() is None
+
+
+def test_nodes_that_cannot_be_read_for_another_reason_are_an_error() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
+    with _serving(server), pytest.raises(OSError, match="500"):
+        Management(f"http://toy:secret@localhost:{server.server_port}/500", BROKER_URL).nodes()
+
+
+def test_what_is_bound_to_another_exchange_is_bound_to_no_queue() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Bindings)
+    with _serving(server):
+        management = Management(f"http://toy:secret@localhost:{server.server_port}", BROKER_URL)
+        assert management.bindings() == {("requests", "order", "queue of orders")}
