@@ -126,6 +126,7 @@ class Client:
 
     async def _publish(self, body: bytes, exchange: str, key: str) -> bool:
         message = aio_pika.Message(body, content_type="application/json", delivery_mode=2)
+        message.priority = None  # as the services send it: to RabbitMQ 4.3 the usual 0 is less than none, and goes last
         try:
             assert self._channel is not None
             await (await self._channel.get_exchange(exchange, ensure=False)).publish(message, key)
