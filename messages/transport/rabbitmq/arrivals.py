@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from messages.transport.broker import FAILURES_BEFORE_ISOLATION, Arrival
+from messages.transport.broker import FAILURES_BEFORE_ISOLATION, ONE_DOCUMENT, Arrival
 from messages.transport.provenance import Death, provenance_of
 from messages.transport.rabbitmq.fast_channel import FastChannel, Method
 from messages.transport.rabbitmq.frames import (
@@ -93,7 +93,7 @@ class Arrivals:
         provenance = provenance_of(self._exchange, died)
         if provenance.from_outside and len(body) > DOCUMENT_BYTES:
             # Truncated, as it will be parked as too large: many of these at once would not fit in memory.
-            body = body[: DOCUMENT_BYTES + 1]
+            body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
         self._arrived.append(Arrival(body, kind, failed, self._tag, self, provenance, died))
 
     def end_of_read(self) -> None:
