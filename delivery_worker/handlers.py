@@ -1,8 +1,7 @@
 """The messages that delivery consumes, and how it handles agents that come and go."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from uuid import UUID
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from delivery_worker import queries
 from delivery_worker.shifts import Shift, fold, rounds
@@ -18,7 +17,7 @@ from messages.contracts.delivery import (
 from messages.contracts.message import Message
 from messages.contracts.order import DeliveryCompleted, OrderPlaced
 from messages.contracts.participation import REPORTS, RESERVE, SETTLE
-from messages.participant.loss import Loss
+from messages.participant.loss import Loss, Lost
 from messages.transport.database.transactions import Transaction
 from messages.transport.handled import Handled
 from messages.transport.incoming import Incoming
@@ -52,14 +51,15 @@ async def handle_fleet(tx: Transaction, documents: Sequence[Incoming]) -> Handle
     holders = await queries.lock_holders(tx, list(leaving)) if leaving else set()
     if len(moving := {shift.agent_id for shifts in folded for shift in shifts}) > 1:
         await queries.lock_agents(tx, list(moving))
+    report = partial(LOSS.report, tx, holders=holders, causes=_departures(documents), documents=documents)
     handled = Handled()
     for shifts in folded:
-        handled.add(await _apply(tx, shifts, holders, documents))
+        handled.add(await _apply(tx, shifts, report))
     return handled
 
 
 async def _apply(
-    tx: Transaction, shifts: Sequence[Shift], holders: AbstractSet[UUID], documents: Sequence[Incoming]
+    tx: Transaction, shifts: Sequence[Shift], report: Callable[[Sequence[Lost]], Awaitable[Handled]]
 ) -> Handled:
     with_zone = [shift for shift in shifts if shift.zone is not None]
     if with_zone:
@@ -67,8 +67,7 @@ async def _apply(
     leaving = [shift for shift in shifts if not shift.online]
     if not leaving:
         return Handled()
-    lost = await queries.put_offline(tx, leaving)
-    return await LOSS.report(tx, lost, holders, _departures(documents), documents)
+    return await report(await queries.put_offline(tx, leaving))
 
 
 def _departures(documents: Sequence[Incoming]) -> dict[str, Incoming]:
