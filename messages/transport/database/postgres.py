@@ -156,7 +156,7 @@ class Database:
         elif self._wanted:
             await give_back(pool, connection)
         else:
-            at_hand.append(connection)
+            self._at_hand.append(connection)
 
     async def _replace_connections(self, pool: "asyncpg.Pool[Any]") -> None:
         """Replace every open connection: after a failover they may lead to a standby or a dead host."""
