@@ -57,6 +57,7 @@ class Worker:
     collisions: int = 0
     looked_again: int = 0
     handled: list[Handled] = field(default_factory=list)
+    publishers: list[OutboxPublisher] = field(default_factory=list)
 
     @classmethod
     async def start(cls, service: Service, url: str) -> Self:
@@ -65,6 +66,8 @@ class Worker:
         return cls(service, database)
 
     async def stop(self) -> None:
+        for publisher in self.publishers:
+            await publisher.abandon()  # or they would go on, and log, in the tests that follow
         await self.database.close()
 
     async def hear(self, *messages: Message) -> list[Message]:
@@ -97,6 +100,7 @@ class Worker:
     def transactor(self) -> Transactor:
         """What the daemon handles and replays with; what it says goes nowhere."""
         publisher = OutboxPublisher(InProcessBroker(Topology((), (), ())), 64)
+        self.publishers.append(publisher)
         return Transactor(self.service, self.database, publisher, Metrics(), 15.0)
 
     @property
