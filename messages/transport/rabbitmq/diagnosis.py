@@ -3,6 +3,7 @@
 import os
 import re
 import ssl
+from asyncio import IncompleteReadError
 
 from aiormq.exceptions import AuthenticationError, ConnectionNotAllowed, ProbableAuthenticationError
 from yarl import URL
@@ -23,7 +24,10 @@ def why_not_connected(error: Exception, url: str) -> str:
         return "the virtual host does not exist, or this user may not access it"
     if isinstance(error, (AuthenticationError, ProbableAuthenticationError)):
         return "the broker refuses this user or password"
-    return f"the broker cannot be reached at {_address(URL(url))}: {_obstacle(error)}"
+    address = _address(URL(url))
+    if isinstance(error.__cause__, IncompleteReadError):
+        return f"what answers at {address} hangs up: a balancer without a node, a port for TLS, or a broker that stops"
+    return f"the broker cannot be reached at {address}: {_obstacle(error)}"
 
 
 def _address(url: URL) -> str:
