@@ -10,6 +10,7 @@ import aio_pika
 
 from messages.transport.command_line.connecting import connected_to_broker
 from messages.transport.command_line.failures import Unreachable, WrongUsage
+from messages.transport.database.hosts import place
 from messages.transport.faults import one_line
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -53,7 +54,14 @@ async def broker_problems(service: Service, settings: Settings) -> list[str]:
     try:
         return await asyncio.to_thread(lambda: list(_expected_problems(management, expected)))
     except (OSError, ValueError, HTTPException) as error:  # ValueError: something else answers
-        return [f"{settings.prefix()}MANAGEMENT_URL: {type(error).__name__}: {error}".strip()]
+        return [f"{settings.prefix()}MANAGEMENT_URL: {_why_not_read(error, management_url.get_secret_value())}"]
+
+
+def _why_not_read(error: Exception, url: str) -> str:
+    """With the server's place, and without urllib's wrapping: `URLError: <urlopen error timed out>`."""
+    reason = getattr(error, "reason", None)
+    cause = reason if isinstance(reason, Exception) else error
+    return f"{type(cause).__name__}: {one_line(cause)} ({place(url)})"
 
 
 async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:

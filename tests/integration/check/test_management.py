@@ -24,6 +24,8 @@ async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_sett
     for url in wrong.values():
         (problem,) = await checked.problems(management_url=url.geturl())
         assert problem.startswith("TOY_MANAGEMENT_URL: ")
+        assert "urlopen" not in problem
+        assert problem.endswith(f" ({url.hostname}:{url.port})")
 
 
 async def test_a_user_who_may_not_look_at_nodes_can_check_all_the_same(own_vhost: Checked) -> None:
