@@ -61,6 +61,12 @@ def test_a_duplicate_key_is_refused_at_any_level(text: bytes) -> None:
     assert "duplicate key" in read.detail
 
 
+def test_of_a_duplicate_key_only_so_much_is_told() -> None:
+    """It goes into the log, too."""
+    key = b'"%s":1' % (b"x" * 20_000)
+    assert len(refused(spliced(key + b"," + key)).detail) == 200
+
+
 @pytest.mark.parametrize(
     "number",
     [
