@@ -27,6 +27,7 @@ async def test_a_row_that_cannot_be_read_is_pruned_like_any_other(store: Worker)
     await store.run("prune")
 
     assert await store.holdings() == {}
+    assert sorted((await store.stock()).values()) == ["free", "reserved"], "it is not known to be sold"
 
 
 def test_neither_pruning_nor_retiring_keeps_an_order_waiting() -> None:
