@@ -51,6 +51,15 @@ async def test_an_alarm_about_an_order_is_a_line_of_its_story(station: Station) 
     assert timeline.entries_of([Alarm("about no order")]) == []
 
 
+async def test_a_note_of_several_lines_is_one_line_of_its_story_and_moves_no_other(station: Station) -> None:
+    first, second = bought("first\nline"), bought("second")
+    await station.say_together(first, second)
+    async with station.running():
+        await station.until_heard(2)
+    rows = await station.rows("SELECT order_id, detail FROM published.timeline ORDER BY detail")
+    assert [tuple(row) for row in rows] == [(first.order_id, "first line"), (second.order_id, "second")]
+
+
 async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_leaves_out(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
