@@ -148,9 +148,14 @@ async def test_a_line_told_while_its_day_is_being_prepared_is_not_refused(
     assert (await tables(tx))[table(await today(tx))] == 1
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 async def test_a_long_transaction_is_not_waited_for_and_nobody_is_made_to_wait(
-    own_station: Station, tx: Transaction
+    own_station: Station, tx: Transaction, *, prepared: bool
 ) -> None:
+    """Not even where there is only something to drop."""
+    if prepared:
+        await turn(tx)
+        await prepare(tx, await today(tx) - timedelta(days=DAYS_KEPT + 1))
     other = await asyncpg.connect(own_station.url)
     async with other.transaction():
         await tell(other, datetime.now(UTC))
@@ -158,6 +163,7 @@ async def test_a_long_transaction_is_not_waited_for_and_nobody_is_made_to_wait(
             await asyncio.wait_for(turn(tx), 60)
     await other.close()
     await turn(tx)
+    assert len(await tables(tx)) == 4
     assert (await tables(tx))[table(await today(tx))] == 1
 
 
