@@ -120,6 +120,14 @@ async def test_channels_that_owed_a_confirm_are_not_kept(network: Network) -> No
     await expecting.close()
 
 
+async def test_who_publish_at_once_open_one_channel(broker: RabbitBroker) -> None:
+    """Any other would be kept for as long as the connection."""
+    assert await asyncio.gather(*(broker.publish([envelope()]) for _ in range(5))) == [[True]] * 5
+    connection = await broker._publishing.connection()
+    assert connection.transport is not None
+    assert len(connection.transport.connection.channels) == 1
+
+
 async def test_a_publisher_that_is_cancelled_leaves_nothing_in_flight(broker: RabbitBroker, network: Network) -> None:
     assert await broker.publish([envelope()]) == [True]
     network.freeze()
