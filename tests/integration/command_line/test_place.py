@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from messages.transport.addresses import OUTCOMES
 from tests.integration.command_line.shell import ROOT, Shell
 from tests.integration.command_line.shops import a_shop, order, text
+from tests.servers.management import Management
 
 
 async def test_orders_from_a_pipe_are_placed(shell: Shell) -> None:
@@ -25,6 +27,20 @@ async def test_orders_from_a_pipe_are_placed(shell: Shell) -> None:
     assert [line.split()[0] for line in placed.out.splitlines()] == ["placed"] * 3
     assert "2 packets place-" in placed.out
     assert placed.err.startswith("3 placed in ")
+
+
+async def test_who_has_placed_orders_leaves_no_queue_behind(shell: Shell, management_url: str) -> None:
+    """All outcomes would be put into it for another minute."""
+
+    async def queues() -> set[str]:
+        known = await Management(management_url).call("GET", f"queues/{shell.vhost}")
+        return {each["name"] for each in known if each["name"].startswith(OUTCOMES)}
+
+    before = await queues()
+    placed = await shell.type("order_saga", "place", "-", stdin=text([order("nowhere")]))
+
+    assert placed.code == 1, placed
+    assert await queues() <= before
 
 
 async def test_of_a_file_of_which_the_shell_has_read_a_part_only_the_rest_is_placed(
