@@ -14,6 +14,7 @@ import order_saga.handlers
 import store_worker.handlers
 from messages.contracts.order import CancelOrder
 from messages.transport.broker import Envelope
+from messages.transport.command_line.failures import Unreachable
 from messages.transport.edge import connection
 from messages.transport.edge.publishing import publish_command
 from messages.transport.edge.requests import RequestReader, new_request
@@ -115,6 +116,27 @@ def test_however_much_there_is_to_say_it_is_said_as_long_as_some_of_it_is_confir
 
     assert broker.confirmed == [request.body for request in requests]
     assert broker.most == 7
+
+
+class RefusingBroker(InProcessBroker):
+    """Takes nothing, and says so at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Topology((), (), ()))
+        self.asked = 0
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return [False] * len(envelopes)
+
+
+async def test_a_broker_that_takes_nothing_is_not_asked_without_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONFIRM_SECONDS", 5 * connection.LOOK_SECONDS)
+    broker = RefusingBroker()
+    with pytest.raises(Unreachable, match="1 of 1 documents are not confirmed"):
+        await connection.publish_until_confirmed(broker, [new_request(CancelOrder, order_id=uuid.uuid4())])
+    assert broker.asked <= 6
 
 
 class StuckBroker(InProcessBroker):
