@@ -64,6 +64,12 @@ async def test_lines_of_a_prepared_day_stand_in_its_own_table(tx: Transaction) -
     assert (lines[table(day)], lines[table(day + timedelta(days=1))], lines["timeline_otherwise"]) == (2, 1, 0)
 
 
+async def test_a_day_is_stored_and_compressed_as_the_whole_is(tx: Transaction) -> None:
+    await turn(tx)
+    columns = "SELECT attname, attstorage, attcompression FROM pg_attribute WHERE attrelid = $1::regclass"
+    assert await tx.fetch(columns, table(await today(tx))) == await tx.fetch(columns, "timeline")
+
+
 async def test_what_came_before_its_day_was_prepared_moves_there(tx: Transaction) -> None:
     day = await today(tx)
     for ahead in (0, 0, 1, 5):
