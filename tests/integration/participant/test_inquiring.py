@@ -36,9 +36,10 @@ async def test_asking_in_vain_raises_an_alarm(store: Worker) -> None:
         assert len(await store.run("sweep")) == 1
 
     assert store.alarms == []
-    await let_pass(store, 10_000)
-    await store.run("sweep")
-    assert store.alarms == ["outcome_unknown"]
+    for number in (1, 2):
+        await let_pass(store, 10_000)
+        await store.run("sweep")
+        assert store.alarms == ["outcome_unknown"] * number
 
 
 @pytest.mark.parametrize("settled_by", ["placed", "released"])
