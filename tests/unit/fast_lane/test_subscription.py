@@ -6,7 +6,11 @@ from contextlib import suppress
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
+import pytest
+
+from messages.transport.backoff import Backoff
 from messages.transport.cancelling import cancel
+from messages.transport.rabbitmq import subscription
 from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, Arrivals
 from messages.transport.rabbitmq.frames import HEAD
 from messages.transport.rabbitmq.subscription import RabbitSubscription
@@ -81,6 +85,17 @@ async def test_a_subscription_that_is_stopped_while_its_channel_opens_consumes_n
     assert reader.settled
     channel.underlay.basic_consume.assert_not_awaited()
     await cancel(reader._keeper)
+
+
+async def test_a_consumer_that_is_lost_is_replaced_soon_however_long_the_last_one_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backoff = Backoff(base_seconds=0.0, cap_seconds=0.0)
+    monkeypatch.setattr(subscription, "reconnect_backoff", lambda: backoff)
+    reader = _subscription(AsyncMock(side_effect=[ConnectionError(), ConnectionError(), Channel()]))
+    await _turns()
+    assert (reader.settled, backoff.tries) == (True, 0)
+    await reader.close()
 
 
 async def _widening() -> tuple[RabbitSubscription, Channel, "asyncio.Task[None]"]:
