@@ -59,9 +59,7 @@ class RabbitSubscription:
 
     async def stop(self) -> None:
         self._stopped = True
-        if self._consumer is None:
-            self._keeper.cancel()
-        else:
+        if self._consumer is not None:
             await self._consumer.stop()
 
     async def close(self) -> None:
@@ -85,7 +83,7 @@ class RabbitSubscription:
     async def _consuming(self) -> AsyncIterator["asyncio.Future[str]"]:
         """Yields a future of the reason why consuming is over."""
         channel = await self._open_channel()
-        consuming = not (self._paused or self._stopped)  # a library may have swallowed that `stop` cancels this
+        consuming = not (self._paused or self._stopped)  # meanwhile
         self._consumer = consumer = ChannelConsumer(self._consumption, channel, consuming=consuming)
         try:
             await consumer.begin()
