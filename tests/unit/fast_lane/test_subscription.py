@@ -84,6 +84,24 @@ async def test_a_subscription_that_is_stopped_while_its_channel_opens_consumes_n
     await reader.close()
 
 
+async def test_a_subscription_is_settled_once_the_broker_has_granted_it_and_not_when_it_is_asked() -> None:
+    """It may refuse: then the service would seem to be ready again and again."""
+    channel, granted = Channel(), asyncio.Event()
+
+    async def consume(*_: object, **__: object) -> None:
+        await granted.wait()
+
+    channel.underlay.basic_consume = AsyncMock(side_effect=consume)
+    reader = _subscription(AsyncMock(return_value=channel))
+    await _turns()
+    channel.underlay.basic_consume.assert_awaited_once()
+    assert not reader.settled
+    granted.set()
+    await _turns()
+    assert reader.settled
+    await reader.close()
+
+
 async def test_a_consumer_that_is_lost_is_replaced_soon_however_long_the_last_one_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
