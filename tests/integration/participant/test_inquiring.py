@@ -18,6 +18,7 @@ async def test_the_outcome_of_what_is_assigned_for_long_is_asked_for(store: Work
     assert await store.run("sweep") == []
     await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [inquiry]
+    assert store.timeline[-1] == ("unconfirmed", "asked for the order's outcome")
     assert await store.run("sweep") == []
     await let_pass(store, INQUIRY_AFTER_SECONDS)
     assert await store.run("sweep") == [inquiry]

@@ -7,7 +7,9 @@ import pytest
 
 from messages.contracts.store import PacketsRefused
 from messages.participant import queries, sweeper
+from messages.transport.database.transactions import locking
 from tests.integration.participant.reservations import a_worker, expire_all, reserved_orders
+from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import TRACE, Worker
 
 
@@ -43,6 +45,14 @@ async def test_many_sweepers_expire_each_reservation_once(store: Worker, url: st
     assert set((await store.stock()).values()) == {"free"}
     for worker in others:
         await worker.stop()
+
+
+async def test_what_somebody_has_locked_is_not_waited_for_when_it_is_due(store: Worker) -> None:
+    locked, free = await reserved_orders(store, 2)
+    await expire_all(store)
+
+    async with store.database.transaction(locking("reservation", {locked})), asyncio.timeout(PATIENCE_SECONDS):
+        assert await store.run("sweep") == [expired(free)]
 
 
 async def test_what_has_been_due_for_longest_is_taken_first(store: Worker) -> None:
