@@ -47,3 +47,10 @@ def test_an_agent_who_has_delivered_may_be_anywhere(world: World) -> None:
     world.change_order(DELIVERED, zone="south")
 
     assert world.check() == []
+
+
+def test_a_delivery_that_everybody_has_heard_of_long_ago_accuses_nobody(world: World) -> None:
+    for name in ("store", "delivery"):
+        world.change_holding(DELIVERED, name, changed_at=NOW - timedelta(hours=2))
+
+    assert world.check() == []
