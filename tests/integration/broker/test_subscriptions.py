@@ -132,6 +132,13 @@ async def test_a_queue_that_appears_later_is_served_as_soon_as_it_does(carrier: 
     assert bodies(await reader.take(1)) == ["at last"]
 
 
+async def test_a_queue_that_is_declared_once_more_keeps_what_it_has(carrier: Carrier, broker: Broker) -> None:
+    await broker.publish([envelope("kept")])
+    await carrier.declare()
+    reader = await Reader.of(broker, "work")
+    assert bodies(await reader.take(1)) == ["kept"]
+
+
 async def test_a_queue_that_is_deleted_and_made_again_is_served_again(carrier: Carrier, broker: Broker) -> None:
     reader = await Reader.of(broker, "work")
     await broker.publish([envelope("lost"), envelope("with the queue")])
