@@ -45,10 +45,8 @@ class Exchanges:
     def detach(self, name: str, consumer: Consumer) -> None:
         """Take the consumer off the queue; what it had not acknowledged is requeued."""
         self._consuming(name).remove(consumer)
-        returned = list(consumer.unacknowledged.values())
-        consumer.unacknowledged.clear()
         if queue := self._queues.get(name):
-            queue.take_back(returned)
+            queue.take_back(consumer.unacknowledged.values())
 
     def serve(self, name: str) -> None:
         if queue := self._queues.get(name):
