@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import click
 import pytest
@@ -13,6 +14,7 @@ import delivery_worker.handlers
 import order_saga.handlers
 import store_worker.handlers
 from messages.contracts.order import CancelOrder
+from messages.contracts.store import StockReceived
 from messages.transport.broker import Envelope
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.edge import connection
@@ -27,6 +29,7 @@ COMMANDS = {
     "delivery_worker": publish_command("delivery_worker", delivery_worker.handlers.HANDLERS),
 }
 ORDER = str(uuid.UUID(int=1))
+LATER = datetime(2099, 1, 1, tzinfo=UTC)
 GOOD = {"type": "DeliveryCompleted/1.0", "order_id": ORDER}
 NOWHERE = {"CLIENT_BROKER_URL": None, "BROKER_URL": "amqp://127.0.0.1:1/"}
 
@@ -54,6 +57,7 @@ def test_the_help_names_what_can_be_said(service: str, kinds: str) -> None:
     [
         ("nonsense", "not_json"),
         ({"order_id": ORDER}, "no_type"),
+        ("{ }", "no_type"),
         ({"type": "DeliveryCompleted/2.0", "order_id": ORDER}, "unknown_version"),
         ({"type": "DeliveryCompleted/1.0"}, "order_id: Field required (invalid)"),
         ({"type": "DeliveryCompleted/1.0", "order_id": ORDER, "message_id": "7"}, "message_id: must be a UUID"),
@@ -178,3 +182,15 @@ def test_a_message_id_that_is_there_is_kept_and_one_that_is_not_is_added() -> No
     assert kept.message_id == own
     assert json.loads(first.body) == GOOD | {"message_id": str(first.message_id)}
     assert first.message_id != second.message_id
+
+
+def test_a_line_may_be_indented_and_of_its_blanks_nothing_is_published() -> None:
+    line = json.dumps(GOOD).encode()
+    read = RequestReader(None, *store_worker.handlers.HANDLERS).read(b" \t" + line + b" \r\n")
+    assert read.body.endswith(line[1:])
+
+
+def test_only_what_is_about_an_order_gets_an_order_id() -> None:
+    stock = new_request(StockReceived, store_id="north", sku="milk", best_before=LATER, packet_ids=("P-1",))
+    bare = stock.message.model_dump_json(exclude_none=True).encode()
+    assert RequestReader(StockReceived).read(bare).message == stock.message
