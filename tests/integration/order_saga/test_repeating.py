@@ -10,7 +10,16 @@ from messages.contracts.store import PacketsReleased, PacketsReserved
 from messages.transport.database.postgres import Database
 from order_saga import deadlines, queries
 from order_saga.queries import Due
-from tests.integration.order_saga.orders import TERMS, execute, fetchval, hear, in_transaction, look, requested
+from tests.integration.order_saga.orders import (
+    TERMS,
+    TRACEPARENT,
+    execute,
+    fetchval,
+    hear,
+    in_transaction,
+    look,
+    requested,
+)
 
 
 async def test_orders_that_are_due_together_are_not_asked_again_together(
@@ -51,7 +60,7 @@ async def test_release_is_repeated_until_all_have_answered(database: Database) -
         await execute(database, "UPDATE saga SET due_at = now(), asked_at = now() - interval '1 minute'")
         handled = await look(database, Due.UNCLEAN)
         assert [each.to.key for each in handled.outgoing] == ["store_worker.settle"]
-    assert [alarm.name for alarm in handled.alarms] == ["unanswered"]
+    assert [(alarm.name, alarm.traceparent) for alarm in handled.alarms] == [("unanswered", TRACEPARENT)]
     await hear(database, PacketsReleased(order_id=order.order_id))
     await execute(database, "UPDATE saga SET due_at = now()")
     async with database.transaction() as tx:
