@@ -10,6 +10,7 @@ import pytest
 from messages.transport.backoff import Backoff
 from messages.transport.rabbitmq import subscription
 from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, Arrivals
+from messages.transport.rabbitmq.connection import CALL_SECONDS
 from messages.transport.rabbitmq.frames import HEAD
 from messages.transport.rabbitmq.subscription import RabbitSubscription
 from tests.unit.fast_lane.line import delivery
@@ -37,9 +38,9 @@ class Channel:
     def hand_to(self, receiver: Arrivals) -> None:
         self.receiver = receiver
 
-    def receive_something_harmless(self) -> None:
+    def receive_something_harmless(self, tag: int = 1) -> None:
         assert self.receiver is not None
-        deliver, header, _ = delivery(b"harmless", CAUTIOUS_CONSUMER)
+        deliver, header, _ = delivery(b"harmless", CAUTIOUS_CONSUMER, tag=tag)
         self.receiver.method(deliver, HEAD.size)
         self.receiver.content(header[HEAD.size : -1], b"harmless")
 
@@ -61,8 +62,26 @@ async def test_what_waits_to_be_acknowledged_is_not_once_its_consumer_is_lost() 
     reader, channel, acknowledging = await _widening()
     for told in channel.underlay.on_consumer_cancel_callbacks:
         told(Mock())
-    await acknowledging
+    await asyncio.wait_for(acknowledging, CALL_SECONDS / 2)
     assert not channel.sent
+    await reader.close()
+
+
+async def test_what_comes_while_consuming_is_resumed_is_acknowledged_before_that_goes_on() -> None:
+    """RabbitMQ 3.10 fails at the tag of a consumer that is used again before."""
+    reader, channel, acknowledging = await _widening()
+    channel.widens.set()
+    await acknowledging
+    await reader.pause()
+    channel.widens.clear()
+    resuming = asyncio.create_task(reader.resume())
+    await _turns()
+    channel.receive_something_harmless(tag=2)
+    channel.widens.set()
+    await resuming
+    assert channel.underlay.basic_consume.await_count == 2
+    await reader.acknowledge(reader.arrived[-1])
+    assert channel.underlay.basic_consume.await_count == 3
     await reader.close()
 
 
