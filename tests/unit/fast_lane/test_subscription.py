@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from messages.transport.backoff import Backoff
-from messages.transport.rabbitmq import subscription
+from messages.transport.rabbitmq import channel_consumer, subscription
 from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import CALL_SECONDS
 from messages.transport.rabbitmq.frames import HEAD
@@ -69,11 +69,7 @@ async def test_what_waits_to_be_acknowledged_is_not_once_its_consumer_is_lost() 
 
 async def test_what_comes_while_consuming_is_resumed_is_acknowledged_before_that_goes_on() -> None:
     """RabbitMQ 3.10 fails at the tag of a consumer that is used again before."""
-    reader, channel, acknowledging = await _widening()
-    channel.widens.set()
-    await acknowledging
-    await reader.pause()
-    channel.widens.clear()
+    reader, channel = await _paused()
     resuming = asyncio.create_task(reader.resume())
     await _turns()
     channel.receive_something_harmless(tag=2)
@@ -83,6 +79,26 @@ async def test_what_comes_while_consuming_is_resumed_is_acknowledged_before_that
     await reader.acknowledge(reader.arrived[-1])
     assert channel.underlay.basic_consume.await_count == 3
     await reader.close()
+
+
+async def test_consuming_is_resumed_once_however_many_ask_for_it() -> None:
+    """RabbitMQ ends the whole connection for the tag of a consumer that is there already."""
+    reader, channel = await _paused()
+    resuming = asyncio.gather(reader.resume(), reader.resume())
+    await _turns()
+    channel.widens.set()
+    await resuming
+    assert channel.underlay.basic_consume.await_count == 3
+    await reader.close()
+
+
+async def test_a_subscription_is_closed_though_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_consumer, "CLOSE_SECONDS", 0.01)
+    channel = Channel()
+    reader = _subscription(AsyncMock(return_value=channel))
+    await _turns()
+    channel.underlay.basic_cancel = channel.underlay.basic_qos = _be_silent
+    await asyncio.wait_for(reader.close(), 60)
 
 
 async def test_a_subscription_that_is_stopped_while_its_channel_opens_consumes_nothing() -> None:
@@ -142,6 +158,20 @@ async def _widening() -> tuple[RabbitSubscription, Channel, "asyncio.Task[None]"
     await _turns()
     assert not channel.sent
     return reader, channel, acknowledging
+
+
+async def _paused() -> tuple[RabbitSubscription, Channel]:
+    """With the full prefetch, which is not granted again before it is told to; nothing is unacknowledged."""
+    reader, channel, acknowledging = await _widening()
+    channel.widens.set()
+    await acknowledging
+    await reader.pause()
+    channel.widens.clear()
+    return reader, channel
+
+
+async def _be_silent(*_: object, **__: object) -> None:
+    await asyncio.Event().wait()
 
 
 def _subscription(open_channel: Callable[[], Awaitable[Any]]) -> RabbitSubscription:
