@@ -63,6 +63,31 @@ async def test_a_queue_that_cannot_be_left_keeps_no_other_from_being_left_or_tak
 
 
 @pytest.mark.usefixtures("soon")
+async def test_a_queue_is_taken_up_again_only_once_it_is_left(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ may take its time, and in the other order nothing would ever come again."""
+    intake = await place.open()
+    answers, *_ = place.broker._subscriptions
+    answered, done = asyncio.Event(), list[str]()
+
+    async def pause() -> None:
+        await answered.wait()
+        done.append("left")
+
+    async def resume() -> None:
+        done.append("taken up")
+
+    monkeypatch.setattr(answers, "pause", pause)
+    monkeypatch.setattr(answers, "resume", resume)
+    intake.expect_progress()
+    await until(lambda: intake.paused)
+    going_on = asyncio.create_task(intake.acknowledge([]))
+    await asyncio.sleep(0.01)
+    answered.set()
+    await going_on
+    assert done == ["left", "taken up"]
+
+
+@pytest.mark.usefixtures("soon")
 async def test_while_room_cannot_be_counted_what_comes_is_left_to_others(place: Place) -> None:
     intake = await place.open(limit=10)
     place.database_is_down = True
