@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport import dead_letters, parked
 from messages.transport.addresses import DEAD_LETTERS, REQUESTS, Address
@@ -77,6 +78,24 @@ async def test_a_dead_letter_is_held_while_it_cannot_be_parked(
         await own_station.until_count("parked", 1)
         await own_station.until_acknowledged("toy.dead")
         assert not running.task.done()
+
+
+async def test_parking_a_dead_letter_is_not_tried_again_without_a_rest(
+    own_station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 3_600.0)
+    await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
+    await give_up(own_station, document(bought("a")))
+    with capture_logs() as logs:
+
+        async def failed() -> bool:
+            return "parking failed, retrying" in [line["event"] for line in logs]
+
+        async with own_station.running():
+            await own_station.until(failed)
+            await own_station.say(bought("b"))
+            await own_station.until_heard(1)
+    assert [line["event"] for line in logs].count("parking failed, retrying") == 1
 
 
 async def test_a_dead_letter_whose_connection_is_lost_while_it_is_parked_is_parked_again(station: Station) -> None:
