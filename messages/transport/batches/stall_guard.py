@@ -47,7 +47,6 @@ class StallGuard:
             self._alarm = None
 
     def _begin(self) -> None:
-        self._alarm = None
         log.warning("consuming paused until the current batch is finished", held_seconds=HELD_SECONDS)
         self._pausing = asyncio.create_task(self._pause())
 
