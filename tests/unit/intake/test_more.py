@@ -9,12 +9,12 @@ async def test_an_answer_that_comes_within_a_moment_is_taken_beside_what_was_tak
     intake = await place.open(documents=2)
     await place.say(ANSWERS, "a1")
     batch = await intake.take()
-    coming = asyncio.create_task(intake.more(60.0, batch))
+    coming = asyncio.create_task(intake.more(3_600.0, batch))
     await asyncio.sleep(0)
     await place.say(ORDERS, "o1")
     assert await coming == [], "new work is none, and is not taken"
     await place.say(ANSWERS, "a2", "a3")
-    assert bodies(await intake.more(60.0, batch)) == ["a2"]
+    assert bodies(await intake.more(3_600.0, batch)) == ["a2"]
     assert bodies(await intake.take()) == ["a3", "o1"]
 
 
