@@ -21,7 +21,7 @@ class Acknowledgements:
 
     def expect_prefetch(self, prefetch: int) -> None:
         """Owe far fewer than this: at that many unacknowledged messages the broker delivers no more."""
-        self._limit = min(self._limit, max(1, prefetch // 4))
+        self._limit = min(self._limit, prefetch // 4)
 
     async def add(self, batch: Sequence[Taken]) -> None:
         """Acknowledge a batch soon, together with those that follow.
