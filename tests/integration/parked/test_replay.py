@@ -46,6 +46,19 @@ async def test_what_fails_again_stays_with_the_new_reason_and_leaves_nothing(sta
     assert await station.count("heard") == 0
 
 
+async def test_what_fails_again_stays_whatever_its_error_says(station: Station) -> None:
+    """What the database cannot keep would fail the replay of all others with it."""
+
+    async def fail(_tx: Transaction) -> None:
+        raise ValueError("a\x00b \ud800")
+
+    station.toy.faults.append(fail)
+    await park(station, document(bought("a")))
+    async with station.running():
+        await nothing_is_requested(station)
+    assert await station.parked() == [("handler_failed", "ValueError: a\\u0000b ?")]
+
+
 async def test_what_the_database_refuses_again_stays_too(station: Station) -> None:
     await park(
         station, document(bought("a", BREAK_A_RULE)), document(bought("b", HIDE_AN_ERROR)), reason="dead_lettered"
