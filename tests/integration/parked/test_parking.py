@@ -24,10 +24,11 @@ async def test_a_message_id_is_parked_once_with_the_latest_reason(station: Stati
 async def test_what_came_last_under_a_message_id_is_kept_as_a_whole(station: Station) -> None:
     message_id, order_id = uuid4(), uuid4()
     await parked.park(station.connection, [malformed(message_id, wire_type="PacketsAssigned/9.0")])
-    last = Malformed(b"1", message_id, "invalid", "", "OrderRequested/1.0", order_id, "q", from_outside=True)
+    last = Malformed(b"1", message_id, "invalid", "new", "OrderRequested/1.0", order_id, "q", from_outside=True)
     await parked.park(station.connection, [last])
     (row,) = await parked.parked(station.connection)
     assert (row.type, row.order_id, row.body, row.from_outside) == ("OrderRequested/1.0", order_id, b"1", True)
+    assert (row.queue, row.detail) == ("q", "new")
 
 
 async def test_a_message_id_twice_in_one_batch_is_parked_once(station: Station) -> None:
