@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from messages.transport import log_throttle, timeline
+from messages.transport.broker import MANY_DOCUMENTS
 from messages.transport.handled import Alarm
 from tests.integration.parked.replays import request_all
 from tests.integration.toy.service import FAIL, SHOUT, bought
@@ -79,3 +80,16 @@ async def test_of_what_is_parked_in_floods_the_log_tells_seldom_and_how_much_it_
     told = [(line["reason"], line["suppressed"]) for line in logs if line["event"] == "parked"]
     assert [suppressed for reason, suppressed in told if reason == "not_json"] == [0, 29]
     assert [line["detail"] for line in logs if line["event"] == "alarm"] == ["loud", "also loud"]
+
+
+async def test_what_clients_cause_does_not_keep_the_same_of_our_own_out_of_the_log(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_throttle, "KIND_AGAIN_AFTER_SECONDS", 3_600.0)
+    with capture_logs() as logs:
+        async with station.running():
+            await station.publish("bought", b"{1")
+            await station.until_count("parked", 1)
+            await station.publish("bought", b"{2", MANY_DOCUMENTS)
+            await station.until_count("parked", 2)
+    assert [line["reason"] for line in logs if line["event"] == "parked"] == ["not_json"] * 2
