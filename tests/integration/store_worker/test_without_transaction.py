@@ -1,6 +1,7 @@
 """What is written without a transaction is not cut off by a cancellation, and does not count on another server."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -67,6 +68,19 @@ async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_c
 
     assert await store.holdings() == {order: "reserved"}
     assert await store.hear(assign(order)) == [PacketsAssigned(order_id=order, packet_ids=("M-1",))]
+
+
+async def test_what_is_written_is_remembered(store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust_the_clock_for_long(monkeypatch)
+    await store.hear(stock("milk", "M-1"))
+    await store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    assert store.service.row_cache is not None
+
+    async def read(_: object) -> Any:
+        pytest.fail("it is asked for")
+
+    known = await store.service.row_cache.load(LockMode.CACHED, {order}, set(), read)
+    assert known.rows[order].unit_ids == ("M-1",)
 
 
 async def test_what_writes_nothing_leaves_what_is_known_of_the_time(
