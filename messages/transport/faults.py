@@ -52,12 +52,12 @@ def is_infrastructure(error: BaseException) -> bool:
     return isinstance(error, (Collision, OSError, TimeoutError, asyncpg.InternalClientError))
 
 
-def is_too_slow(error: Exception) -> bool:
+def is_too_slow(error: BaseException) -> bool:
     """Whether a statement took longer than statement_timeout allows: less to do at once may help."""
     return isinstance(error, asyncpg.QueryCanceledError)
 
 
-def is_unreachable(error: Exception) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Whether the database cannot be used at all, as opposed to one that refused a statement."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES and not is_too_slow(error)

@@ -12,7 +12,7 @@ class Hosts:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    async def connect(self, *_: object, **arguments: Any) -> Any:
+    async def connect(self, **arguments: Any) -> Any:
         """Connect. After a failure, the next attempt begins with the next host."""
         url = self._url
         try:

@@ -1,12 +1,10 @@
-"""The service's own database: a small pool, one transaction a batch."""
+"""The service's own database: a few connections that are kept, one transaction a batch."""
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -14,29 +12,28 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.database.hosts import Hosts
 from messages.transport.database.session import SETTINGS
-from messages.transport.database.transactions import BEGIN, Transaction, commit, give_back, give_up, roll_back
+from messages.transport.database.transactions import BEGIN, Transaction, commit, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
 from messages.transport.faults import is_infrastructure, is_unreachable, one_line
 
 log = structlog.get_logger(__name__)
-# A caller that gets no connection logs that itself; the pool would add a stack trace several times a second.
-logging.getLogger("asyncpg.pool").setLevel(logging.ERROR)
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
 
 
 class Database:
-    """A pool that may be opened while the server is down, and outlives its restarts."""
+    """May be opened while the server is down, and outlives its restarts. At most `size` connections are in use.
+
+    After use a connection stays at hand. asyncpg's pool would cost half a statement for each use.
+    """
 
     def __init__(self, url: str, *, size: int = 5, application_name: str = "order-saga") -> None:
-        self._url = url
         self._hosts = Hosts(url)
-        self._size = size
         self._application_name = application_name
-        self._pool: asyncpg.Pool[Any] | None = None
-        self._at_hand: list[Any] = []
-        self._wanted = 0
+        self._places = asyncio.Semaphore(size)
+        self._at_hand: list[Transaction] = []
+        self._in_use: set[Transaction] = set()
         self.reachable = False
         self.connections_opened = 0
         """Since the start. After one more, the server may be another one, or have lost its last commits."""
@@ -44,9 +41,9 @@ class Database:
     async def open(self) -> None:
         """Wait for the server, for ever, with backoff."""
         backoff = Backoff(base_seconds=0.1, cap_seconds=3.0)
-        while self._pool is None:
+        while not self._at_hand:
             try:
-                self._pool = await self._connect()
+                self._at_hand.append(await self._connect())
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
@@ -55,14 +52,12 @@ class Database:
         self.reachable = True
 
     async def close(self) -> None:
-        """Close the pool; connections to a silent server are cut off after a second."""
-        if self._pool is None:
-            return
-        try:
-            await asyncio.wait_for(self._close(self._pool), timeout=CLOSE_SECONDS)
-        except TimeoutError:
-            self._pool.terminate()
-        self._pool = None
+        """Close what is at hand, or cut it off after a second if the server is silent; cut off what is in use."""
+        for connection in self._in_use:
+            connection.terminate()
+        at_hand, self._at_hand = self._at_hand, []
+        closing = (connection.close(timeout=CLOSE_SECONDS) for connection in at_hand)
+        await asyncio.gather(*closing, return_exceptions=True)
 
     @contextlib.asynccontextmanager
     async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
@@ -79,104 +74,96 @@ class Database:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection on which each statement is a transaction of its own."""
-        pool = self._pool
-        assert pool is not None, "the database is not open"
+        connection = await self._take()
+        at_hand = self._at_hand
+        watchdog = ConnectionWatchdog(self._hosts.connect, connection, partial(self._leave, connection))
         try:
-            connection = await self._take_at_hand(pool) or await self._acquire(pool)
-            at_hand = self._at_hand
-            watchdog = ConnectionWatchdog(self._hosts.connect, connection, partial(self._leave, pool, connection))
-            try:
-                yield cast("Transaction", connection)
-            except BaseException as error:
-                # A statement may still run: the pool cancels it or closes the connection. When cancelled, close at
-                # once: a silent server would not answer that.
-                if isinstance(error, asyncio.CancelledError):
-                    give_up(connection)
-                await give_back(pool, connection)
-                if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    await self._replace_connections(pool)
-                raise
-            finally:
-                watchdog.end()
-            await self._put_back(pool, connection, at_hand)
-        except Exception as error:
-            self.reachable = self.reachable and not is_unreachable(error)
+            yield connection
+        except BaseException as error:
+            self._bear(error, connection)
             raise
-        self.reachable = True
+        else:
+            self.reachable = True
+        finally:
+            watchdog.end()
+            self._put_back(connection, at_hand)
 
-    async def _connect(self) -> "asyncpg.Pool[Any]":
-        return await asyncpg.create_pool(
-            self._url,
-            min_size=1,
-            max_size=self._size,
-            timeout=CONNECT_SECONDS,
-            connect=self._hosts.connect,
-            init=self._opened,
-            reset=_nothing_to_reset,
-            max_inactive_connection_lifetime=0,
-            server_settings={"application_name": self._application_name, **SETTINGS},
-        )
-
-    async def _opened(self, connection: "asyncpg.Connection[Any]") -> None:
-        self.connections_opened += 1
-        _notice_a_dead_peer(connection)
-
-    async def _close(self, pool: "asyncpg.Pool[Any]") -> None:
-        await self._release_at_hand(pool)
-        await pool.close()
-
-    async def _release_at_hand(self, pool: "asyncpg.Pool[Any]") -> None:
-        while self._at_hand:
-            await give_back(pool, self._at_hand.pop())
-
-    # Acquiring and releasing costs as much as half a statement. So a connection stays at hand after use, unless a task
-    # waits for one.
-
-    async def _take_at_hand(self, pool: "asyncpg.Pool[Any]") -> Any:
-        while self._at_hand:
-            connection = self._at_hand.pop()
-            if not _is_lost(connection):
-                return connection
-            await give_back(pool, connection)
-        return None
-
-    async def _acquire(self, pool: "asyncpg.Pool[Any]") -> Any:
-        self._wanted += 1
+    async def _take(self) -> Transaction:
+        """One that is at hand, or a new one. Waits while as many as may be are in use."""
         try:
-            return await pool.acquire(timeout=CONNECT_SECONDS)
+            await self._take_place()
+            try:
+                connection = self._taken_at_hand() or await self._connect()
+            except BaseException:
+                self._places.release()
+                raise
         except Exception:
             self.reachable = False  # whatever the reason that there is no connection
             raise
-        finally:
-            self._wanted -= 1
+        self._in_use.add(connection)
+        return connection
 
-    async def _put_back(self, pool: "asyncpg.Pool[Any]", connection: Any, at_hand: list[Any]) -> None:
-        if at_hand is not self._at_hand:  # all connections have been replaced since it was taken
-            give_up(connection)
-        elif self._wanted:
-            await give_back(pool, connection)
-        else:
-            self._at_hand.append(connection)
+    async def _take_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._places.acquire()
 
-    async def _replace_connections(self, pool: "asyncpg.Pool[Any]") -> None:
+    def _taken_at_hand(self) -> "Transaction | None":
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    async def _connect(self) -> Transaction:
+        connection: Transaction = await self._hosts.connect(
+            timeout=CONNECT_SECONDS,
+            connection_class=_Connection,
+            server_settings={"application_name": self._application_name, **SETTINGS},
+        )
+        self.connections_opened += 1
+        _notice_a_dead_peer(connection)
+        return connection
+
+    def _bear(self, error: BaseException, connection: Transaction) -> None:
+        if isinstance(error, (asyncio.CancelledError, TimeoutError)):
+            connection.terminate()  # a statement may still run, and a silent server would never end it
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            self._replace_connections()
+        self.reachable = self.reachable and not is_unreachable(error)
+
+    def _put_back(self, connection: Transaction, at_hand: list[Transaction]) -> None:
+        self._in_use.discard(connection)
+        self._places.release()
+        if at_hand is self._at_hand:
+            at_hand.append(connection)
+        else:  # all connections have been replaced since it was taken
+            connection.terminate()
+
+    def _replace_connections(self) -> None:
         """Replace every open connection: after a failover they may lead to a standby or a dead host."""
-        await pool.expire_connections()
         at_hand, self._at_hand = self._at_hand, []
         for connection in at_hand:
-            give_up(connection)
+            connection.terminate()
 
-    async def _leave(self, pool: "asyncpg.Pool[Any]", silent: Any) -> None:
+    def _leave(self, silent: Transaction) -> None:
         """Replace all connections, and close the silent one; the batch waiting on it is retried."""
         log.warning("connection dropped", error="the server answers new connections, but not this one")
-        await self._replace_connections(pool)
-        give_up(silent)
+        self._replace_connections()
+        silent.terminate()
 
 
-async def _nothing_to_reset(_connection: object) -> None:
-    """Session state is never changed, so the default reset would be a wasted round trip a batch."""
+class _Connection(asyncpg.Connection):
+    def is_in_transaction(self) -> bool:
+        """Raises InterfaceError, as all else does, if the connection has been given up in this very moment."""
+        if self.is_closed():
+            raise asyncpg.InterfaceError("connection is closed")
+        return super().is_in_transaction()
 
 
-def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
+def _notice_a_dead_peer(connection: Transaction) -> None:
     """TCP keepalive: a host that vanished must not hold a COMMIT for a quarter of an hour."""
     transport = getattr(connection, "_transport", None)
     peer: socket.socket | None = transport.get_extra_info("socket") if transport else None
@@ -186,10 +173,3 @@ def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
     for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000)):
         if hasattr(socket, option):
             peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-def _is_lost(connection: Any) -> bool:
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # the pool has taken it back
-        return True

@@ -70,16 +70,4 @@ async def roll_back(tx: Transaction) -> None:
         await tx.execute("ROLLBACK", timeout=LAST_WORD_SECONDS)
     except Exception as error:  # noqa: BLE001  the first error is being raised; the connection is unusable
         log.info("connection dropped", error=one_line(error))
-        give_up(tx)
-
-
-def give_up(connection: Any) -> None:
-    """Close the connection at once, without a goodbye; the server rolls back."""
-    with contextlib.suppress(asyncpg.InterfaceError):  # raised if it is already gone
-        connection.terminate()
-
-
-async def give_back(pool: "asyncpg.Pool[Any]", connection: Any) -> None:
-    """Return the connection to the pool, unless it is lost in this very moment."""
-    with contextlib.suppress(asyncpg.InternalClientError):  # raised if losing it has freed its place already
-        await pool.release(connection)
+        tx.terminate()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from messages.transport.database.transactions import Transaction
+
 SILENT_SECONDS = 10.0
 """Far longer than a statement takes."""
 HUNG_SECONDS = 180.0
@@ -30,7 +32,7 @@ class ConnectionWatchdog:
     """
 
     def __init__(
-        self, connect: Callable[..., Awaitable[Any]], connection: Any, give_up: Callable[[], Awaitable[None]]
+        self, connect: Callable[..., Awaitable[Any]], connection: Transaction, give_up: Callable[[], None]
     ) -> None:
         self._connect = connect
         self._connection = connection
@@ -52,7 +54,7 @@ class ConnectionWatchdog:
         hung_at = clock() + HUNG_SECONDS - SILENT_SECONDS
         while not await self._is_hung(clock() >= hung_at):  # noqa: ASYNC110  there is no event for it
             await asyncio.sleep(ANSWER_SECONDS)
-        await self._give_up()
+        self._give_up()
 
     async def _is_hung(self, overdue: bool) -> bool:
         """False also if the server does not answer on the new connection: then reconnecting would be of no use."""

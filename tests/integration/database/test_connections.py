@@ -4,12 +4,13 @@ import asyncio
 
 import asyncpg
 import pytest
-from asyncpg.pool import PoolConnectionHolder
 
 from messages.transport.database import postgres
 from messages.transport.database.postgres import Database
+from messages.transport.faults import is_infrastructure
 from tests.integration.database.backends import backend_of
 from tests.integration.database.purchases import write
+from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand
 from tests.integration.toy.waiting import until
 
@@ -32,28 +33,6 @@ async def test_a_connection_that_was_lost_while_it_was_at_hand_costs_nobody_a_tr
     await asyncio.gather(*(write(database) for _ in range(20)))
 
 
-@pytest.fixture
-def lost_on_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each connection that asyncpg takes back is lost between its first look at it and its second."""
-    take_back = PoolConnectionHolder.release
-
-    async def lose_first(holder: PoolConnectionHolder, timeout: float | None) -> None:  # noqa: ASYNC109  asyncpg's own
-        holder.terminate()
-        await take_back(holder, timeout)
-
-    monkeypatch.setattr(PoolConnectionHolder, "release", lose_first)
-
-
-@pytest.mark.usefixtures("lost_on_release")
-async def test_a_connection_that_is_lost_just_as_it_is_given_back_fails_nothing(station: Station) -> None:
-    database = Database(station.url, size=1)
-    await database.open()
-    await asyncio.gather(*(write(database) for _ in range(3)))
-    assert await station.count("purchase") == 3
-    assert database._at_hand
-    await database.close()
-
-
 async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as_it_is(database: Database) -> None:
     async def begin_and_leave() -> None:
         async with database.session() as tx:
@@ -64,6 +43,31 @@ async def test_a_connection_left_in_the_middle_of_something_is_not_used_again_as
         await begin_and_leave()
     async with database.session() as tx:
         assert not tx.is_in_transaction()
+
+
+async def test_a_connection_on_which_a_statement_takes_too_long_is_not_used_again(database: Database) -> None:
+    """It may still run there."""
+    backend = await backend_of(database)
+
+    async def dawdle() -> None:
+        async with database.session() as tx:
+            await tx.execute("SELECT pg_sleep(600)", timeout=0.1)
+
+    with pytest.raises(TimeoutError):
+        await dawdle()
+    assert await backend_of(database) != backend
+
+
+async def test_whoever_has_an_answer_in_the_moment_in_which_its_connection_is_given_up_is_not_at_fault(
+    database: Database,
+) -> None:
+    """The watchdog gives it up. What comes next asks whether it is in a transaction."""
+    async with database.session() as tx:
+        await tx.execute("SELECT 1")
+        tx.terminate()
+        with pytest.raises(asyncpg.InterfaceError) as lost:
+            tx.is_in_transaction()
+    assert is_infrastructure(lost.value)
 
 
 async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothing_else(station: Station) -> None:
@@ -82,7 +86,7 @@ async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothi
 async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "CLOSE_SECONDS", 60.0)
     cut_off: list[object] = []
-    monkeypatch.setattr(asyncpg.Pool, "terminate", cut_off.append)
+    monkeypatch.setattr(asyncpg.Connection, "_abort", cut_off.append)
     database = Database(station.url)
     await database.open()
     await asyncio.gather(*(write(database) for _ in range(10)))
@@ -99,6 +103,35 @@ async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station, monke
     assert await station.count("purchase") == 30
     assert database.connections_opened == 2
     await database.close()
+
+
+async def test_a_server_all_of_whose_connections_are_busy_for_long_is_not_reached(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 0.1)
+    database = Database(station.url, size=1)
+    await database.open()
+    async with database.session():
+        with pytest.raises(TimeoutError):
+            await backend_of(database)
+        assert not database.reachable
+    await backend_of(database)
+    assert database.reachable
+    await database.close()
+
+
+async def test_who_does_not_get_a_connection_leaves_its_place_to_others(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url, size=1)
+        await database.open()
+        await network.unplug()
+        for _ in range(3):
+            with pytest.raises(Exception, match=r".*") as lost:
+                await backend_of(database)
+            assert not isinstance(lost.value, TimeoutError)
+        await network.plug_in()
+        await backend_of(database)
+        await database.close()
 
 
 async def test_no_connection_is_left_behind(own_station: Station) -> None:

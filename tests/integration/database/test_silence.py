@@ -21,17 +21,13 @@ from tests.servers.server import Server
 NEVER_HUNG = "SELECT $1::integer < 0 AND $2::boolean AND $3::float < 0"
 
 
-@pytest.mark.parametrize("at_hand", [True, False], ids=["at hand", "in the pool"])
 async def test_who_is_left_without_an_answer_is_heard_elsewhere(
-    station: Station, monkeypatch: pytest.MonkeyPatch, at_hand: bool
+    station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Network(station.url) as network:
         database = Database(network.url)
         await database.open()
         await two_backends(database)
-        if not at_hand:
-            assert database._pool is not None
-            await database._release_at_hand(database._pool)
         network.forsake()
         soon_taken_for_silent(monkeypatch)
         with pytest.raises(Exception, match=r".*") as left:

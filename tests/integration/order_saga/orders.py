@@ -138,7 +138,7 @@ async def execute(database: Database, statement: str) -> None:
 
 @asynccontextmanager
 async def plain(database: Database) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(database._url)
+    connection = await asyncpg.connect(database._hosts._url)
     try:
         yield connection
     finally:

@@ -14,7 +14,6 @@ from messages.contracts.message import Message
 from messages.transport.addresses import COMMANDS, OUTCOMES, REQUESTS, Address, queue_name
 from messages.transport.broker import MANY_DOCUMENTS, ONE_DOCUMENT, Broker, Envelope, Subscription
 from messages.transport.daemon.process import Process
-from messages.transport.database import postgres
 from messages.transport.database.postgres import Database
 from messages.transport.document import encode
 from messages.transport.handled import Outgoing
@@ -194,4 +193,4 @@ def document(message: Message) -> bytes:
 
 async def has_lost_what_is_at_hand(database: Database) -> bool:
     """Whether it has noticed that the server has ended its connections."""
-    return all(map(postgres._is_lost, database._at_hand))
+    return all(connection.is_closed() for connection in database._at_hand)
