@@ -90,7 +90,9 @@ class Broker(Protocol):
         """Begin to connect, and return at once; the server may be down."""
 
     async def subscribe(self, queue: str, prefetch: int, on_arrival: Callable[[], None]) -> Subscription:
-        """Consume `queue`, now or as soon as the server and the queue are there. `on_arrival` must not block.
+        """Consume `queue`, now or as soon as the server and the queue are there.
+
+        `on_arrival` is called for each message, often many times in a row: it may only set an event.
 
         At most `prefetch` messages are unacknowledged, or one more while the first that came on a channel still is.
         """

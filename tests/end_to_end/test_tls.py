@@ -12,7 +12,7 @@ import pytest
 from messages.transport import cancelling
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import SupervisedConnection
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
 from tests.end_to_end import waiting
 from tests.end_to_end.cell import Cell, Servers

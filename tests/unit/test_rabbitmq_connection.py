@@ -8,7 +8,7 @@ from aio_pika.exceptions import AMQPConnectionError, ProbableAuthenticationError
 from aiormq.exceptions import ConnectionNotAllowed
 from structlog.testing import capture_logs
 
-from messages.transport.rabbitmq import connection, fast_lane
+from messages.transport.rabbitmq import connection, fast_connection
 from messages.transport.rabbitmq.connection import HEARTBEAT_SECONDS, SupervisedConnection
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 
@@ -92,7 +92,7 @@ async def test_the_log_says_of_a_server_that_accepts_connections_and_closes_them
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As does a proxy whose broker is down."""
-    open_at_once = fast_lane._Transports._open
+    open_at_once = fast_connection._Transports._open
     closed = asyncio.Event()
 
     async def be_closed(self: Any, *arguments: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -105,7 +105,7 @@ async def test_the_log_says_of_a_server_that_accepts_connections_and_closes_them
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    monkeypatch.setattr(fast_lane._Transports, "_open", be_closed)
+    monkeypatch.setattr(fast_connection._Transports, "_open", be_closed)
     async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         link = SupervisedConnection(f"amqp://{host}:{port}", "test")

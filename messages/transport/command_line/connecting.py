@@ -13,7 +13,7 @@ from messages.transport.database.transactions import Transaction
 from messages.transport.faults import DATABASE_FAILURES, why_refused
 from messages.transport.rabbitmq.connection import BROKER_FAILURES
 from messages.transport.rabbitmq.diagnosis import why_not_connected
-from messages.transport.rabbitmq.fast_lane import FastConnection
+from messages.transport.rabbitmq.fast_connection import FastConnection
 
 CONNECT_SECONDS = 10.0
 

@@ -18,7 +18,7 @@ from messages.transport.edge.outcomes import Listener
 from messages.transport.edge.requests import Request
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS
 from messages.transport.settings import BrokerUrl
 from messages.transport.topology import listener
 

@@ -44,7 +44,6 @@ class Arrivals:
         self._tag, self._redelivered, self._exchange = 0, 0, ""
         self._acknowledged = 0
         self._stopped = False
-        self._something_arrived = False
         # Before the queue is consumed: the first message may arrive in the same read as ConsumeOk.
         channel.hand_to(self)
 
@@ -84,7 +83,7 @@ class Arrivals:
             # Only a redelivered message can have failed, whatever its headers say: clients can set them too.
             failed = failures(header) if self._redelivered else 0
             self._append(body, content_type(header), failed, death(header))
-            self._something_arrived = True
+            self._on_arrival()
             if self._on_first_harmless is not None and failed <= FAILURES_BEFORE_ISOLATION:
                 self._on_first_harmless()
                 self._on_first_harmless = None
@@ -95,8 +94,3 @@ class Arrivals:
             # Truncated, as it will be parked as too large: many of these at once would not fit in memory.
             body, kind = body[: DOCUMENT_BYTES + 1], ONE_DOCUMENT
         self._arrived.append(Arrival(body, kind, failed, self._tag, self, provenance, died))
-
-    def end_of_read(self) -> None:
-        if self._something_arrived:
-            self._something_arrived = False
-            self._on_arrival()

@@ -12,7 +12,7 @@ from messages.transport.broker import Arrival
 from messages.transport.rabbitmq.arrivals import CAUTIOUS_CONSUMER, CONSUMER, Arrivals
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error, in_time, why
 from messages.transport.rabbitmq.fast_channel import FastChannel
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS
+from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,6 @@ class ConfirmingChannel:
             call, position = self._in_flight[tag]
             call.failures[position] = RETURNED
 
-    def end_of_read(self) -> None:
-        """Nothing to do: every confirm is handled as it comes."""
-
     def _send(self, call: "_Call") -> None:
         """All or nothing, in one write: delivery tags count what is sent, so no other publish may come in between."""
         number, max_body = self._channel.number, self._channel.underlay.max_content_size

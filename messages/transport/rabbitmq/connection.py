@@ -1,7 +1,7 @@
 """One RabbitMQ connection that is opened, watched and opened again for as long as it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
@@ -12,7 +12,7 @@ from yarl import URL
 
 from messages.transport.backoff import Backoff
 from messages.transport.cancelling import cancel
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
+from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS, CONNECT_SECONDS, FastConnection
 from messages.transport.rabbitmq.frames import (
     BLOCKED_ID,
     CONNECTION_CHANNEL,
@@ -32,29 +32,6 @@ BROKER_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 """What a call to a broker that is going away can raise."""
 
 
-class BlockedFlag:
-    """Whether the broker, low on memory or disk, blocks the connection, as it announces on that connection itself."""
-
-    def __init__(self, about: Mapping[str, str], on_unblocked: Callable[[], None]) -> None:
-        self.blocks = False
-        self._about = about
-        self._on_unblocked = on_unblocked
-
-    def take(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
-        """Only watch: aiormq gets these frames too."""
-        if kind == METHOD and frames.startswith(BLOCKED_ID, start):
-            self.blocks = True
-            log.warning("broker blocks publishing", **self._about, reason=short_string(frames, start + ID_BYTES))
-        elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
-            self.blocks = False
-            log.warning("broker blocks publishing no more", **self._about)
-            self._on_unblocked()
-        return False
-
-    def end_of_read(self) -> None:
-        """Nothing to do: every frame is looked at as it comes."""
-
-
 class SupervisedConnection:
     """A connection that is reopened whenever it is lost. Of its URL, only host, port and vhost are ever logged."""
 
@@ -64,14 +41,14 @@ class SupervisedConnection:
         self._connection: FastConnection | None = None
         self._changed = asyncio.Event()
         self._about = {"link": name, "server": f"{self._url.host}:{self._url.port or ''}{self._url.path}"}
-        self._blocked = BlockedFlag(self._about, self._changed.set)
+        self._blocked = False
         self._closed = False
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def usable(self) -> bool:
-        """Open, and not blocked by an alarm of the broker."""
-        return self._connection is not None and not self._blocked.blocks
+        """Open, and not blocked by an alarm of the broker, low on memory or disk."""
+        return self._connection is not None and not self._blocked
 
     def start(self) -> None:
         """Open it, and keep it open; nothing if that has begun, or is over."""
@@ -83,7 +60,7 @@ class SupervisedConnection:
 
         Of a blocked one RabbitMQ reads nothing: each channel that is opened there in vain would be kept until it does.
         """
-        while (connection := self._connection) is None or self._blocked.blocks:
+        while (connection := self._connection) is None or self._blocked:
             if self._closed:
                 raise ConnectionError("closed")
             self._changed.clear()
@@ -119,8 +96,8 @@ class SupervisedConnection:
         try:
             with cancellation_as_connection_error():
                 await connection.connect(timeout=CONNECT_SECONDS)
-            self._blocked = BlockedFlag(self._about, self._changed.set)
-            connection.lane.register(CONNECTION_CHANNEL, self._blocked)
+            self._blocked = False
+            connection.lane.register(CONNECTION_CHANNEL, self._note_alarm)
             self._connection = connection
             self._changed.set()
             log.info("broker connection opened", **self._about)
@@ -128,6 +105,17 @@ class SupervisedConnection:
         finally:
             self._connection = None
             await close_quietly(connection)
+
+    def _note_alarm(self, kind: int, frames: bytes, start: int, _end: int) -> bool:
+        """Of the broker, as it announces it on the connection itself. Only watch: aiormq gets these frames too."""
+        if kind == METHOD and frames.startswith(BLOCKED_ID, start):
+            self._blocked = True
+            log.warning("broker blocks publishing", **self._about, reason=short_string(frames, start + ID_BYTES))
+        elif kind == METHOD and frames.startswith(UNBLOCKED_ID, start):
+            self._blocked = False
+            log.warning("broker blocks publishing no more", **self._about)
+            self._changed.set()
+        return False
 
     async def _watch(self, connection: AbstractConnection) -> None:
         """Return when the connection is lost."""

@@ -6,7 +6,8 @@ from typing import Protocol
 from aiormq.channel import Channel as UnderlayChannel
 
 from messages.transport.rabbitmq.connection import open_channel
-from messages.transport.rabbitmq.fast_lane import FastConnection, FastLane
+from messages.transport.rabbitmq.fast_connection import FastConnection
+from messages.transport.rabbitmq.fast_lane import FastLane
 from messages.transport.rabbitmq.frames import BODY, CLOSE_ID, CLOSE_OK_ID, HEADER, METHOD, body_size
 
 
@@ -26,8 +27,6 @@ class Receiver(Protocol):
     def method(self, frames: bytes, start: int) -> Method: ...
 
     def content(self, header: bytes, body: bytes) -> None: ...
-
-    def end_of_read(self) -> None: ...
 
 
 class FastChannel:
@@ -58,13 +57,13 @@ class FastChannel:
     def hand_to(self, receiver: Receiver) -> None:
         """Route its frames to `receiver` until Close or CloseOk: aiormq stops reading a channel that it closes."""
         self._receiver = receiver
-        self._lane.register(self.number, self)
+        self._lane.register(self.number, self._take)
 
     def send(self, frames: bytes) -> None:
         if self.open:
             self._lane.write(frames)
 
-    def take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
+    def _take(self, kind: int, frames: bytes, start: int, end: int) -> bool:
         if kind == METHOD:
             return self._take_method(frames, start)
         if kind == HEADER and self._header_is_next:
@@ -78,10 +77,6 @@ class FastChannel:
                 self._complete()
             return True
         return False
-
-    def end_of_read(self) -> None:
-        assert self._receiver is not None
-        self._receiver.end_of_read()
 
     def _take_method(self, frames: bytes, start: int) -> bool:
         assert self._receiver is not None

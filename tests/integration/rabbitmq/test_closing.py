@@ -10,11 +10,11 @@ from pamqp.commands import Queue as QueueCommands
 from yarl import URL
 
 from messages.transport import cancelling
-from messages.transport.rabbitmq import channel_consumer, fast_lane
+from messages.transport.rabbitmq import channel_consumer, fast_connection
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
 from messages.transport.rabbitmq.fast_channel import FastChannel
-from messages.transport.rabbitmq.fast_lane import CLOSE_SECONDS, CONNECT_SECONDS
+from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS, CONNECT_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
 from messages.transport.rabbitmq.topology import declare
 from tests.conftest import NewVhost
@@ -57,11 +57,11 @@ async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
 ) -> None:
     """asyncio.wait_for, in aiormq's connect, drops a cancellation that comes together with its result."""
     monkeypatch.setattr(cancelling, "CANCEL_AGAIN_SECONDS", 0.2)
-    connect = fast_lane.FastConnection.connect
+    connect = fast_connection.FastConnection.connect
     connecting = asyncio.Event()
 
     async def connect_all_the_same(
-        connection: fast_lane.FastConnection,
+        connection: fast_connection.FastConnection,
         timeout: float | None = None,  # noqa: ASYNC109 - the name under which aio-pika takes it
     ) -> None:
         opening = asyncio.create_task(connect(connection, timeout))
@@ -70,7 +70,7 @@ async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
             await asyncio.shield(opening)
         await opening
 
-    monkeypatch.setattr(fast_lane.FastConnection, "connect", connect_all_the_same)
+    monkeypatch.setattr(fast_connection.FastConnection, "connect", connect_all_the_same)
     link = SupervisedConnection(network.url, "test")
     link.start()
     await connecting.wait()
@@ -97,7 +97,7 @@ async def test_connecting_is_cancelled_also_in_the_moment_in_which_it_succeeds(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(aiormq.Connection, "connect", connect_and_cancel)
-    connection = fast_lane.FastConnection(URL(network.url))
+    connection = fast_connection.FastConnection(URL(network.url))
     connecting = asyncio.create_task(connect_and_stay())
     done, _ = await asyncio.wait({connecting}, timeout=PATIENCE_SECONDS)
     assert done
@@ -122,7 +122,7 @@ async def test_declaring_is_cancelled_also_in_the_moment_of_an_answer(
         await declare(connection, TOPOLOGY)
         await asyncio.Event().wait()
 
-    async with fast_lane.FastConnection(URL(network.url)) as connection:
+    async with fast_connection.FastConnection(URL(network.url)) as connection:
         await connection.connect()
         monkeypatch.setattr(asyncio.Queue, "get", get_and_cancel)
         declaring = asyncio.create_task(declare_and_stay())
@@ -134,7 +134,7 @@ async def test_declaring_is_cancelled_also_in_the_moment_of_an_answer(
 
 async def test_a_connection_that_aiormq_opened_and_aio_pika_does_not_know_of_is_closed(network: Network) -> None:
     """So it is where connecting is cancelled between both."""
-    connection = fast_lane.FastConnection(URL(network.url))
+    connection = fast_connection.FastConnection(URL(network.url))
     await UnderlayConnection.make_connection(connection.url, **connection.kwargs)
     assert network.connections == 1
     await connection.close()

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from messages.transport.backoff import Backoff
 from messages.transport.rabbitmq import connection as rabbitmq_connection
-from messages.transport.rabbitmq import fast_lane
+from messages.transport.rabbitmq import fast_connection
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.rabbitmq.connection import SupervisedConnection
 from tests.conftest import NewVhost
@@ -50,8 +50,8 @@ async def test_a_server_that_is_down_at_the_start_is_waited_for(new_vhost: NewVh
 async def test_of_several_addresses_one_that_is_silent_does_not_keep_it_from_the_others(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast_lane, "CONNECT_SECONDS", 2.0)
-    monkeypatch.setattr(fast_lane, "shuffle", lambda _: None)
+    monkeypatch.setattr(fast_connection, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(fast_connection, "shuffle", lambda _: None)
     port = urlsplit(network.url).port
     with silent_address() as silent:
 
