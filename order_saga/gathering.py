@@ -4,7 +4,7 @@ All were asked at the same time, so the second answer is a moment behind the fir
 the work, and the second does not wait until the first is committed.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 from uuid import UUID
@@ -33,7 +33,7 @@ class Gathering:
     """Counts the answers to each open question. Old entries are dropped: a missing one costs a short wait."""
 
     def __init__(self) -> None:
-        self._answered: dict[Question, int] = {}
+        self._answered: OrderedDict[Question, int] = OrderedDict()
 
     def is_incomplete(self, documents: Sequence[Incoming]) -> bool:
         """Whether one of these orders lacks an answer that is probably under way, and waiting delays nothing else."""
@@ -49,7 +49,7 @@ class Gathering:
             else:
                 self._answered[question] = number
         while len(self._answered) > REMEMBERED:
-            del self._answered[next(iter(self._answered))]
+            self._answered.popitem(last=False)
 
     def _counted(self, documents: Sequence[Incoming]) -> Iterable[tuple[Question, int]]:
         at_hand = Counter(

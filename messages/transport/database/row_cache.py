@@ -4,11 +4,11 @@ Nothing relies on the cache alone: what is decided from it is checked against th
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -72,7 +72,8 @@ class RowCache(Generic[R]):
     def __init__(self, table: Table) -> None:
         self.clock = Clock()
         self._table = table
-        self._rows: dict[UUID, R] = {}
+        # To find its oldest entry, a dict passes over all that were deleted before: tens of microseconds an order.
+        self._rows: OrderedDict[UUID, R] = OrderedDict()
 
     async def load(
         self, lock_mode: LockMode, order_ids: AbstractSet[UUID], new: AbstractSet[UUID], read: Read[R]
@@ -102,9 +103,8 @@ class RowCache(Generic[R]):
         for before, after in changes:
             version = 0 if before is None else before.version + 1
             self._rows[after.order_id] = after if after.version == version else after._replace(version=version)
-        # All in one pass: each look for a dict's first entry passes over all that were deleted before it.
-        for order_id in list(islice(self._rows, max(0, len(self._rows) - REMEMBERED))):
-            del self._rows[order_id]
+        while len(self._rows) > REMEMBERED:
+            self._rows.popitem(last=False)
 
     def clear(self) -> None:
         """Clear the cache and the clock."""
