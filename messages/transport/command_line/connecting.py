@@ -1,7 +1,7 @@
 """Connects a command to a server. What goes wrong is one line that names the setting, and says whose fault it is."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -10,7 +10,7 @@ from yarl import URL
 from messages.transport.certificates import WrongCertificate, read_certificates
 from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES, why_refused
+from messages.transport.faults import DATABASE_FAILURES, NOT_MIGRATED, one_line, why_refused
 from messages.transport.rabbitmq.connection import BROKER_FAILURES
 from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_connection import FastConnection
@@ -32,6 +32,19 @@ async def connect_to_database(url: str, setting: str, **options: Any) -> Transac
     except DATABASE_FAILURES as error:
         raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
     return connection
+
+
+@contextmanager
+def failures_of(url: str, setting: str) -> Iterator[None]:
+    """Raises Unreachable for what goes wrong with a database to which a command is connected."""
+    try:
+        yield
+    except NOT_MIGRATED as error:
+        raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
+    except (asyncpg.DataError, OverflowError) as error:  # a view cannot convert it, or Python has no such time
+        raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand, or a bug of ours") from None
+    except DATABASE_FAILURES as error:
+        raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
 
 
 @asynccontextmanager

@@ -4,10 +4,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from messages.transport.command_line.connecting import connect_to_database
-from messages.transport.command_line.failures import Unreachable, one_line_with_place
+from messages.transport.command_line.connecting import connect_to_database, failures_of
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import DATABASE_FAILURES, NOT_MIGRATED, one_line
 from messages.transport.settings import Settings
 
 
@@ -16,12 +14,8 @@ async def own_database(settings: Settings, **options: Any) -> AsyncIterator[Tran
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     connection = await connect_to_database(url, setting, **options)
-    try:
+    with failures_of(url, setting):
         try:
             yield connection
         finally:
             await connection.close()
-    except NOT_MIGRATED as error:
-        raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
-    except DATABASE_FAILURES as error:
-        raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None

@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
 from pydantic import SecretStr
 
-from messages.transport.command_line.connecting import connect_to_database
+from messages.transport.command_line.connecting import connect_to_database, failures_of
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
-from messages.transport.faults import NOT_MIGRATED, is_infrastructure, one_line
 from messages.transport.settings import Settings
 
 STATEMENT_SECONDS = 600.0
@@ -49,16 +48,17 @@ class PublishedViews:
     Every method may raise Unreachable, one line that begins with the setting.
     """
 
-    def __init__(self, connection: Transaction, setting: str) -> None:
+    def __init__(self, connection: Transaction, url: str, setting: str) -> None:
         self._connection = connection
+        self._url = url
         self._setting = setting
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        with _errors_naming(self._setting):
+        with failures_of(self._url, self._setting):
             return await self._connection.fetch(query, *arguments)
 
     async def value(self, query: str, *arguments: Any) -> Any:
-        with _errors_naming(self._setting):
+        with failures_of(self._url, self._setting):
             return await self._connection.fetchval(query, *arguments)
 
     async def expect_not_older_than(self, seconds: float) -> None:
@@ -68,7 +68,7 @@ class PublishedViews:
 
     async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
         """Row by row, however many there are."""
-        with _errors_naming(self._setting):
+        with failures_of(self._url, self._setting):
             cursor = await self._connection.cursor(query, *arguments)
             while rows := await cursor.fetch(ROWS_AHEAD):
                 for row in rows:
@@ -85,22 +85,8 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
         server_settings={"application_name": "order-saga reader", "jit": "off"},
     )
     try:
-        with _errors_naming(setting):
+        with failures_of(url, setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield PublishedViews(connection, setting)
+        yield PublishedViews(connection, url, setting)
     finally:
         connection.terminate()
-
-
-@contextlib.contextmanager
-def _errors_naming(setting: str) -> Iterator[None]:
-    try:
-        yield
-    except NOT_MIGRATED as error:
-        raise Unreachable(f"{setting}: {one_line(error)}: that database is not migrated") from None
-    except (asyncpg.DataError, OverflowError) as error:  # a view cannot convert it, or Python has no such time
-        raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand, or a bug of ours") from None
-    except Exception as error:
-        if not is_infrastructure(error):
-            raise
-        raise Unreachable(f"{setting}: {one_line(error)}") from None
