@@ -1,27 +1,16 @@
 """The databases that are inspected, read-only: the orchestrator's own and each participant's."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from messages.transport.command_line.failures import WrongUsage
-from messages.transport.command_line.reading import PublishedViews, reading, source
+from messages.transport.command_line.reading import PublishedViews, reading
 from order_saga.participants import PARTICIPANTS
 from order_saga.service import NAME
 
 ORCHESTRATOR = NAME
-
-
-class Urls(BaseSettings):
-    """`STORE_WORKER_READER_URL`, or else `STORE_WORKER_DATABASE_URL`."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    database_url: SecretStr | None = None
-    reader_url: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +37,13 @@ def urls() -> dict[str, str]:
 
 def known_urls() -> dict[str, str]:
     """The URLs that the environment names, by service."""
-    named = {service: _source(service)[1] for service in _services()}
-    return {service: url.get_secret_value() for service, url in named.items() if url is not None}
+    return {service: url for service in _services() if (url := os.environ.get(setting_of(service)))}
 
 
 def setting_of(service: str) -> str:
-    """The setting to name when a database cannot be read."""
-    return _source(service)[0]
+    """The environment variable that says where a service's views are read: the one for readers, if it is set."""
+    reader_url = f"{service.upper()}_READER_URL"
+    return reader_url if os.environ.get(reader_url) else f"{service.upper()}_DATABASE_URL"
 
 
 @contextlib.asynccontextmanager
@@ -87,15 +76,10 @@ async def _refuse_a_foreign_one(reader: PublishedViews, service: str) -> None:
 
 
 def _url(service: str) -> str:
-    url = _source(service)[1]
-    if url is None:
-        raise WrongUsage(f"{service.upper()}_DATABASE_URL: not set; {service}'s published views are read there")
-    return url.get_secret_value()
-
-
-def _source(service: str) -> tuple[str, SecretStr | None]:
-    found = Urls(_env_prefix=(prefix := f"{service.upper()}_"))
-    return source(prefix, found.database_url, found.reader_url)
+    setting = setting_of(service)
+    if not (url := os.environ.get(setting)):
+        raise WrongUsage(f"{setting}: not set; {service}'s published views are read there")
+    return url
 
 
 def _services() -> tuple[str, ...]:

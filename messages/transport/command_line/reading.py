@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
-from pydantic import SecretStr
 
 from messages.transport.command_line.connecting import connect_to_database, failures_of
 from messages.transport.command_line.failures import Unreachable
@@ -23,19 +22,14 @@ IS_UP_TO_DATE = """
 """A primary, or a standby that has applied all that it receives, or at least something that recent."""
 
 T = TypeVar("T")
-Url = TypeVar("Url", SecretStr, SecretStr | None)
-
-
-def source(prefix: str, database_url: Url, reader_url: SecretStr | None) -> tuple[str, Url]:
-    """The setting that says where a service's views are read, and the URL: the one for readers, if there is one."""
-    return (f"{prefix}READER_URL", reader_url) if reader_url else (f"{prefix}DATABASE_URL", database_url)
 
 
 def ask(settings: Settings, question: "Callable[[PublishedViews], Awaitable[T]]") -> T:
     """Ask the service's database. Raises WrongUsage or Unreachable, one line, naming the setting."""
 
     async def answer() -> T:
-        setting, url = source(settings.prefix(), settings.database_url, settings.reader_url)
+        url = settings.reader_url or settings.database_url
+        setting = f"{settings.prefix()}{'READER_URL' if settings.reader_url else 'DATABASE_URL'}"
         async with reading(url.get_secret_value(), setting) as reader:
             return await question(reader)
 
