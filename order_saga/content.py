@@ -32,5 +32,4 @@ def fingerprint(content: str) -> bytes:
 
 
 def from_canonical(order_id: UUID, content: str) -> OrderRequested:
-    """Rebuild the order from its id and its canonical content."""
     return OrderRequested.model_validate(from_json(content) | {"order_id": order_id}, strict=False)

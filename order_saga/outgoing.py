@@ -59,7 +59,6 @@ def _confirm(message: OrderPlaced, names: Iterable[str], policy: Policy) -> Mess
 
 
 def outcome(saga: Saga, policy: Policy) -> Addressed:
-    """The outcome of a decided order, to clients."""
     if saga.phase is Phase.PLACED:
         return _public(policy.placed(saga.order_id, saga.granted))
     if saga.reason is None:

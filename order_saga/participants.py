@@ -58,7 +58,6 @@ class Participant:
 
     @cached_property
     def reserve_address(self) -> Address:
-        """Where Reserve goes."""
         return Address(COMMANDS, queue_name(self.worker, RESERVE))
 
     @cached_property

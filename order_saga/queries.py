@@ -115,7 +115,6 @@ async def lock_done(tx: Transaction, age: timedelta, after: Record | None, limit
 
 
 async def forget_requests(tx: Transaction, order_ids: Collection[UUID]) -> None:
-    """Drop the content of these orders."""
     await tx.execute(
         "UPDATE saga SET version = version + 1, request = NULL, traceparent = NULL WHERE order_id = ANY ($1::uuid[])",
         order_ids,

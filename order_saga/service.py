@@ -24,7 +24,6 @@ REQUEST_IN_BYTES = re.compile(rb'"type"\s*:\s*"(OrderRequested|CancelOrder)\b')
 
 
 def service(settings: Settings) -> Service:
-    """The order saga's definition for the transport."""
     row_cache = RowCache[Saga](TABLE)
     return Service(
         name=NAME,

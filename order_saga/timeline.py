@@ -16,7 +16,6 @@ OUTCOMES_TOLD: Mapping[type[Message], str] = {OrderPlaced: PLACED, OrderNotPlace
 
 
 def entries(order_id: UUID, event: str, decision: Decision, message_id: UUID | None = None) -> list[TimelineEntry]:
-    """The notes about a decision on `event`."""
     notes = [TimelineEntry(order_id, event, decision.note, message_id)]
     for message, to in decision.outgoing:
         if is_outcome(message, to):

@@ -37,7 +37,6 @@ class Incoming(NamedTuple):
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """What every log line about it says."""
         return log_fields(self.message.order_id, self.message_id, self.traceparent)
 
 
@@ -61,7 +60,6 @@ class Malformed:
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """What every log line about it says."""
         return log_fields(self.order_id, self.message_id, self.traceparent)
 
 

@@ -109,7 +109,6 @@ def keep(rows: Sequence[Row], relay_after_seconds: float) -> Iterator[Write]:
 
 
 def forget(confirmed: Collection[int]) -> Iterator[Write]:
-    """Delete confirmed rows."""
     if confirmed:
         yield Write(FORGET, (list(confirmed),))
 

@@ -45,7 +45,6 @@ class OutboxPublisher:
 
     @property
     def some_confirmed(self) -> bool:
-        """Whether there are rows to delete."""
         return bool(self._confirmed)
 
     def offer(self, rows: Sequence[Row]) -> None:

@@ -100,7 +100,6 @@ class Awaiting:
         return [self._end(turn, None, now) for turn in late]
 
     def unanswered(self, now: float) -> list[Result]:
-        """All open requests, as unanswered so far."""
         return [Result(each.asked, None, now - each.since) for each in self._open.values()]
 
     def _begin(self, asked: Asked, now: float) -> None:

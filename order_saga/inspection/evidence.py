@@ -48,7 +48,6 @@ class Share:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many units of which kind are the order's."""
         kinds: dict[str, int] = {}
         for unit in self.units:
             kinds[unit.kind] = kinds.get(unit.kind, 0) + 1

@@ -36,7 +36,6 @@ class Acknowledgements:
             self._acknowledging = asyncio.create_task(self._send_later())
 
     async def send(self) -> None:
-        """Acknowledge at once all that was handled."""
         if self._acknowledging is not None:
             self._acknowledging.cancel()
             self._acknowledging = None

@@ -114,7 +114,6 @@ class Intake:
         await self._stall_guard.progress()
 
     async def acknowledge_all(self) -> None:
-        """Acknowledge at once all that was handled."""
         await self._acknowledgements.send()
 
     @property

@@ -27,7 +27,6 @@ class Pace:
         self._documents_per_second = 0.0
 
     def begin(self, documents: int) -> None:
-        """Record that so many begin now."""
         now = self._clock()
         forgotten = math.exp((self._began_at - now) / REMEMBERED_SECONDS)
         self._documents_per_second = self._documents_per_second * forgotten + documents / REMEMBERED_SECONDS

@@ -23,7 +23,6 @@ class StallGuard:
 
     @property
     def paused(self) -> bool:
-        """Whether consuming is paused."""
         return self._pausing is not None
 
     def expect_progress(self) -> None:

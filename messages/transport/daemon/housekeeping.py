@@ -29,8 +29,6 @@ LAST_WORD_SECONDS = 1.0
 
 
 def housekeeping(settings: Settings, publisher: OutboxPublisher, replay: Replay, metrics: Metrics) -> tuple[Job, ...]:
-    """The transport's own jobs."""
-
     async def relay(tx: Transaction) -> Handled:
         """Publish what a crash left unpublished: committed long ago, so there is no need to wait for this commit."""
         rows = await outbox.claim_overdue(tx, RELAY_ROWS, settings.relay_after_seconds)

@@ -107,6 +107,5 @@ class RowCache(Generic[R]):
             self._rows.popitem(last=False)
 
     def clear(self) -> None:
-        """Clear the cache and the clock."""
         self._rows.clear()
         self.clock.clear()

@@ -41,7 +41,6 @@ class ConnectionWatchdog:
         self._alarm = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._begin)
 
     def end(self) -> None:
-        """Stop watching."""
         self._alarm.cancel()
         if self._asking is not None:
             self._asking.cancel()

@@ -49,7 +49,6 @@ class Arrivals:
 
     @property
     def unacknowledged(self) -> bool:
-        """Whether anything is."""
         return self._tag > self._acknowledged
 
     def acknowledge(self, tag: int) -> None:
@@ -67,7 +66,6 @@ class Arrivals:
         await underlay.basic_qos(prefetch_count=1)
 
     def stop(self) -> None:
-        """Append nothing more."""
         self._stopped = True
 
     def method(self, frames: bytes, start: int) -> Method:

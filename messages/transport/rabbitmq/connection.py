@@ -180,5 +180,4 @@ def why(closing: "asyncio.Future[object]") -> BaseException | None:
 
 
 def reconnect_backoff() -> Backoff:
-    """The backoff between tries to reach the broker."""
     return Backoff(base_seconds=0.1, cap_seconds=5.0)

@@ -35,7 +35,6 @@ class RabbitPublisher:
         self._silent_since: float | None = None
 
     async def publish(self, envelopes: Sequence[Envelope]) -> list[bool]:
-        """See Broker.publish."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         channel = self._channel
         if channel is None or not channel.usable:
