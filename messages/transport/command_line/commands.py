@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from messages.transport.broker import Broker
-from messages.transport.command_line.check import check
-from messages.transport.command_line.database_check import database_warnings
+from messages.transport.command_line.broker_check import broker_problems
+from messages.transport.command_line.database_check import database_problems
 from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.parked import parked_group
@@ -167,9 +167,9 @@ async def _migrate(service: Service, settings: Settings) -> None:
 
 async def _check(program: Program, settings: Settings) -> tuple[list[str], list[str]]:
     """What does not fit, and what is only warned of."""
-    checking = check(program.service(settings), settings)
-    problems, warnings = await asyncio.gather(checking, database_warnings(settings))
-    return [*problems, *await program.problems()], warnings
+    service = program.service(settings)
+    problems, warnings = await database_problems(service, settings)
+    return [*problems, *await broker_problems(service, settings), *await program.problems()], warnings
 
 
 def _complete(work: Coroutine[Any, Any, T]) -> T:

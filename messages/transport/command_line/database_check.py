@@ -1,7 +1,6 @@
 """Proves that a service can run on its database: migrated, durable, the only primary, and with the right time."""
 
 import asyncio
-from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
@@ -23,28 +22,24 @@ LOSES = {
 }
 
 
-async def database_problems(service: Service, settings: Settings) -> list[str]:
-    """One sentence for each thing that is wrong with the database or the way to it."""
+async def database_problems(service: Service, settings: Settings) -> tuple[list[str], list[str]]:
+    """One sentence for each thing that is wrong with the database or the way to it, and for each to be warned of."""
+    warnings: list[str] = []
     try:
         async with own_database(settings, server_settings=session.SETTINGS) as connection:
-            return await _problems(service, settings, connection)
+            warnings = await _warnings(settings, connection)
+            return await _problems(service, settings, connection), warnings
     except (WrongUsage, Unreachable) as error:
-        return [error.message]
+        return [error.message], warnings
     except UnfitDatabase as error:
-        return [f"{settings.prefix()}DATABASE_URL: {one_line(error)}"]
+        return [f"{settings.prefix()}DATABASE_URL: {one_line(error)}"], warnings
 
 
-async def database_warnings(settings: Settings) -> list[str]:
-    """One sentence for each setting of the server that is right only where nothing is worth keeping, or rarely.
-
-    None if it cannot be asked: that is a problem, and told as such.
-    """
-    with suppress(WrongUsage, Unreachable):
-        async with own_database(settings) as connection:
-            off = [name for name in LOSES if await connection.fetchval("SELECT current_setting($1)", name) == "off"]
-        setting = f"{settings.prefix()}DATABASE_URL"
-        return [f"{setting}: {name} is off on the server: {LOSES[name]}; set it to on" for name in off]
-    return []
+async def _warnings(settings: Settings, connection: Transaction) -> list[str]:
+    """Of each setting of the server that is right only where nothing is worth keeping, or rarely."""
+    off = [name for name in LOSES if await connection.fetchval("SELECT current_setting($1)", name) == "off"]
+    setting = f"{settings.prefix()}DATABASE_URL"
+    return [f"{setting}: {name} is off on the server: {LOSES[name]}; set it to on" for name in off]
 
 
 async def _problems(service: Service, settings: Settings, connection: Transaction) -> list[str]:

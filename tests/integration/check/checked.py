@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from messages.transport.command_line.check import check
+from messages.transport.command_line.broker_check import broker_problems
+from messages.transport.command_line.database_check import database_problems
 from tests.integration.toy.service import Toy, ToySettings
 from tests.integration.toy.station import Station
 from tests.servers.management import Management
@@ -28,7 +29,9 @@ class Checked:
             "management_url": self.management_url,
             "topology": "expect",
         }
-        found = await check(Toy().service(), ToySettings(**values | settings))
+        service, given = Toy().service(), ToySettings(**values | settings)
+        found, _ = await database_problems(service, given)
+        found += await broker_problems(service, given)
         assert all(len(problem.splitlines()) == 1 for problem in found)
         assert not any(SECRET in problem for problem in found)
         return found
