@@ -36,9 +36,8 @@ class FastChannel:
         self.underlay = underlay
         self.number = underlay.number
         self._lane = lane
-        self._receiver: Receiver | None = None
         self._over = False
-        self._header: bytes | None = None
+        self._header = b""
         self._header_is_next = False
         self._missing = 0
         self._pieces: list[bytes] = []
@@ -56,7 +55,7 @@ class FastChannel:
 
     def hand_to(self, receiver: Receiver) -> None:
         """Route its frames to `receiver` until Close or CloseOk: aiormq stops reading a channel that it closes."""
-        self._receiver = receiver
+        self._receiver = receiver  # before it is registered, no frame comes here
         self._lane.register(self.number, self._take)
 
     def send(self, frames: bytes) -> None:
@@ -79,7 +78,6 @@ class FastChannel:
         return False
 
     def _take_method(self, frames: bytes, start: int) -> bool:
-        assert self._receiver is not None
         method = self._receiver.method(frames, start)
         if method is Method.TAKEN_WITH_CONTENT:
             self._header_is_next = True
@@ -94,7 +92,5 @@ class FastChannel:
             self._complete()
 
     def _complete(self) -> None:
-        assert self._receiver is not None
-        assert self._header is not None
         self._receiver.content(self._header, b"".join(self._pieces))
         self._pieces = []
