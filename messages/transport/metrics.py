@@ -45,7 +45,7 @@ class Metrics:
         self.waiting = self._gauge("messages_waiting", "AMQP messages delivered, but not yet taken.", "queue")
         self.paused = self._gauge("consumers_paused", "1 while a stuck batch or a full outbox pauses consuming.")
         self.connected = self._gauge(
-            "connected", "1 while the server is reachable; for the broker, no series before the migrations.", "server"
+            "connected", "1 while the server is reachable; no series for one that is not connected to yet.", "server"
         )
         self.migrated = self._gauge("migrated", "1 once all migrations are applied; before, no work is done.")
         self.clock_offset = self._gauge(
