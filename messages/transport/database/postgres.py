@@ -34,6 +34,7 @@ class Database:
         self._places = asyncio.Semaphore(size)
         self._at_hand: list[Transaction] = []
         self._in_use: set[Transaction] = set()
+        self._is_open = False
         self.reachable = False
         self.connections_opened = 0
         """Since the start. After one more, the server may be another one, or have lost its last commits."""
@@ -49,10 +50,11 @@ class Database:
                     raise
                 log.warning("waiting for PostgreSQL", error=one_line(error))
                 await asyncio.sleep(backoff.next_seconds())
-        self.reachable = True
+        self._is_open = self.reachable = True
 
     async def close(self) -> None:
         """Close what is at hand, or cut it off after a second if the server is silent; cut off what is in use."""
+        self._is_open = False
         for connection in self._in_use:
             connection.terminate()
         at_hand, self._at_hand = self._at_hand, []
@@ -74,13 +76,14 @@ class Database:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Transaction]:
         """A connection on which each statement is a transaction of its own."""
+        assert self._is_open, "the database is not open"
         connection = await self._take()
         at_hand = self._at_hand
         watchdog = ConnectionWatchdog(self._hosts.connect, connection, partial(self._leave, connection))
         try:
             yield connection
         except BaseException as error:
-            self._bear(error, connection)
+            self._note_failure(error, connection)
             raise
         else:
             self.reachable = True
@@ -127,7 +130,7 @@ class Database:
         _notice_a_dead_peer(connection)
         return connection
 
-    def _bear(self, error: BaseException, connection: Transaction) -> None:
+    def _note_failure(self, error: BaseException, connection: Transaction) -> None:
         if isinstance(error, (asyncio.CancelledError, TimeoutError)):
             connection.terminate()  # a statement may still run, and a silent server would never end it
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
@@ -137,9 +140,9 @@ class Database:
     def _put_back(self, connection: Transaction, at_hand: list[Transaction]) -> None:
         self._in_use.discard(connection)
         self._places.release()
-        if at_hand is self._at_hand:
+        if self._is_open and at_hand is self._at_hand:
             at_hand.append(connection)
-        else:  # all connections have been replaced since it was taken
+        else:  # it was opened while the others were closed, or all have been replaced since it was taken
             connection.terminate()
 
     def _replace_connections(self) -> None:

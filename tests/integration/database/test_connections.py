@@ -1,6 +1,7 @@
 """A connection stays at hand, and one that is lost or left in the middle of something costs nobody a try."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -81,6 +82,25 @@ async def test_who_is_at_work_while_it_is_closed_hears_what_went_wrong_and_nothi
 
     with pytest.raises(LookupError):
         await fail()
+
+
+async def test_a_connection_that_is_opened_while_the_others_are_closed_is_not_kept(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(station.url)
+    await database.open()
+    connect = database._hosts.connect
+
+    async def connect_meanwhile(**arguments: Any) -> Any:
+        await database.close()
+        return await connect(**arguments)
+
+    monkeypatch.setattr(database._hosts, "connect", connect_meanwhile)
+    async with database.session(), database.session() as late:
+        await late.execute("SELECT 1")
+    assert late.is_closed()
+    with pytest.raises(AssertionError, match="not open"):
+        await backend_of(database)
 
 
 async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
