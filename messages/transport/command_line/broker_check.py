@@ -9,8 +9,7 @@ from typing import Any
 import aio_pika
 
 from messages.transport.command_line.connecting import connected_to_broker
-from messages.transport.command_line.failures import Unreachable, WrongUsage
-from messages.transport.database.hosts import place
+from messages.transport.command_line.failures import Unreachable, WrongUsage, one_line_with_place
 from messages.transport.faults import one_line
 from messages.transport.rabbitmq.connection import BROKER_FAILURES, cancellation_as_connection_error
 from messages.transport.rabbitmq.management import ActualQueue, Management
@@ -61,7 +60,7 @@ def _why_not_read(error: Exception, url: str) -> str:
     """With the server's place, and without urllib's wrapping: `URLError: <urlopen error timed out>`."""
     reason = getattr(error, "reason", None)
     cause = reason if isinstance(reason, Exception) else error
-    return f"{type(cause).__name__}: {one_line(cause)} ({place(url)})"
+    return f"{type(cause).__name__}: {one_line_with_place(cause, url)}"
 
 
 async def _declared_problems(connection: aio_pika.abc.AbstractConnection, expected: Topology) -> list[str]:

@@ -14,7 +14,7 @@ import click
 
 from messages.transport.broker import Broker
 from messages.transport.command_line.broker_check import broker_problems
-from messages.transport.command_line.database_check import database_problems
+from messages.transport.command_line.database_check import check_database
 from messages.transport.command_line.failures import CommandLine, Unreachable, WrongUsage
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.parked import parked_group
@@ -168,7 +168,7 @@ async def _migrate(service: Service, settings: Settings) -> None:
 async def _check(program: Program, settings: Settings) -> tuple[list[str], list[str]]:
     """What does not fit, and what is only warned of."""
     service = program.service(settings)
-    problems, warnings = await database_problems(service, settings)
+    problems, warnings = await check_database(service, settings)
     return [*problems, *await broker_problems(service, settings), *await program.problems()], warnings
 
 

@@ -35,8 +35,8 @@ async def connect_to_database(url: str, setting: str, **options: Any) -> Transac
 
 
 @contextmanager
-def failures_of(url: str, setting: str) -> Iterator[None]:
-    """Raises Unreachable for what goes wrong with a database to which a command is connected."""
+def errors_naming(url: str, setting: str) -> Iterator[None]:
+    """Raises Unreachable, which begins with the setting, for what goes wrong with a database once connected."""
     try:
         yield
     except NOT_MIGRATED as error:

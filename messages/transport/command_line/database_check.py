@@ -22,8 +22,8 @@ LOSES = {
 }
 
 
-async def database_problems(service: Service, settings: Settings) -> tuple[list[str], list[str]]:
-    """One sentence for each thing that is wrong with the database or the way to it, and for each to be warned of."""
+async def check_database(service: Service, settings: Settings) -> tuple[list[str], list[str]]:
+    """(problems, warnings): one sentence for each thing that is wrong with the database or the way to it, or unwise."""
     warnings: list[str] = []
     try:
         async with own_database(settings, server_settings=session.SETTINGS) as connection:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from messages.transport.command_line.connecting import connect_to_database, failures_of
+from messages.transport.command_line.connecting import connect_to_database, errors_naming
 from messages.transport.database.transactions import Transaction
 from messages.transport.settings import Settings
 
@@ -14,7 +14,7 @@ async def own_database(settings: Settings, **options: Any) -> AsyncIterator[Tran
     """Raises WrongUsage if the URL is refused before any server is asked, and Unreachable for what goes wrong then."""
     setting, url = f"{settings.prefix()}DATABASE_URL", settings.database_url.get_secret_value()
     connection = await connect_to_database(url, setting, **options)
-    with failures_of(url, setting):
+    with errors_naming(url, setting):
         try:
             yield connection
         finally:

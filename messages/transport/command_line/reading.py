@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from messages.transport.command_line.connecting import connect_to_database, failures_of
+from messages.transport.command_line.connecting import connect_to_database, errors_naming
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
 from messages.transport.settings import Settings
@@ -48,11 +48,11 @@ class PublishedViews:
         self._setting = setting
 
     async def rows(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        with failures_of(self._url, self._setting):
+        with errors_naming(self._url, self._setting):
             return await self._connection.fetch(query, *arguments)
 
     async def value(self, query: str, *arguments: Any) -> Any:
-        with failures_of(self._url, self._setting):
+        with errors_naming(self._url, self._setting):
             return await self._connection.fetchval(query, *arguments)
 
     async def expect_not_older_than(self, seconds: float) -> None:
@@ -62,7 +62,7 @@ class PublishedViews:
 
     async def stream(self, query: str, *arguments: Any) -> AsyncIterator[asyncpg.Record]:
         """Row by row, however many there are."""
-        with failures_of(self._url, self._setting):
+        with errors_naming(self._url, self._setting):
             cursor = await self._connection.cursor(query, *arguments)
             while rows := await cursor.fetch(ROWS_AHEAD):
                 for row in rows:
@@ -79,7 +79,7 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
         server_settings={"application_name": "order-saga reader", "jit": "off"},
     )
     try:
-        with failures_of(url, setting):
+        with errors_naming(url, setting):
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield PublishedViews(connection, url, setting)
     finally:

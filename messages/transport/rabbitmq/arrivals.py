@@ -66,6 +66,7 @@ class Arrivals:
         await underlay.basic_qos(prefetch_count=1)
 
     def stop(self) -> None:
+        """Append nothing more."""
         self._stopped = True
 
     def method(self, frames: bytes, start: int) -> Method:

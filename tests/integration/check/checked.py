@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from messages.transport.command_line.broker_check import broker_problems
-from messages.transport.command_line.database_check import database_problems
+from messages.transport.command_line.database_check import check_database
 from tests.integration.toy.service import Toy, ToySettings
 from tests.integration.toy.station import Station
 from tests.servers.management import Management
@@ -30,7 +30,7 @@ class Checked:
             "topology": "expect",
         }
         service, given = Toy().service(), ToySettings(**values | settings)
-        found, _ = await database_problems(service, given)
+        found, _ = await check_database(service, given)
         found += await broker_problems(service, given)
         assert all(len(problem.splitlines()) == 1 for problem in found)
         assert not any(SECRET in problem for problem in found)

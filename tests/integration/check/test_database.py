@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from messages.transport.command_line.database_check import database_problems
+from messages.transport.command_line.database_check import check_database
 from messages.transport.database import session
 from messages.transport.database.migrating import migrations_in
 from tests.integration.check.checked import SECRET, Checked
@@ -81,7 +81,7 @@ async def test_a_server_that_may_not_outlast_a_crash_is_warned_of(own_database: 
     database = own_database.station.url.rpartition("/")[2]
     await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = careless, pg_catalog, public")
 
-    _, (warning,) = await database_problems(Toy().service(), settings)
+    _, (warning,) = await check_database(Toy().service(), settings)
 
     assert warning.startswith("TOY_DATABASE_URL: full_page_writes is off on the server: ")
     assert await own_database.problems() == []
@@ -89,7 +89,7 @@ async def test_a_server_that_may_not_outlast_a_crash_is_warned_of(own_database: 
 
 async def test_a_server_that_cannot_be_asked_is_no_warning() -> None:
     url = f"postgresql://toy:{SECRET}@127.0.0.1:{free_port()}/toy"
-    _, warnings = await database_problems(Toy().service(), ToySettings(database_url=url))
+    _, warnings = await check_database(Toy().service(), ToySettings(database_url=url))
     assert warnings == []
 
 

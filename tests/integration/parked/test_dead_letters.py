@@ -69,8 +69,7 @@ async def test_a_dead_letter_is_held_while_it_cannot_be_parked(
     own_station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 0.05)
-    await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
-    await give_up(own_station, document(bought("a")))
+    await _give_up_what_cannot_be_parked(own_station)
     async with own_station.running() as running:
         await own_station.say(bought("b"))
         await own_station.until_heard(1)
@@ -84,8 +83,7 @@ async def test_parking_a_dead_letter_is_not_tried_again_without_a_rest(
     own_station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 3_600.0)
-    await own_station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
-    await give_up(own_station, document(bought("a")))
+    await _give_up_what_cannot_be_parked(own_station)
     with capture_logs() as logs:
 
         async def failed() -> bool:
@@ -159,3 +157,8 @@ async def give_up(station: Station, body: bytes, content_type: str = "applicatio
     for _ in range(101):
         loser.break_connection()
     await loser.close()
+
+
+async def _give_up_what_cannot_be_parked(station: Station) -> None:
+    await station.rows("ALTER TABLE parked ADD CONSTRAINT full_house CHECK (reason = '')")
+    await give_up(station, document(bought("a")))
