@@ -63,7 +63,7 @@ class Stage:
     async def handle(self, batch: Sequence[Incoming]) -> list[Outgoing]:
         """What the transport does with a batch that meets no conflict, with outbox and timeline."""
         tx: Any = self.recorder
-        handled = await self.service.handle(tx, batch, LockMode.CACHED)
+        handled = await self.service.handle(tx, batch, LockMode.OPTIMISTIC)
         rows = pack(handled.outgoing)
         kept = keep(rows, RELAY_AFTER_SECONDS)
         # A lease that is assigned in time is over when this is replayed.

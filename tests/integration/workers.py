@@ -122,7 +122,7 @@ class Worker:
                     await write(tx, handled.writes)
             except Collision:
                 self.collisions += 1
-                lock_mode = lock_mode.stricter()
+                lock_mode = LockMode.PESSIMISTIC
                 continue
             if self.service.row_cache is not None:
                 self.service.row_cache.put(handled.changes)

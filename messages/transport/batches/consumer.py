@@ -120,7 +120,7 @@ class Consumer:
         for start in range(0, len(documents), self._intake.batch_documents):
             yield Part.of(documents[start : start + self._intake.batch_documents])
 
-    async def _settle(self, part: Part, lock_mode: LockMode = LockMode.CACHED) -> None:
+    async def _settle(self, part: Part, lock_mode: LockMode = LockMode.OPTIMISTIC) -> None:
         """Retry until committed. If a document is at fault, bisect the batch until it is alone, and park it.
 
         A batch that takes longer than a statement may is halved too; its documents are not at fault, nor parked.
@@ -141,7 +141,7 @@ class Consumer:
                     await self._halve(part, lock_mode)
                     return
                 await self._wait_out(error, backoff)
-                lock_mode = lock_mode.stricter()
+                lock_mode = max(lock_mode, LockMode.PESSIMISTIC)
         if handled.look_again:
             await self._settle(Part(handled.look_again), LockMode.BLOCKING)
 

@@ -80,7 +80,7 @@ class RowCache(Generic[R]):
     ) -> Loaded[R]:
         """Use the cache as far as `lock_mode` allows; read the rest. `new`: orders that probably have no row yet."""
         rows = {order_id: row for order_id in order_ids if (row := self._rows.pop(order_id, None))}
-        if lock_mode is not LockMode.CACHED:
+        if lock_mode is not LockMode.OPTIMISTIC:
             rows, new = {}, set()
         now = self.clock.now()
         if now and rows.keys() | new >= order_ids:

@@ -111,7 +111,7 @@ async def awake(database: Database) -> RowCache[Saga]:
 
 async def remember(row_cache: RowCache[Saga], tx: Any, message: Message) -> Handled:
     """As the transport does while nobody is in the way."""
-    handled = await handle(TERMS, row_cache, tx, [incoming(message)], LockMode.CACHED)
+    handled = await handle(TERMS, row_cache, tx, [incoming(message)], LockMode.OPTIMISTIC)
     now = await write(tx, handled.writes)
     assert now is not None
     row_cache.clock.set(now, row_cache.clock.monotonic())

@@ -15,21 +15,18 @@ from tests.integration.toy.waiting import PATIENCE_SECONDS
 from tests.integration.workers import heard
 
 
-@pytest.fixture(params=[LockMode.OPTIMISTIC, LockMode.CACHED], ids=lambda lock_mode: lock_mode.name.lower())
-def lock_mode(request: pytest.FixtureRequest) -> LockMode:
+@pytest.fixture(params=[False, True], ids=["read", "cached"])
+def cached(request: pytest.FixtureRequest) -> bool:
     """Each race once with reading and once with what the worker remembers, which he has heard before."""
-    assert isinstance(request.param, LockMode)
-    return request.param
+    return bool(request.param)
 
 
-async def test_a_packet_that_was_taken_in_between_is_not_taken_again(
-    twins: Twins, order: UUID, lock_mode: LockMode
-) -> None:
+async def test_a_packet_that_was_taken_in_between_is_not_taken_again(twins: Twins, order: UUID, cached: bool) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     first = uuid4()
 
-    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
+    async with decided(here, reserve(order, milk=1), cached=cached) as write_it:
         assert await there.hear(reserve(first, milk=1)) == [PacketsReserved(order_id=first)]
         with pytest.raises(Collision):
             await write_it()
@@ -38,13 +35,11 @@ async def test_a_packet_that_was_taken_in_between_is_not_taken_again(
     assert await here.stock() == {"M-1": "reserved"}
 
 
-async def test_an_order_that_was_released_in_between_is_not_reserved(
-    twins: Twins, order: UUID, lock_mode: LockMode
-) -> None:
+async def test_an_order_that_was_released_in_between_is_not_reserved(twins: Twins, order: UUID, cached: bool) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
-    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
+    async with decided(here, reserve(order, milk=1), cached=cached) as write_it:
         await there.hear(release(order))
         with pytest.raises(Collision):
             await write_it()
@@ -54,13 +49,13 @@ async def test_an_order_that_was_released_in_between_is_not_reserved(
 
 
 async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in_between(
-    twins: Twins, order: UUID, lock_mode: LockMode
+    twins: Twins, order: UUID, cached: bool
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with decided(here, assign(order), lock_mode) as write_it:
+    async with decided(here, assign(order), cached=cached) as write_it:
         await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
         with pytest.raises(Collision):
             await write_it()
@@ -69,27 +64,27 @@ async def test_nothing_is_decided_on_a_reservation_whose_packet_was_withdrawn_in
 
 
 async def test_a_search_without_a_transaction_neither_locks_nor_passes_over_what_is_locked(
-    twins: Twins, order: UUID, lock_mode: LockMode
+    twins: Twins, order: UUID
 ) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
     async with here.database.transaction() as tx, there.database.session() as other:
         await tx.execute("SELECT FROM packet FOR UPDATE")
-        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], lock_mode)
+        handled = await there.service.handle(other, [heard(reserve(order, milk=1))], LockMode.OPTIMISTIC)
 
     assert [said.message for said in handled.outgoing] == [PacketsReserved(order_id=order)]
 
 
 async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_not_have_run_out_when_they_are_written(
-    let_pass: LetPass, twins: Twins, order: UUID, lock_mode: LockMode
+    let_pass: LetPass, twins: Twins, order: UUID, cached: bool
 ) -> None:
     here, _ = twins
     patient = uuid4()
     await here.hear(stock("milk", "M-1", "M-2"))
     await here.hear(reserve(order, lease_seconds=60, milk=1), reserve(patient, lease_seconds=600, milk=1))
 
-    async with decided(here, [assign(patient), assign(order)], lock_mode) as write_it:
+    async with decided(here, [assign(patient), assign(order)], cached=cached) as write_it:
         await let_pass(60)
         with pytest.raises(Collision, match="too late"):
             await write_it()
@@ -99,27 +94,23 @@ async def test_of_leases_that_are_assigned_together_the_first_to_run_out_must_no
     assert isinstance(answers[1], PacketsAssigned)
 
 
-async def test_without_a_transaction_nobody_waits_long_for_a_lock(
-    twins: Twins, order: UUID, lock_mode: LockMode
-) -> None:
+async def test_without_a_transaction_nobody_waits_long_for_a_lock(twins: Twins, order: UUID, cached: bool) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
     await here.hear(reserve(order, milk=1))
 
-    async with in_flight(here, release(order)), decided(there, assign(order), lock_mode) as write_it:
+    async with in_flight(here, release(order)), decided(there, assign(order), cached=cached) as write_it:
         with pytest.raises(Collision):
             await asyncio.wait_for(write_it(), PATIENCE_SECONDS)
 
     assert await here.holdings() == {order: "released"}
 
 
-async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(
-    twins: Twins, order: UUID, lock_mode: LockMode
-) -> None:
+async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(twins: Twins, order: UUID, cached: bool) -> None:
     here, there = twins
     await here.hear(stock("milk", "M-1"))
 
-    async with decided(here, reserve(order, milk=1), lock_mode) as write_it:
+    async with decided(here, reserve(order, milk=1), cached=cached) as write_it:
         await there.hear(PacketsWithdrawn(store_id=STORE, packet_ids=("M-1",)))
         with pytest.raises(Collision):
             await write_it()
@@ -127,25 +118,23 @@ async def test_a_packet_that_was_withdrawn_in_between_is_not_taken(
     assert await here.hear(reserve(order, milk=1)) == [refused(order, "out_of_stock")]
 
 
-async def test_an_agent_who_left_in_between_is_not_sent(
-    delivery_twins: Twins, order: UUID, lock_mode: LockMode
-) -> None:
+async def test_an_agent_who_left_in_between_is_not_sent(delivery_twins: Twins, order: UUID, cached: bool) -> None:
     here, there = delivery_twins
     await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
 
-    async with decided(here, reserve_agent(order), lock_mode) as write_it:
+    async with decided(here, reserve_agent(order), cached=cached) as write_it:
         await there.hear(AgentWentOffline(agent_id="A-1"))
         with pytest.raises(Collision):
             await write_it()
 
 
 async def test_an_agent_who_went_to_another_zone_in_between_is_not_sent(
-    delivery_twins: Twins, order: UUID, lock_mode: LockMode
+    delivery_twins: Twins, order: UUID, cached: bool
 ) -> None:
     here, there = delivery_twins
     await here.hear(AgentCameOnline(agent_id="A-1", zone="mitte"))
 
-    async with decided(here, reserve_agent(order), lock_mode) as write_it:
+    async with decided(here, reserve_agent(order), cached=cached) as write_it:
         await there.hear(AgentCameOnline(agent_id="A-1", zone="nord"))
         with pytest.raises(Collision):
             await write_it()

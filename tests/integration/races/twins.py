@@ -64,7 +64,7 @@ async def blocked(worker: Worker, doing: Awaitable[Sequence[Message]]) -> "async
 async def remembering(worker: Worker, message: Message) -> list[Message] | str:
     """What is answered from memory, or that it does not hold; nothing is read of orders."""
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message)], LockMode.CACHED)
+        handled = await worker.service.handle(tx, [heard(message)], LockMode.OPTIMISTIC)
         try:
             await write(tx, handled.writes)
         except Collision:
@@ -74,10 +74,13 @@ async def remembering(worker: Worker, message: Message) -> list[Message] | str:
 
 @asynccontextmanager
 async def decided(
-    worker: Worker, said: Message | Sequence[Message], lock_mode: LockMode
+    worker: Worker, said: Message | Sequence[Message], *, cached: bool
 ) -> AsyncIterator[Callable[[], Awaitable[object]]]:
     """Within: it is decided on what was read without a lock or remembered, and yet to be written."""
     messages = [said] if isinstance(said, Message) else said
+    assert worker.service.row_cache is not None, "a worker has one"
+    if not cached:
+        worker.service.row_cache.clear()
     async with worker.database.session() as tx:
-        handled = await worker.service.handle(tx, [heard(message) for message in messages], lock_mode)
+        handled = await worker.service.handle(tx, [heard(message) for message in messages], LockMode.OPTIMISTIC)
         yield lambda: write(tx, handled.writes)

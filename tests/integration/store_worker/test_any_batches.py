@@ -16,7 +16,7 @@ from tests.integration.workers import Worker, heard
 
 SKUS = ("bread", "milk")
 SOMETIMES = 0.3
-MODES = (LockMode.CACHED, LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC)
+MODES = (LockMode.OPTIMISTIC, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC)
 
 
 @pytest.mark.parametrize("seed", range(25))

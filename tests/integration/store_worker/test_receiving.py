@@ -47,7 +47,7 @@ async def test_goods_are_handled_in_a_transaction_even_where_they_mention_an_ord
     monkeypatch.setattr(store_worker.goods, "receive", watched)
     received = stock("milk", "M-1").model_copy(update={"order_id": order})
 
-    await store.transactor().handle([heard(received)], lock_mode=LockMode.CACHED)
+    await store.transactor().handle([heard(received)], lock_mode=LockMode.OPTIMISTIC)
 
     assert modes == [True]
     assert await store.stock() == {"M-1": "free"}

@@ -15,7 +15,7 @@ from tests.integration.workers import Worker, heard
 
 @pytest.mark.parametrize(
     "lock_mode",
-    [LockMode.CACHED, LockMode.OPTIMISTIC, LockMode.PESSIMISTIC],
+    [LockMode.OPTIMISTIC, LockMode.PESSIMISTIC],
     ids=lambda lock_mode: lock_mode.name.lower(),
 )
 async def test_what_is_given_back_can_be_had_by_who_asks_for_it_in_the_same_batch(

@@ -90,7 +90,7 @@ async def test_withdrawing_what_is_assigned_refuses_the_order_which_keeps_it_unt
     assert await store.stock() == {"M-1": "retired", "M-2": "retired"}
 
 
-@pytest.mark.parametrize("lock_mode", [LockMode.CACHED, LockMode.PESSIMISTIC])
+@pytest.mark.parametrize("lock_mode", [LockMode.OPTIMISTIC, LockMode.PESSIMISTIC])
 async def test_an_order_that_was_refused_for_a_withdrawal_is_not_assigned_again(
     store: Worker, order: UUID, lock_mode: LockMode
 ) -> None:

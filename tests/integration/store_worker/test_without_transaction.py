@@ -23,7 +23,7 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
 ) -> None:
     transactor = store.transactor()
     await store.hear(stock("milk", "M-1"))
-    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.OPTIMISTIC)
 
     # It took over without the last commits, and counted the same versions since.
     await store.execute(
@@ -37,7 +37,7 @@ async def test_what_was_written_to_a_server_that_was_lost_does_not_count_on_the_
     )
     await other.close()
     await until(lambda: has_lost_what_is_at_hand(store.database))
-    handled = await transactor.handle([heard(assign(order))], lock_mode=LockMode.CACHED)
+    handled = await transactor.handle([heard(assign(order))], lock_mode=LockMode.OPTIMISTIC)
 
     assert [said.message for said in handled.outgoing] == [refused(order, "reservation_expired")]
 
@@ -56,7 +56,7 @@ async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_c
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(1)")
         handling = asyncio.create_task(
-            store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+            store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.OPTIMISTIC)
         )
         await until(lambda: _is_dawdling(store))
         handling.cancel()
@@ -73,13 +73,13 @@ async def test_what_is_being_written_without_a_transaction_is_not_cut_off_by_a_c
 async def test_what_is_written_is_remembered(store: Worker, order: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     trust_the_clock_for_long(monkeypatch)
     await store.hear(stock("milk", "M-1"))
-    await store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    await store.transactor().handle([heard(reserve(order, milk=1))], lock_mode=LockMode.OPTIMISTIC)
     assert store.service.row_cache is not None
 
     async def read(_: object) -> Any:
         pytest.fail("it is asked for")
 
-    known = await store.service.row_cache.load(LockMode.CACHED, {order}, set(), read)
+    known = await store.service.row_cache.load(LockMode.OPTIMISTIC, {order}, set(), read)
     assert known.rows[order].unit_ids == ("M-1",)
 
 
@@ -88,7 +88,7 @@ async def test_what_writes_nothing_leaves_what_is_known_of_the_time(
 ) -> None:
     trust_the_clock_for_long(monkeypatch)
     transactor = store.transactor()
-    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.CACHED)
+    await transactor.handle([heard(reserve(order, milk=1))], lock_mode=LockMode.OPTIMISTIC)
     assert store.service.row_cache is not None
     before = store.service.row_cache.clock.now()
     assert before is not None
