@@ -56,23 +56,19 @@ async def snapshots(url_of: Mapping[str, str]) -> AsyncIterator[Snapshots]:
 
         async def look(service: str) -> PublishedViews:
             reader = await stack.enter_async_context(reading(url_of[service], setting_of(service)))
-            await _refuse_a_foreign_one(reader, service)
+            await reader.refuse_a_foreign_one()
             return reader
 
         own = await look(ORCHESTRATOR)
         yield Snapshots(own, {name: await look(worker) for name, worker in _workers().items()})
 
 
-def orchestrator() -> contextlib.AbstractAsyncContextManager[PublishedViews]:
+@contextlib.asynccontextmanager
+async def orchestrator() -> AsyncIterator[PublishedViews]:
     """Open a snapshot of the orchestrator's database alone, also while nobody can read the participants'."""
-    return reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR))
-
-
-async def _refuse_a_foreign_one(reader: PublishedViews, service: str) -> None:
-    """The views of all participants have the same names: without this, each promise would seem to be broken."""
-    migrated = "SELECT EXISTS (SELECT FROM published.migrations WHERE starts_with(name, $1))"
-    if not await reader.value(migrated, f"{service}/"):
-        raise WrongUsage(f"{setting_of(service)}: this is not {service}'s database")
+    async with reading(_url(ORCHESTRATOR), setting_of(ORCHESTRATOR)) as reader:
+        await reader.refuse_a_foreign_one()
+        yield reader
 
 
 def _url(service: str) -> str:

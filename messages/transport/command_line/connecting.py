@@ -16,6 +16,9 @@ from messages.transport.rabbitmq.diagnosis import why_not_connected
 from messages.transport.rabbitmq.fast_connection import FastConnection
 
 CONNECT_SECONDS = 10.0
+PACKAGES = "SELECT DISTINCT split_part(name, '/', 1) AS package FROM published.migrations"
+SHARED_PACKAGES = "messages."
+"""Whose migrations every service's database has."""
 
 
 async def connect_to_database(url: str, setting: str, **options: Any) -> Transaction:
@@ -45,6 +48,14 @@ def errors_naming(url: str, setting: str) -> Iterator[None]:
         raise Unreachable(f"{setting}: {one_line(error)}: a row was changed by hand, or a bug of ours") from None
     except DATABASE_FAILURES as error:
         raise Unreachable(f"{setting}: {one_line_with_place(error, url)}") from None
+
+
+async def refuse_a_foreign_one(connection: Transaction, setting: str) -> None:
+    """Raises WrongUsage if the database is not of the service whose setting led there: tables and views look alike."""
+    for row in await connection.fetch(PACKAGES):
+        service = row["package"].rpartition(".")[2]
+        if not row["package"].startswith(SHARED_PACKAGES) and not setting.startswith(f"{service.upper()}_"):
+            raise WrongUsage(f"{setting}: this is {service}'s database")
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import click
 
 from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Text, Time
+from messages.transport.command_line.connecting import refuse_a_foreign_one
 from messages.transport.command_line.own_database import own_database
 from messages.transport.command_line.printing import utc
 from messages.transport.command_line.remarks import remark
@@ -113,6 +114,7 @@ def _ask(read_settings: ReadSettings, question: Callable[[Transaction], Awaitabl
 
 async def _ask_database(settings: Settings, question: Callable[[Transaction], Awaitable[T]]) -> T:
     async with own_database(settings) as connection, connection.transaction():
+        await refuse_a_foreign_one(connection, f"{settings.prefix()}DATABASE_URL")
         return await question(connection)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from messages.transport.command_line.connecting import connect_to_database, errors_naming
+from messages.transport.command_line.connecting import connect_to_database, errors_naming, refuse_a_foreign_one
 from messages.transport.command_line.failures import Unreachable
 from messages.transport.database.transactions import Transaction
 from messages.transport.settings import Settings
@@ -31,6 +31,7 @@ def ask(settings: Settings, question: "Callable[[PublishedViews], Awaitable[T]]"
         url = settings.reader_url or settings.database_url
         setting = f"{settings.prefix()}{'READER_URL' if settings.reader_url else 'DATABASE_URL'}"
         async with reading(url.get_secret_value(), setting) as reader:
+            await reader.refuse_a_foreign_one()
             return await question(reader)
 
     return asyncio.run(answer())
@@ -54,6 +55,11 @@ class PublishedViews:
     async def value(self, query: str, *arguments: Any) -> Any:
         with errors_naming(self._url, self._setting):
             return await self._connection.fetchval(query, *arguments)
+
+    async def refuse_a_foreign_one(self) -> None:
+        """Raises WrongUsage, too, if these are another service's."""
+        with errors_naming(self._url, self._setting):
+            await refuse_a_foreign_one(self._connection, self._setting)
 
     async def expect_not_older_than(self, seconds: float) -> None:
         """Raises Unreachable also if this is a standby that may lack what was committed so long ago."""

@@ -33,5 +33,5 @@ async def test_a_database_that_is_not_there_is_named(world: World) -> None:
 async def test_a_database_of_another_service_is_refused_and_not_accused(world: World, service: str, other: str) -> None:
     wrong = dict(world.urls) | {service: world.urls[other]}
 
-    with pytest.raises(WrongUsage, match=rf"^{service.upper()}_DATABASE_URL: this is not {service}'s database$"):
+    with pytest.raises(WrongUsage, match=rf"^{service.upper()}_DATABASE_URL: this is {other}'s database$"):
         await audit(wrong, at_rest=True)

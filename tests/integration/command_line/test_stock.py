@@ -89,3 +89,11 @@ async def test_what_was_added_by_mistake_is_taken_back_by_its_ids(shell: Shell) 
         0, f"{shop}: 3 packets to withdraw: 2 free, 1 never received",
     ), taken  # fmt: skip
     await shell.until("store_worker", free(shop, 1))
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("withdraw", "store-1", "P-1")])
+async def test_the_database_of_another_service_is_named_as_such(shell: Shell, arguments: tuple[str, ...]) -> None:
+    told = await shell.type("store_worker", "stock", *arguments, STORE_WORKER_READER_URL=shell.urls["delivery_worker"])
+
+    assert (told.code, told.out) == (2, "")
+    assert told.err == "Error: STORE_WORKER_READER_URL: this is delivery_worker's database\n"

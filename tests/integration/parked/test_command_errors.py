@@ -52,6 +52,13 @@ async def test_a_database_that_is_not_migrated_is_one_line_too(own_station: Stat
     assert line == 'Error: TOY_DATABASE_URL: relation "parked" does not exist: that database is not migrated'
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["show", "1"], ["replay", "1"], ["discard", "--reason", "invalid"]])
+async def test_what_another_service_has_parked_is_not_shown_as_ours(own_station: Station, arguments: list[str]) -> None:
+    await own_station.rows("UPDATE schema_migrations SET name = 'shop/0001_create_shelf.sql' WHERE name LIKE 'tests.%'")
+    result = await asyncio.to_thread(tell, own_station, *arguments)
+    assert (result.exit_code, result.output) == (2, "Error: TOY_DATABASE_URL: this is shop's database\n")
+
+
 async def test_a_wrong_setting_is_one_line(station: Station) -> None:
     result = await asyncio.to_thread(tell, station, "list", environment={"TOY_HTTP_PORT": "many"})
     assert result.exit_code == 2
