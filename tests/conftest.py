@@ -14,6 +14,7 @@ from hypothesis import settings
 from tests.servers import choice, containers
 from tests.servers.databases import copy, create_migrated, drop, of_database
 from tests.servers.management import Management
+from tests.servers.replicated import Replicated, replicated
 from tests.servers.server import Broker, Server, Unavailable
 
 S = TypeVar("S", bound=Server)
@@ -68,6 +69,13 @@ async def own_postgres() -> AsyncIterator[Server]:
     """A PostgreSQL that this test may stop, kill and start again."""
     async with _running(choice.choose_postgres(own=True)) as server:
         yield server
+
+
+@pytest.fixture
+async def own_replicated(own_postgres: Server) -> AsyncIterator[Replicated]:
+    """A primary that this test may lose, and its synchronous standby."""
+    async with replicated(own_postgres) as servers:
+        yield servers
 
 
 @pytest.fixture

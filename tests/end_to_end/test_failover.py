@@ -1,19 +1,6 @@
 """The primary of PostgreSQL dies under load, and its standby takes over: that costs seconds, and no order."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from tests.end_to_end.load import load
-from tests.servers.replicated import Replicated, replicated
-from tests.servers.server import Server
-
-
-@pytest.fixture
-async def own_replicated(own_postgres: Server) -> AsyncIterator[Replicated]:
-    """A primary that this test may lose, and its synchronous standby."""
-    async with replicated(own_postgres) as servers:
-        yield servers
 
 
 async def test_nothing_is_lost_when_a_standby_takes_over_under_load(own_replicated, shared_servers, new_cell):

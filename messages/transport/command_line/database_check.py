@@ -1,6 +1,7 @@
 """Proves that a service can run on its database: migrated, durable, the only primary, and with the right time."""
 
 import asyncio
+from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
@@ -20,6 +21,8 @@ LOSES = {
     "fsync": "if its host crashes, the database may be damaged beyond repair",
     "full_page_writes": "if its host crashes, pages may be damaged, unless the file system writes them whole",
 }
+
+PRIMARY_STARTED_AT = "SELECT pg_postmaster_start_time() WHERE NOT pg_is_in_recovery()"
 
 
 async def check_database(service: Service, settings: Settings) -> tuple[list[str], list[str]]:
@@ -72,22 +75,24 @@ async def _primary_faults(url: SplitResult) -> list[str]:
     if "," not in hosts:
         return []
     urls = {host: url._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")}
-    are_primary = await asyncio.gather(*map(_is_primary, urls.values()))
-    primaries = [host for host, is_primary in zip(urls, are_primary, strict=True) if is_primary]
-    several = f"{' and '.join(primaries)} all accept writes: stop every one but the newest primary"
+    started_at = await asyncio.gather(*map(_primary_started_at, urls.values()))
+    # By when it started, to the microsecond, a server is known under each of its names.
+    primaries = {at: host for at, host in zip(started_at, urls, strict=True) if at is not None}
+    several = f"{' and '.join(primaries.values())} all accept writes: stop every one but the newest primary"
     return [several] if len(primaries) > 1 else []
 
 
-async def _is_primary(url: str) -> bool:
-    """False also if it does not answer, or if the URL wants another kind of server than this one is."""
+async def _primary_started_at(url: str) -> datetime | None:
+    """None for a standby; also if it does not answer, or if the URL wants another kind of server than this one is."""
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
         try:
-            return not await connection.fetchval("SELECT pg_is_in_recovery()")
+            started_at: datetime | None = await connection.fetchval(PRIMARY_STARTED_AT)
+            return started_at
         finally:
             await connection.close()
     except DATABASE_FAILURES:
-        return False
+        return None
 
 
 async def _clock_problems(connection: Transaction) -> list[str]:

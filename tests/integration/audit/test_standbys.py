@@ -1,6 +1,5 @@
 """What a standby has not applied yet is not taken for lost."""
 
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -8,17 +7,11 @@ import pytest
 from messages.transport.command_line.failures import Unreachable
 from tests.integration.audit.worlds import audit
 from tests.integration.small_system import Urls, databases
-from tests.servers.replicated import Replicated, replicated
-from tests.servers.server import Server, postgres_executes, until
+from tests.servers.replicated import Replicated
+from tests.servers.server import postgres_executes, until
 
 HAS_THE_VIEWS = "SELECT FROM published.stock, published.migrations"
 HAS_APPLIED_ALL = "SELECT 1 / (pg_last_wal_replay_lsn() = pg_last_wal_receive_lsn())::integer"
-
-
-@pytest.fixture
-async def own_replicated(own_postgres: Server) -> AsyncIterator[Replicated]:
-    async with replicated(own_postgres) as servers:
-        yield servers
 
 
 async def test_a_standby_that_is_behind_is_refused_and_nobody_is_accused(own_replicated: Replicated) -> None:
