@@ -1,7 +1,7 @@
 """Whether the services' databases agree on the time: a deadline that one of them sets is judged by another."""
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import permutations
 
 from messages.transport.command_line.failures import Unreachable, WrongUsage
 from messages.transport.command_line.reading import reading
@@ -30,9 +30,9 @@ async def clock_problems() -> list[str]:
 
 def disagreements(offsets: Mapping[str, ClockOffset]) -> list[str]:
     """Pairs whose clocks certainly differ by more than a second."""
-    apart = {(one, other): offsets[one].apart_from(offsets[other]) for one, other in combinations(offsets, 2)}
+    ahead = {(one, other): offsets[one].ahead_of(offsets[other]) for one, other in permutations(offsets, 2)}
     return [
-        f"the clocks of {one}'s and {other}'s databases are {seconds:.1f} s apart: more than {SKEW_SECONDS} s"
-        for (one, other), seconds in apart.items()
+        f"the clock of {one}'s database is {seconds:.1f} s ahead of {other}'s: more than {SKEW_SECONDS} s"
+        for (one, other), seconds in ahead.items()
         if seconds > SKEW_SECONDS
     ]

@@ -97,6 +97,6 @@ async def _primary_started_at(url: str) -> datetime | None:
 
 async def _clock_problems(connection: Transaction) -> list[str]:
     """Every service compares its database with its own host; hosts that agree with theirs agree with each other."""
-    skew = abs((await clock_offset(connection.fetchval)).certain)
-    wrong = f"the database's clock is {skew:.1f} s off this host's: more than {SKEW_SECONDS} s"
-    return [wrong] if skew > SKEW_SECONDS else []
+    ahead = (await clock_offset(connection.fetchval)).certain
+    where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this host's"
+    return [f"the database's clock is {where}: more than {SKEW_SECONDS} s"] if abs(ahead) > SKEW_SECONDS else []

@@ -26,9 +26,9 @@ class ClockOffset(NamedTuple):
         """How far it is certainly ahead, or behind (negative)."""
         return max(self.least, 0.0) + min(self.most, 0.0)
 
-    def apart_from(self, other: "ClockOffset") -> float:
-        """How far the two clocks certainly differ; 0 or less if perhaps not at all."""
-        return max(self.least - other.most, other.least - self.most)
+    def ahead_of(self, other: "ClockOffset") -> float:
+        """How far it is certainly ahead of another clock; 0 or less if perhaps not at all."""
+        return self.least - other.most
 
 
 async def clock_offset(ask: Callable[[str], Awaitable[Any]]) -> ClockOffset:

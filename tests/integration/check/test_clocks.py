@@ -33,8 +33,8 @@ def test_what_certainly_differs_by_more_than_a_second_is_told(
 def test_every_pair_is_compared() -> None:
     told = disagreements({"order_saga": offset(0), "store_worker": offset(0.5), "delivery_worker": offset(4)})
     assert told == [
-        "the clocks of order_saga's and delivery_worker's databases are 4.0 s apart: more than 1.0 s",
-        "the clocks of store_worker's and delivery_worker's databases are 3.5 s apart: more than 1.0 s",
+        "the clock of delivery_worker's database is 4.0 s ahead of order_saga's: more than 1.0 s",
+        "the clock of delivery_worker's database is 3.5 s ahead of store_worker's: more than 1.0 s",
     ]
 
 
@@ -56,7 +56,8 @@ async def test_databases_that_agree_with_their_hosts_and_not_with_each_other_are
         await skew(urls["delivery_worker"], -0.95)
         (problem,) = await clock_problems()
     # By less than they are, as much as asking took.
-    assert problem.startswith("the clocks of store_worker's and delivery_worker's databases are 1.")
+    assert problem.startswith("the clock of store_worker's database is 1.")
+    assert problem.endswith(" s ahead of delivery_worker's: more than 1.0 s")
 
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/nowhere"

@@ -122,7 +122,8 @@ async def test_the_database_of_another_service_is_named_with_its_setting(own_dat
 async def test_a_clock_that_is_off_is_told(own_database: Checked, seconds: float) -> None:
     await skew(own_database.station.url, seconds)
     (problem,) = await own_database.problems()
-    told = re.fullmatch(r"the database's clock is (\d+\.\d) s off this host's: more than 1\.0 s", problem)
+    where = "ahead of" if seconds > 0 else "behind"
+    told = re.fullmatch(rf"the database's clock is (\d+\.\d) s {where} this host's: more than 1\.0 s", problem)
     assert told
     assert max(1, abs(seconds) - 100) < float(told[1]) <= abs(seconds)  # less than it is, by as much as asking took
 
