@@ -69,6 +69,8 @@ class Handled:
     alarms: list[Alarm] = field(default_factory=list)
     outcomes: list[Decided] = field(default_factory=list)
     """The orders decided here. Counted after the commit."""
+    replayed: list[tuple[int, Incoming]] = field(default_factory=list)
+    """What was parked, by its id there, and is handled here. Logged after the commit."""
     changes: Sequence[tuple[Any, Any]] = ()
     """Rows before and after, as far as they may be cached after the commit."""
     look_again: list[Incoming] = field(default_factory=list)

@@ -70,8 +70,6 @@ class Replay:
                 await _give_up(tx, *batch[0], error)
             return Handled()
         self._most = min(2 * len(batch), DOCUMENTS)
-        for row, document in batch:
-            log.info("replayed", parked_id=row.id, **document.log_fields)
         return handled
 
     async def _handle(self, tx: Transaction, batch: Batch) -> Handled:
@@ -86,6 +84,7 @@ class Replay:
         await write(tx, handled.writes)
         handled.writes = []
         await parked.discard(tx, [row.id for row, _ in batch])
+        handled.replayed = [(row.id, document) for row, document in batch]
         return handled
 
 

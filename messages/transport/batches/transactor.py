@@ -142,6 +142,8 @@ class Transactor:
         for alarm in handled.alarms:
             self.metrics.alarms.labels(alarm.name).inc()
             log.error("alarm", alarm=alarm.name, **alarm.log_fields, detail=alarm.detail)
+        for parked_id, document in handled.replayed:
+            log.info("replayed", parked_id=parked_id, **document.log_fields)
 
     def _count_received(self, documents: Sequence[Incoming], malformed: Sequence[Malformed]) -> None:
         self.metrics.batch_documents.observe(len(documents) + len(malformed))

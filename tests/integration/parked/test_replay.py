@@ -1,7 +1,11 @@
 """A parked document is handled again on request: with success exactly once, and otherwise it stays, with the reason."""
 
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport import parked
 from messages.transport.daemon import housekeeping
@@ -117,7 +121,7 @@ async def test_a_row_that_one_process_replays_is_left_alone_by_another(station: 
         await connection.close()
 
 
-async def test_a_replay_whose_commit_fails_keeps_the_row(own_station: Station) -> None:
+async def test_a_replay_whose_commit_fails_keeps_the_row_and_is_not_said_to_be_done(own_station: Station) -> None:
     await own_station.rows(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'too late'; END $$"
     )
@@ -126,11 +130,19 @@ async def test_a_replay_whose_commit_fails_keeps_the_row(own_station: Station) -
         " FOR EACH ROW EXECUTE FUNCTION refuse()"
     )
     await park(own_station, document(bought("a")))
-    async with own_station.running() as running:
-        await running.until_counted("job_runs", 1, job="replay", result="failed")
-    assert await own_station.count("parked") == 1
-    assert await own_station.count("heard") == 0
-    assert own_station.texts() == []
+    with capture_logs() as logs:
+        async with own_station.running() as running:
+            await running.until_counted("job_runs", 1, job="replay", result="failed")
+            (row,) = await parked.parked(own_station.connection)
+            assert (await own_station.count("heard"), own_station.texts(), replayed(logs)) == (0, [], [])
+            await own_station.rows("DROP TRIGGER refuse ON heard")
+            await running.until_counted("job_runs", 1, job="replay", result="done")
+    assert replayed(logs) == [row.id]
+
+
+def replayed(logs: Iterable[MutableMapping[str, Any]]) -> list[int]:
+    """The ids of what the log says was replayed."""
+    return [line["parked_id"] for line in logs if line["event"] == "replayed"]
 
 
 async def test_a_replay_locks_its_order_before_it_is_handled(station: Station) -> None:
