@@ -18,11 +18,12 @@ class Agent(NamedTuple):
     order_id: UUID | None
     online: bool
     since: datetime | None
-    """When the order's reservation of them last changed; None, if they have no order."""
+    """When the order's reservation of them came into this state; None, if they have no order."""
 
 
 AGENT = """
-    SELECT unit_id, place, stock.state, order_id, online, changed_at
+    SELECT unit_id, place, stock.state, order_id, online,
+        CASE stock.state WHEN 'assigned' THEN assigned_at ELSE changed_at END
     FROM published.stock LEFT JOIN published.holdings USING (order_id)
 """
 

@@ -47,7 +47,7 @@ class Order(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """`published.holdings`: what a participant's reservation row says about an order."""
+    """`published.holdings`: what a participant's reservation row says about an order. `agents` reads more of it."""
 
     order_id: UUID
     state: str

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import asyncpg
 
+import delivery_worker.service
+import delivery_worker.settings
 from messages.contracts.delivery import AgentWentOffline
+from messages.contracts.participation import OutcomeRequested
 from messages.transport.edge.connection import publish_until_confirmed
 from messages.transport.edge.requests import new_request
 from tests.conftest import NewDatabase
 from tests.integration.command_line.shell import Shell
 from tests.integration.command_line.shops import a_shop, order, text
+from tests.integration.delivery_worker.messages import assign, online, reserve
+from tests.integration.participant.reservations import let_pass
+from tests.integration.workers import Worker
+
+DELIVERY = delivery_worker.service.service(delivery_worker.settings.Settings(database_url="postgresql://elsewhere/"))
 
 
 async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
@@ -37,6 +45,22 @@ async def test_agents_are_listed_with_whom_they_work_for(shell: Shell) -> None:
     )
     assert [each["since"] for each in mine.values()] == [None]
     assert f"{'confirmed':<18} {told['order_id']} {since.astimezone(UTC):%Y-%m-%d %H:%M:%S}\n" in people.out
+
+
+async def test_an_inquiry_does_not_change_since_when_he_is_assigned(shell: Shell, new_database: NewDatabase) -> None:
+    url = await new_database(*DELIVERY.migrations)
+    delivery = await Worker.start(DELIVERY, url)
+    working = uuid.uuid4()
+    await delivery.hear(online("A-1"), reserve(working), assign(working))
+    await let_pass(delivery, 3_600)
+    assert [type(message) for message in await delivery.run("sweep")] == [OutcomeRequested]
+    ((assigned_at,),) = [row.values() for row in await delivery.query("SELECT assigned_at FROM reservation")]
+    await delivery.stop()
+
+    told = await shell.type("delivery_worker", "agents", "list", "--json", DELIVERY_WORKER_DATABASE_URL=url)
+    (listed,) = told.objects
+
+    assert (listed["state"], datetime.fromisoformat(listed["since"])) == ("assigned", assigned_at)
 
 
 async def test_who_goes_offline_while_he_has_an_order_is_listed_with_both(shell: Shell) -> None:
