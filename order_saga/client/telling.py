@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from messages.contracts.message import Message
-from messages.contracts.order import OrderNotPlaced, OrderPlaced, RequestRejected
+from messages.contracts.order import CancelOrder, OrderNotPlaced, OrderPlaced, RequestRejected
 from messages.transport.command_line.printing import counted
 from messages.transport.command_line.remarks import remark
 from order_saga.client.awaiting import Result
@@ -94,7 +94,9 @@ def _explained(result: Result) -> str:
             return f"{reason} ({participant})" if participant else reason
         case RequestRejected(reason=reason, detail=detail):
             return f"{reason}: {detail}{_where(result)}"
-    return f"no outcome within {result.seconds:.0f} s{_where(result)}"
+    wanted = "cancelled" if isinstance(result.asked.request.message, CancelOrder) else "placed"
+    hint = f"it may still be {wanted}: ask again with the same order id"
+    return f"no outcome within {result.seconds:.0f} s{_where(result)}; {hint}"
 
 
 def _where(result: Result) -> str:

@@ -12,6 +12,8 @@ from order_saga.client.progress import Progress
 from order_saga.client.telling import Telling, fields, line
 from tests.unit.place.requests import NOT_PLACED, ORDER, PLACED, a_cancel, an_order
 
+ASK_AGAIN = "ask again with the same order id"
+
 
 @pytest.mark.parametrize(
     ("result", "is_success"),
@@ -38,12 +40,16 @@ def test_who_got_what_was_asked_for_is_pleased(result: Result, is_success: bool)
             RequestRejected(reason="conflict", detail="other content"),
             f"rejected    {ORDER}  conflict: other content (line 1)",
         ),
-        (None, f"unanswered  {ORDER}  no outcome within 7 s (line 1)"),
+        (None, f"unanswered  {ORDER}  no outcome within 7 s (line 1); it may still be placed: {ASK_AGAIN}"),
     ],
     ids=["placed", "not placed", "cancelled", "rejected", "unanswered"],
 )
 def test_an_answer_is_a_line_for_people(message: Message | None, expected: str) -> None:
     assert line(Result(an_order(), message, 7)) == expected
+
+
+def test_what_may_still_come_of_a_cancellation_is_told_too() -> None:
+    assert line(Result(a_cancel(), None, 7)).endswith(f"; it may still be cancelled: {ASK_AGAIN}")
 
 
 def test_an_answer_is_an_object_for_machines() -> None:
