@@ -128,8 +128,9 @@ class Settings(BaseSettings):
     def _refuse_unknown(cls) -> None:
         known = {f"{cls.prefix()}{name.upper()}" for name in cls.model_fields}
         for variable in sorted(os.environ):
-            if cls.prefix() and variable.startswith(cls.prefix()) and variable not in known:
-                raise WrongSetting(f"{variable}: there is no such setting")
+            if cls.prefix() and variable.upper().startswith(cls.prefix()) and variable not in known:
+                hint = "; settings are in capitals" if variable.upper() in known else ""
+                raise WrongSetting(f"{variable}: there is no such setting{hint}")
 
     @classmethod
     def _one_line(cls, error: ValidationError, shared: Collection[str]) -> str:

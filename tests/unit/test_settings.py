@@ -25,7 +25,7 @@ class ToySettings(Settings):
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for variable in os.environ:
-        if variable.startswith("TOY_") or variable.lower() in Settings.SHARED:
+        if variable.upper().startswith("TOY_") or variable.lower() in Settings.SHARED:
             monkeypatch.delenv(variable)
     monkeypatch.setenv("TOY_DATABASE_URL", DATABASE_URL)
     return monkeypatch
@@ -124,6 +124,12 @@ def test_a_database_may_be_behind_a_socket_or_on_several_hosts(environment: pyte
 def test_an_unknown_variable_with_the_prefix_is_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("TOY_LOG_LEVLE", "debug")
     assert complaint() == "TOY_LOG_LEVLE: there is no such setting"
+
+
+def test_a_variable_that_only_some_would_read_is_refused(environment: pytest.MonkeyPatch) -> None:
+    """Pydantic takes it in any case; commands that look into the environment themselves do not."""
+    environment.setenv("toy_database_url", DATABASE_URL)
+    assert complaint() == "toy_database_url: there is no such setting; settings are in capitals"
 
 
 def test_the_variables_of_others_are_no_concern(environment: pytest.MonkeyPatch) -> None:
