@@ -97,7 +97,8 @@ def command_line(program: Program) -> click.Group:
         """Prove that settings, database and broker fit together.
 
         With TOPOLOGY=declare it creates those exchanges, queues and bindings that are missing; otherwise it changes
-        nothing. Prints a line for each thing that does not fit, and a `warning` where a crash may cost the database.
+        nothing. Prints a line for each thing that does not fit, and a `warning` where a crash may cost the database or
+        commits wait for a standby that is not there.
 
         Exits with 1 if something does not fit or a server cannot be reached, 2 if a setting is wrong.
         """

@@ -22,6 +22,12 @@ LOSES = {
     "full_page_writes": "if its host crashes, pages may be damaged, unless the file system writes them whole",
 }
 
+WAITS_FOR_NOBODY = """
+    SELECT current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+        AND current_setting('synchronous_commit') NOT IN ('off', 'local')
+        AND NOT EXISTS (SELECT FROM pg_stat_replication WHERE coalesce(sync_state IN ('sync', 'quorum'), true))
+"""
+"""Whether commits wait for a standby while there is none. A role that may not see how a standby follows is told no."""
 PRIMARY_STARTED_AT = "SELECT pg_postmaster_start_time() WHERE NOT pg_is_in_recovery()"
 
 
@@ -39,10 +45,12 @@ async def check_database(service: Service, settings: Settings) -> tuple[list[str
 
 
 async def _warnings(settings: Settings, connection: Transaction) -> list[str]:
-    """Of each setting of the server that is right only where nothing is worth keeping, or rarely."""
+    """Of what is right only where nothing is worth keeping, or rarely; and of what ends once a server is back."""
     off = [name for name in LOSES if await connection.fetchval("SELECT current_setting($1)", name) == "off"]
-    setting = f"{settings.prefix()}DATABASE_URL"
-    return [f"{setting}: {name} is off on the server: {LOSES[name]}; set it to on" for name in off]
+    warnings = [f"{name} is off on the server: {LOSES[name]}; set it to on" for name in off]
+    if await connection.fetchval(WAITS_FOR_NOBODY):
+        warnings.append("synchronous_standby_names is set on the server, and no standby is synchronous: commits wait")
+    return [f"{settings.prefix()}DATABASE_URL: {warning}" for warning in warnings]
 
 
 async def _problems(service: Service, settings: Settings, connection: Transaction) -> list[str]:

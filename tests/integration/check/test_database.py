@@ -15,8 +15,7 @@ from tests.integration.network import Network
 from tests.integration.pooler import Pooler
 from tests.integration.skewing import skew
 from tests.integration.toy.service import Toy, ToySettings
-from tests.servers.replicated import Replicated, split_host
-from tests.servers.server import free_port, postgres_executes
+from tests.servers.server import free_port
 
 
 async def test_a_database_that_cannot_be_reached_is_named_by_its_setting(checked: Checked) -> None:
@@ -142,39 +141,6 @@ async def test_a_standby_is_told_from_a_primary(own_database: Checked) -> None:
     await own_database.station.rows(f"ALTER DATABASE {database} SET search_path = standby, pg_catalog, public")
     (problem,) = await own_database.problems()
     assert problem.startswith("TOY_DATABASE_URL: leads to a read-only standby")
-
-
-@pytest.mark.parametrize("wanted", ["", "target_session_attrs=read-write"])
-async def test_of_several_hosts_that_accept_writes_all_are_named(own_replicated: Replicated, wanted: str) -> None:
-    url = urlsplit(own_replicated.url)._replace(query=wanted).geturl()
-    assert await faults(url) == []
-    await postgres_executes(own_replicated.standby.url, "SELECT pg_promote()")
-    hosts = " and ".join(split_host(each.url)[1] for each in (own_replicated.primary, own_replicated.standby))
-    several = f"{hosts} all accept writes: stop every one but the newest primary"
-    assert await faults(url) == [f"TOY_DATABASE_URL: {several}"]
-    await own_replicated.primary.kill()
-    assert await faults(url) == []
-
-
-async def test_two_names_of_one_server_are_not_two_primaries(checked: Checked) -> None:
-    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
-        both = urlsplit(one.url)
-        url = both._replace(netloc=f"{both.netloc},{split_host(other.url)[1]}").geturl()
-        assert await checked.problems(database_url=url) == []
-
-
-async def faults(url: str) -> list[str]:
-    """What is found wrong with a server, whose databases the toy does not use."""
-    problems, _ = await check_database(Toy().service(), ToySettings(database_url=url))
-    return [problem for problem in problems if not problem.startswith("migration ")]
-
-
-async def test_that_no_host_is_the_primary_is_told_in_one_line(checked: Checked) -> None:
-    async with Network(checked.station.url) as one, Network(checked.station.url) as other:
-        both = urlsplit(one.url)._replace(query="target_session_attrs=standby")
-        url = both._replace(netloc=f"{both.netloc},{urlsplit(other.url).netloc.rpartition('@')[2]}").geturl()
-        (problem,) = await checked.problems(database_url=url)
-    assert problem.startswith("TOY_DATABASE_URL: None of the hosts match the target attribute requirement")
 
 
 async def test_a_database_that_can_only_be_read_is_told(own_database: Checked) -> None:
