@@ -128,7 +128,7 @@ def test_another_api_that_answers_with_json_is_told():
     with _serving(server):
         management = Management(f"http://toy:secret@localhost:{server.server_port}", BROKER_URL)
         for ask in (management.queues, management.bindings, management.nodes):
-            with pytest.raises(ValueError, match="not RabbitMQ's HTTP API"):
+            with pytest.raises(OSError, match="not RabbitMQ's HTTP API"):
                 ask()
 
 

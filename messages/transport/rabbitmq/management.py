@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, quote, unquote, urlsplit
@@ -29,7 +30,7 @@ class ActualQueue:
 
 
 class Management:
-    """Reads one vhost. Raises OSError when the API cannot be reached or refuses the user, ValueError if it is none."""
+    """Reads one vhost. Raises OSError when the API cannot be reached, refuses the user, or is none."""
 
     def __init__(self, url: str, broker_url: str) -> None:
         parts = urlsplit(url)
@@ -70,10 +71,13 @@ class Management:
 
     def _get(self, path: str) -> list[dict[str, Any]]:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Authorization": self._authorization})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
-            answer = json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
+                answer = json.load(response)
+        except (HTTPException, ValueError):  # no HTTP, or no JSON
+            answer = None
         if not isinstance(answer, list):
-            raise ValueError("what answers there is not RabbitMQ's HTTP API")  # noqa: TRY004  it is not our own mistake
+            raise OSError("what answers there is not RabbitMQ's HTTP API")
         return answer
 
 

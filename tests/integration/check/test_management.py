@@ -28,6 +28,29 @@ async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_sett
         assert problem.endswith(f" ({url.hostname}:{url.port})")
 
 
+async def test_what_answers_without_http_or_without_json_is_called_no_management_api(checked: Checked) -> None:
+    for answer in (
+        b"AMQP\0\0\x09\x01",
+        b"HTTP/1.0 200 OK\r\n\r\n<html>",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n[",
+    ):
+        async with await answering(answer) as server:
+            host, port = server.sockets[0].getsockname()
+            (problem,) = await checked.problems(management_url=f"http://toy:{SECRET}@{host}:{port}")
+        assert problem == f"TOY_MANAGEMENT_URL: what answers there is not RabbitMQ's HTTP API ({host}:{port})"
+
+
+async def answering(answer: bytes) -> asyncio.Server:
+    """A server that answers every connection so, and closes it."""
+
+    async def answer_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    return await asyncio.start_server(answer_it, "127.0.0.1")
+
+
 async def test_a_user_who_may_not_look_at_nodes_can_check_all_the_same(own_vhost: Checked) -> None:
     user, vhost = f"user-{uuid4().hex}", own_vhost.vhost
     await own_vhost.manage("PUT", f"users/{user}", {"password": SECRET, "tags": "management"})
