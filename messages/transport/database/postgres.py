@@ -58,8 +58,7 @@ class Database:
         for connection in self._in_use:
             connection.terminate()
         at_hand, self._at_hand = self._at_hand, []
-        closing = (connection.close(timeout=CLOSE_SECONDS) for connection in at_hand)
-        await asyncio.gather(*closing, return_exceptions=True)
+        await asyncio.gather(*map(_end, at_hand))
 
     @contextlib.asynccontextmanager
     async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
@@ -83,7 +82,7 @@ class Database:
         try:
             yield connection
         except BaseException as error:
-            self._note_failure(error, connection)
+            await self._note_failure(error, connection)
             raise
         else:
             self.reachable = True
@@ -130,12 +129,14 @@ class Database:
         _notice_a_dead_peer(connection)
         return connection
 
-    def _note_failure(self, error: BaseException, connection: Transaction) -> None:
-        if isinstance(error, (asyncio.CancelledError, TimeoutError)):
-            connection.terminate()  # a statement may still run, and a silent server would never end it
+    async def _note_failure(self, error: BaseException, connection: Transaction) -> None:
+        self.reachable = self.reachable and not is_unreachable(error)
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             self._replace_connections()
-        self.reachable = self.reachable and not is_unreachable(error)
+        elif isinstance(error, TimeoutError):
+            await _end(connection)  # cut off, its statement would run on for as long as the server lets it
+        elif isinstance(error, asyncio.CancelledError):
+            connection.terminate()  # a statement may still run, and a silent server would never end it
 
     def _put_back(self, connection: Transaction, at_hand: list[Transaction]) -> None:
         self._in_use.discard(connection)
@@ -164,6 +165,13 @@ class _Connection(asyncpg.Connection):
         if self.is_closed():
             raise asyncpg.InterfaceError("connection is closed")
         return super().is_in_transaction()
+
+
+async def _end(connection: Transaction) -> None:
+    """Stop the statement that may still run, and close; cut it off after a second if the server is silent."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):  # asyncpg's limit leaves out what ends the statement, up to 0.31
+            await connection.close()
 
 
 def _notice_a_dead_peer(connection: Transaction) -> None:

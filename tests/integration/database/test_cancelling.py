@@ -1,4 +1,4 @@
-"""Who is cancelled rolls back, and a COMMIT is never cut off."""
+"""Who is cancelled rolls back, a COMMIT is never cut off, and what takes too long does not run on."""
 
 import asyncio
 import gc
@@ -81,6 +81,36 @@ async def test_a_commit_that_fails_after_its_last_word_is_not_logged(
     assert caplog.text == ""
 
 
+async def test_a_statement_that_takes_too_long_does_not_run_on(station: Station, database: Database) -> None:
+    """Each try would leave one more behind, each on one more connection."""
+    with pytest.raises(TimeoutError):
+        await dawdle(database)
+    await asyncio.wait_for(until(lambda: _nobody_sleeps(station)), 30)  # its statement_timeout would end it only later
+
+
+async def test_who_waits_too_long_for_a_silent_server_does_not_wait_much_longer(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url)
+        await database.open()
+        network.freeze()
+        async with asyncio.timeout(30) as patience:
+            with pytest.raises(TimeoutError):
+                await dawdle(database)
+        assert not patience.expired()
+        network.thaw()
+        await write(database)
+        await database.close()
+
+
+async def dawdle(database: Database) -> None:
+    async with database.session() as tx:
+        await tx.execute("SELECT pg_sleep(600)", timeout=0.1)
+
+
 async def _is_sleeping(station: Station) -> bool:
     sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     return bool(await station.rows(sleeping))
+
+
+async def _nobody_sleeps(station: Station) -> bool:
+    return not await _is_sleeping(station)
