@@ -5,6 +5,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import asyncpg
 import structlog
@@ -160,11 +161,12 @@ class Database:
 
 
 class _Connection(asyncpg.Connection):
-    def is_in_transaction(self) -> bool:
-        """Raises InterfaceError, as all else does, if the connection has been given up in this very moment."""
-        if self.is_closed():
-            raise asyncpg.InterfaceError("connection is closed")
-        return super().is_in_transaction()
+    _protocol: Any
+
+    def _abort(self) -> None:
+        """Keeps the protocol, which asyncpg's forgets: whoever has an answer in this very moment asks it next."""
+        self._aborted = True
+        self._protocol.abort()
 
 
 async def _end(connection: Transaction) -> None:

@@ -66,8 +66,26 @@ async def test_whoever_has_an_answer_in_the_moment_in_which_its_connection_is_gi
     async with database.session() as tx:
         await tx.execute("SELECT 1")
         tx.terminate()
+        assert not tx.is_in_transaction()
         with pytest.raises(asyncpg.InterfaceError) as lost:
-            tx.is_in_transaction()
+            await tx.execute("SELECT 1")
+    assert is_infrastructure(lost.value)
+
+
+async def test_a_statement_that_is_prepared_in_that_moment_is_not_at_fault_either(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with database.session() as tx:
+        prepare = tx._get_statement  # type: ignore[attr-defined]
+
+        async def prepare_in_vain(*arguments: Any, **options: Any) -> Any:
+            prepared = await prepare(*arguments, **options)
+            tx.terminate()
+            return prepared
+
+        monkeypatch.setattr(tx, "_get_statement", prepare_in_vain)
+        with pytest.raises(asyncpg.InterfaceError) as lost:
+            await tx.fetch("SELECT $1::integer", 1)
     assert is_infrastructure(lost.value)
 
 
@@ -106,7 +124,7 @@ async def test_a_connection_that_is_opened_while_the_others_are_closed_is_not_ke
 async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "CLOSE_SECONDS", 60.0)
     cut_off: list[object] = []
-    monkeypatch.setattr(asyncpg.Connection, "_abort", cut_off.append)
+    monkeypatch.setattr(postgres._Connection, "_abort", cut_off.append)
     database = Database(station.url)
     await database.open()
     await asyncio.gather(*(write(database) for _ in range(10)))
