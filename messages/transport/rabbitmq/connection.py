@@ -156,9 +156,12 @@ async def in_time(call: Awaitable[object]) -> None:
 
 async def close_quietly(closable: AbstractConnection | AbstractChannel) -> None:
     """Close what may be dead already; give up after a while."""
+    before = _cancellations()
     with suppress(*BROKER_FAILURES), cancellation_as_connection_error():
         async with asyncio.timeout(CLOSE_SECONDS):
             await closable.close()
+    if _cancellations() > before:  # aiormq drops one that comes in the moment in which a channel closes
+        raise asyncio.CancelledError
 
 
 @contextmanager
@@ -167,10 +170,15 @@ def cancellation_as_connection_error() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if _cancellations():
             raise
         raise ConnectionError("the channel was closed") from error
+
+
+def _cancellations() -> int:
+    """How often this task has been cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def why(closing: "asyncio.Future[object]") -> BaseException | None:

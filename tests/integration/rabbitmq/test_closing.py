@@ -12,7 +12,7 @@ from yarl import URL
 from messages.transport import cancelling
 from messages.transport.rabbitmq import channel_consumer, fast_connection
 from messages.transport.rabbitmq import connection as rabbitmq_connection
-from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly
+from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly, open_channel
 from messages.transport.rabbitmq.fast_channel import FastChannel
 from messages.transport.rabbitmq.fast_connection import CLOSE_SECONDS, CONNECT_SECONDS
 from messages.transport.rabbitmq.frames import HEARTBEAT
@@ -50,6 +50,18 @@ async def test_a_connection_is_closed_in_time_though_nobody_reads_what_was_sent(
     async with asyncio.timeout(3 * CLOSE_SECONDS):
         await link.close()
     assert connection.is_closed
+
+
+async def test_whoever_is_cancelled_in_the_moment_in_which_a_channel_closes_is_cancelled(network: Network) -> None:
+    """Otherwise whoever orders, and is told to stop, would go on."""
+    link = SupervisedConnection(network.url, "test")
+    link.start()
+    channel = await open_channel(await link.connection(), confirms=False)
+    closing = asyncio.create_task(close_quietly(channel))
+    channel.closing.add_done_callback(lambda _: closing.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await link.close()
 
 
 async def test_a_connection_is_closed_in_the_moment_in_which_it_opens(
