@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from messages.transport.command_line.connecting import connect_to_database, errors_naming
-from messages.transport.database.transactions import Transaction
+from messages.transport.database.transactions import Transaction, end
 from messages.transport.settings import Settings
 
 
@@ -18,4 +18,4 @@ async def own_database(settings: Settings, **options: Any) -> AsyncIterator[Tran
         try:
             yield connection
         finally:
-            await connection.close()
+            await end(connection)

@@ -9,7 +9,7 @@ import asyncpg
 
 from messages.transport.command_line.connecting import connect_to_database, errors_naming, refuse_a_foreign_one
 from messages.transport.command_line.failures import Unreachable
-from messages.transport.database.transactions import Transaction
+from messages.transport.database.transactions import Transaction, end
 from messages.transport.settings import Settings
 
 STATEMENT_SECONDS = 600.0
@@ -89,4 +89,4 @@ async def reading(url: str, setting: str) -> AsyncIterator[PublishedViews]:
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield PublishedViews(connection, url, setting)
     finally:
-        connection.terminate()
+        await end(connection)

@@ -13,14 +13,13 @@ import structlog
 from messages.transport.backoff import Backoff
 from messages.transport.database.hosts import Hosts
 from messages.transport.database.session import SETTINGS
-from messages.transport.database.transactions import BEGIN, Transaction, commit, roll_back
+from messages.transport.database.transactions import BEGIN, Transaction, commit, end, roll_back
 from messages.transport.database.watchdog import ConnectionWatchdog
 from messages.transport.faults import is_infrastructure, is_unreachable, one_line
 
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 5.0
-CLOSE_SECONDS = 1.0
 
 
 class Database:
@@ -59,7 +58,7 @@ class Database:
         for connection in self._in_use:
             connection.terminate()
         at_hand, self._at_hand = self._at_hand, []
-        await asyncio.gather(*map(_end, at_hand))
+        await asyncio.gather(*map(end, at_hand))
 
     @contextlib.asynccontextmanager
     async def transaction(self, opening: str = "") -> AsyncIterator[Transaction]:
@@ -135,7 +134,7 @@ class Database:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             self._replace_connections()
         elif isinstance(error, TimeoutError):
-            await _end(connection)  # cut off, its statement would run on for as long as the server lets it
+            await end(connection)  # cut off, its statement would run on for as long as the server lets it
         elif isinstance(error, asyncio.CancelledError):
             connection.terminate()  # a statement may still run, and a silent server would never end it
 
@@ -167,13 +166,6 @@ class _Connection(asyncpg.Connection):
         """Keeps the protocol, which asyncpg's forgets: whoever has an answer in this very moment asks it next."""
         self._aborted = True
         self._protocol.abort()
-
-
-async def _end(connection: Transaction) -> None:
-    """Stop the statement that may still run, and close; cut it off after a second if the server is silent."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_SECONDS):  # asyncpg's limit leaves out what ends the statement, up to 0.31
-            await connection.close()
 
 
 def _notice_a_dead_peer(connection: Transaction) -> None:

@@ -18,6 +18,7 @@ Transaction: TypeAlias = "asyncpg.Connection[Any]"
 
 LAST_WORD_SECONDS = 1.0
 """How long a rollback, or a commit whose task was cancelled, may take."""
+CLOSE_SECONDS = 1.0
 
 BEGIN = "BEGIN;SET LOCAL lock_timeout = 0;"
 """A transaction waits for locks without limit. Outside of one, the connection's lock_timeout soon expires, and the
@@ -71,3 +72,10 @@ async def roll_back(tx: Transaction) -> None:
     except Exception as error:  # noqa: BLE001  the first error is being raised; the connection is unusable
         log.info("connection dropped", error=one_line(error))
         tx.terminate()
+
+
+async def end(connection: Transaction) -> None:
+    """Stop the statement that may still run, and close; cut it off after a second if the server is silent."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):  # asyncpg's limit leaves out what ends the statement, up to 0.31
+            await connection.close()

@@ -6,8 +6,11 @@ from uuid import uuid4
 
 import pytest
 
+from messages.transport.command_line.own_database import own_database
+from messages.transport.command_line.reading import reading
 from messages.transport.database import transactions
 from messages.transport.database.postgres import Database
+from messages.transport.settings import Settings
 from tests.integration.database.purchases import write
 from tests.integration.network import Network
 from tests.integration.toy.station import Station
@@ -100,6 +103,36 @@ async def test_who_waits_too_long_for_a_silent_server_does_not_wait_much_longer(
         network.thaw()
         await write(database)
         await database.close()
+
+
+async def test_a_command_that_is_stopped_while_it_reads_leaves_no_statement_running(station: Station) -> None:
+    async def read() -> None:
+        async with reading(station.url, "READER_URL") as views:
+            await views.value("SELECT pg_sleep(600)")
+
+    task = asyncio.create_task(read())
+    await until(lambda: _is_sleeping(station))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: _nobody_sleeps(station))
+
+
+async def test_a_command_whose_database_is_silent_can_be_stopped(station: Station) -> None:
+    asked = asyncio.Event()
+
+    async def ask(settings: Settings) -> None:
+        async with own_database(settings) as connection:
+            network.freeze()
+            asked.set()
+            await connection.execute("SELECT 1")
+
+    async with Network(station.url) as network:
+        task = asyncio.create_task(ask(station.settings(database_url=network.url)))
+        await asked.wait()
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+        assert task.cancelled()
 
 
 async def dawdle(database: Database) -> None:

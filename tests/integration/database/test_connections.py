@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messages.transport.database import postgres
+from messages.transport.database import postgres, transactions
 from messages.transport.database.postgres import Database
 from messages.transport.faults import is_infrastructure
 from tests.integration.database.backends import backend_of
@@ -122,7 +122,7 @@ async def test_a_connection_that_is_opened_while_the_others_are_closed_is_not_ke
 
 
 async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr(transactions, "CLOSE_SECONDS", 60.0)
     cut_off: list[object] = []
     monkeypatch.setattr(postgres._Connection, "_abort", cut_off.append)
     database = Database(station.url)
