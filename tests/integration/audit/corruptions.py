@@ -110,6 +110,12 @@ CORRUPTIONS = {
             SELECT min(packet_id) FROM packet WHERE order_id IS NULL)""",
         ("I3", "00000000-0000-0000-0000-000000000077", "held, but the reservation is absent without them"),
     ),
+    "an order that nobody knows holds a packet, and comes after all others": (
+        "store_worker",
+        """UPDATE packet SET order_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff' WHERE packet_id = (
+            SELECT min(packet_id) FROM packet WHERE order_id IS NULL)""",
+        ("I3", "ffffffff-ffff-ffff-ffff-ffffffffffff", "held, but the reservation is absent without them"),
+    ),
     "a refused order's release was forgotten": (
         "delivery_worker",
         """UPDATE reservation SET state = 'assigned', reason = NULL, unit_ids = '{{A-1}}', forget_at = NULL,

@@ -24,7 +24,7 @@ async def test_a_standby_that_is_behind_is_refused_and_nobody_is_accused(own_rep
         await postgres_executes(replica, "SELECT pg_wal_replay_pause()")
         await postgres_executes(urls["store_worker"], "INSERT INTO received VALUES ('north', 'milk', 0)")
         with pytest.raises(Unreachable, match=r"^STORE_WORKER_DATABASE_URL: this standby may be more than 0 s behind"):
-            await audit(of_replica, at_rest=True)
+            await audit(of_replica, 3_600.0, at_rest=True)
         with pytest.raises(Unreachable, match=r"^STORE_WORKER_DATABASE_URL: this standby may be more than 0.01 s"):
             await audit(of_replica, 0.01)
         assert await audit(of_replica, 3_600.0) == []

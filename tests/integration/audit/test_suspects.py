@@ -73,10 +73,26 @@ async def test_a_suspect_that_stays_one_is_accused(world: World, monkeypatch: py
     await world.corrupt("store_worker", "DELETE FROM reservation WHERE order_id = '{placed}'")
     await world.corrupt("store_worker", "DELETE FROM packet WHERE order_id IS NULL")
 
-    findings = await audit(world.urls, 7.0)
+    report = await examine(world.urls, 7.0)
 
-    assert {finding.invariant for finding in findings} == {"I1", "I3"}
-    assert {finding.order_id for finding in findings} == {world.placed, None}
+    assert {finding.invariant for finding in report.findings} == {"I1", "I3"}
+    assert {finding.order_id for finding in report.findings} == {world.placed, None}
+    assert report.orders == 4, "though only one of them was looked at again"
+
+
+async def test_a_suspect_is_accused_however_much_else_seems_wrong_by_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = sorted([world.placed, world.delivered])
+
+    async def go_on(_: float) -> None:
+        await world.corrupt("store_worker", f"DELETE FROM reservation WHERE order_id = '{first}'")
+
+    monkeypatch.setattr(auditing, "sleep", go_on)
+    monkeypatch.setattr(auditing, "MOST_FINDINGS", 1)
+    await world.corrupt("store_worker", f"DELETE FROM reservation WHERE order_id = '{last}'")
+
+    assert {finding.order_id for finding in await audit(world.urls, 7.0)} == {last}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,21 @@ async def test_of_a_live_system_only_what_is_overdue_is_stuck(
     report = await examine(world.urls, 7.0)
 
     assert [finding.invariant for finding in report.findings] == accused
+
+
+async def test_an_envelope_that_is_on_its_way_is_not_taken_for_one_that_was_stuck(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = """INSERT INTO outbox (exchange, key, body, documents, publish_after, kept_at)
+        VALUES ('answers', 'order_saga.answers', '', 1, now(), now() - interval '{} s')"""
+
+    async def go_on(_: float) -> None:
+        await world.corrupt("delivery_worker", f"DELETE FROM outbox; {keep.format(1)}")
+
+    monkeypatch.setattr(auditing, "sleep", go_on)
+    await world.corrupt("delivery_worker", keep.format(3_600))
+
+    assert await audit(world.urls, 7.0) == []
 
 
 async def test_an_envelope_that_relays_publish_in_vain_is_stuck(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,12 @@ def a_reservation_that_survived_its_release(world: World) -> None:
     world.change_units(CANCELLED, "store", packets(CANCELLED, "assigned", "P-5"))
 
 
+@found_as("I3", "P-5 reserved for an order that every participant has released")
+def a_lease_that_survived_the_release_of_its_order(world: World) -> None:
+    world.change_holding(CANCELLED, state="reserved", unit_ids=("P-5",))
+    world.change_units(CANCELLED, "store", packets(CANCELLED, "reserved", "P-5"))
+
+
 @found_as("I3", "fulfilled, but the order is not_placed")
 def fulfilled_and_not_placed(world: World) -> None:
     world.change_holding(CANCELLED, state="fulfilled")

@@ -71,3 +71,13 @@ def test_a_delivery_that_one_participant_may_still_hear_of_is_not_wrong(world: W
     world.moment = replace(world.moment, at_rest=at_rest)
 
     assert not [finding for finding in world.check() if "delivered at" in finding.sentence]
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(119, []), (121, ["I3"])])
+def test_a_participant_has_two_minutes_to_hear_that_an_order_is_placed_and_no_more(
+    world: World, seconds: int, found: list[str]
+) -> None:
+    placed_and_never_confirmed(world)
+    world.change_order(PLACED, decided_at=NOW - timedelta(seconds=seconds))
+
+    assert [finding.invariant for finding in world.check()] == found

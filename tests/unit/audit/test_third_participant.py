@@ -1,6 +1,7 @@
 """A third participant is held to the outcome, and to what its registration says of it."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -67,6 +68,20 @@ def test_only_what_is_used_up_stays_the_orders_when_it_is_fulfilled() -> None:
     assert wrong_with_payment("fulfilled") == [("I2", "payment: R-1 fulfilled, but held by another order or by none")]
     assert wrong_with_payment("fulfilled", payment=works_on) == []
     assert wrong_with_payment("fulfilled", RECEIPT._replace(state="fulfilled"), payment=works_on) == []
+
+
+def test_of_several_deliveries_the_earliest_counts() -> None:
+    """What one participant has just heard of, another may have heard of long ago."""
+    just_now, long_ago = (
+        Share(PAYMENT, holding(PLACED, "fulfilled", "R-1")._replace(changed_at=NOW - ago))
+        for ago in (timedelta(minutes=1), timedelta(hours=2))
+    )
+    waiting = Share(PAYMENT, holding(PLACED, "confirmed", "R-1"))
+    account = Account(PLACED, order(PLACED), {"store": just_now, "delivery": long_ago, "payment": waiting})
+
+    found = [finding.sentence for finding in check_order(account, Moment(NOW, GRACE))]
+
+    assert f"payment: still confirmed, though delivered at {NOW - timedelta(hours=2)}" in found
 
 
 def wrong_with_payment(state: str, *units: Unit, payment: Participant = PAYMENT) -> list[tuple[str, str]]:
