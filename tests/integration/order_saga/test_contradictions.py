@@ -67,6 +67,7 @@ async def test_no_order_is_placed_unless_everybody_has_granted_something(databas
     [
         ("outcome_follows_phase", "phase = 'placed'"),
         ("outcome_follows_phase", "outcome = 'placed', decided_at = now()"),
+        ("outcome_follows_phase", "outcome = 'placed'"),
         ("decided_has_a_time", "decided_at = now()"),
         ("not_placed_has_a_reason", "reason = 'cancelled'"),
         ("not_placed_has_a_reason", "phase = 'releasing', outcome = 'not_placed', decided_at = now()"),
@@ -117,3 +118,9 @@ async def test_what_a_batch_writes_is_refused_as_a_whole_if_one_order_would_cont
             await write(tx, writes)
     assert await phases(database) == {"reserving": 2}
     assert await fetchval(database, "SELECT max(repeats) FROM saga") == 0
+
+
+async def test_what_only_refuses_locks_no_row(database: Database) -> None:
+    """A BEFORE trigger would, whether it fires or not, for each of an order's updates."""
+    before = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'saga'::regclass AND tgtype & 2 <> 0"
+    assert await fetchval(database, before) == 0
