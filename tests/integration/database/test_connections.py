@@ -1,6 +1,7 @@
 """A connection stays at hand, and one that is lost or left in the middle of something costs nobody a try."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,7 @@ from tests.integration.database.backends import backend_of
 from tests.integration.database.purchases import write
 from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand
-from tests.integration.toy.waiting import until
+from tests.integration.toy.waiting import reaches, until
 
 
 async def test_a_connection_stays_at_hand(database: Database) -> None:
@@ -168,6 +169,23 @@ async def test_who_does_not_get_a_connection_leaves_its_place_to_others(station:
                 await backend_of(database)
             assert not isinstance(lost.value, TimeoutError)
         await network.plug_in()
+        await backend_of(database)
+        await database.close()
+
+
+async def test_who_is_cancelled_while_it_connects_leaves_its_place_to_others(station: Station) -> None:
+    async with Network(station.url) as network:
+        database = Database(network.url, size=1)
+        await database.open()
+        network.flicker()
+        await until(lambda: has_lost_what_is_at_hand(database))
+        network.freeze()
+        connecting = asyncio.create_task(backend_of(database))
+        await until(partial(reaches, lambda: network.accepted, 2))
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        network.thaw()
         await backend_of(database)
         await database.close()
 
