@@ -33,6 +33,13 @@ async def test_many_more_than_may_be_in_flight_at_a_time_are_all_published(broke
     assert sorted(bodies(await reader.take(1_200))) == sorted(each.body.decode() for each in said)
 
 
+async def test_others_go_on_while_something_is_published(broker: Broker) -> None:
+    going_on = asyncio.Event()
+    asyncio.get_running_loop().call_soon(going_on.set)
+    await broker.publish([envelope()])
+    assert going_on.is_set()
+
+
 async def test_nothing_is_published_by_publishing_nothing(broker: Broker) -> None:
     assert await broker.publish([]) == []
 

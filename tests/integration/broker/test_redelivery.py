@@ -51,6 +51,25 @@ async def test_what_has_failed_often_comes_one_at_a_time_until_something_comes_t
     await doomed.close()
 
 
+async def test_who_has_had_something_harmless_is_given_what_has_failed_often_together(
+    carrier: Carrier, broker: Broker
+) -> None:
+    reader, doomed = await Reader.of(broker, "other"), await carrier.broker()
+    await broker.publish([envelope("harmless", OTHER)])
+    (harmless,) = await reader.take(1)
+    await reader.acknowledge(harmless)
+    await reader.subscription.pause()
+    await settle_on(broker, "asked", ASKED)
+    held = await Reader.of(doomed, "other")
+    await broker.publish([envelope("a", OTHER), envelope("b", OTHER)])
+    for _ in range(FAILURES_BEFORE_ISOLATION + 1):
+        await held.take(2)
+        await carrier.break_connections(doomed)
+    await doomed.close()
+    await reader.subscription.resume()
+    assert all(arrival.failures > FAILURES_BEFORE_ISOLATION for arrival in await reader.take(2))
+
+
 async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     carrier: Carrier, broker: Broker
 ) -> None:
