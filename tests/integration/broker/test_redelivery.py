@@ -73,6 +73,22 @@ async def test_who_has_had_something_harmless_is_given_what_has_failed_often_tog
 async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     carrier: Carrier, broker: Broker
 ) -> None:
+    one, two = await competing(carrier, broker)
+    said = [envelope() for _ in range(20)]
+    await broker.publish(said)
+    taken = bodies(await one.take(10)) + bodies(await two.take(10))
+    assert sorted(taken) == sorted(each.body.decode() for each in said)
+
+
+async def test_competing_consumers_that_both_have_room_take_turns(carrier: Carrier, broker: Broker) -> None:
+    one, two = await competing(carrier, broker)
+    await broker.publish([envelope() for _ in range(6)])
+    await one.take(3)
+    await two.take(3)
+
+
+async def competing(carrier: Carrier, broker: Broker) -> tuple[Reader, Reader]:
+    """Two of one queue, on connections of their own, each with room for ten."""
     other = await carrier.broker()
     one = await Reader.of(broker, "work", prefetch=10)
     await greet(broker, one)
@@ -82,10 +98,7 @@ async def test_competing_consumers_share_the_work_and_no_document_goes_to_both(
     await greet(other, two)
     await one.subscription.resume()
     await until(lambda: broker.connected)
-    said = [envelope() for _ in range(20)]
-    await broker.publish(said)
-    taken = bodies(await one.take(10)) + bodies(await two.take(10))
-    assert sorted(taken) == sorted(each.body.decode() for each in said)
+    return one, two
 
 
 async def test_what_a_lost_consumer_held_goes_to_another(carrier: Carrier, broker: Broker) -> None:
