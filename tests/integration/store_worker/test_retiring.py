@@ -15,6 +15,7 @@ async def test_packets_too_near_their_best_before_are_retired(store: Worker) -> 
     await store.run("retire")
 
     assert await store.stock() == {"M-old": "retired", "M-new": "free"}
+    assert await store.query("SELECT unit_id FROM published.stock WHERE withdrawn") == []
 
 
 async def test_each_run_retires_from_where_the_last_one_stopped_and_at_the_end_from_the_start(
