@@ -58,3 +58,25 @@ async def test_what_one_batch_has_noted_stays_in_its_order(world: World) -> None
     assert story is not None
     told = [line.split()[2:] for line in lines(story)]
     assert told[-41:] == [*(["Note", str(number)] for number in range(1, 41)), ["Later"]]
+
+
+async def test_what_is_parked_about_an_order_is_in_its_story_the_oldest_first_and_of_no_other(world: World) -> None:
+    documents = [
+        ("placed", "second", "now()"),
+        ("placed", "first", "now() - interval '1 h'"),
+        ("refused", "x", "now()"),
+    ]
+    parked = ", ".join(
+        f"(gen_random_uuid(), '{{{order}}}', 'a.queue', 'handler_failed', '{detail}', '', {at})"
+        for order, detail, at in documents
+    )
+    columns = "message_id, order_id, queue, reason, detail, body, parked_at"
+    await world.corrupt("store_worker", f"INSERT INTO parked ({columns}) VALUES {parked}")
+
+    story = await story_of(world.urls, world.placed)
+
+    assert story is not None
+    assert [(service, document.detail) for service, document in story.parked] == [
+        ("store_worker", "first"),
+        ("store_worker", "second"),
+    ]

@@ -30,6 +30,7 @@ async def test_an_error_rolls_back_and_goes_on_its_way(station: Station, databas
     with pytest.raises(KeyError):
         await fail()
     assert await station.count("purchase") == 0
+    assert database.reachable
     await write(database)
 
 
