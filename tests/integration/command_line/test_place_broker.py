@@ -96,6 +96,25 @@ async def test_what_nobody_answers_is_given_up(shell: Shell, management_url: str
     assert [each["outcome"] for each in placed.objects] == ["unanswered"]
 
 
+async def test_the_queue_of_a_client_that_was_killed_is_gone_a_minute_later(
+    shell: Shell, silent_shop: SilentShop, management_url: str
+) -> None:
+    placing = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "order_saga", "place", "-", cwd=ROOT,
+        stdin=subprocess.PIPE, env={**shell.environment, "BROKER_URL": silent_shop.url},
+    )  # fmt: skip
+    assert placing.stdin
+    placing.stdin.write(text([order("north")]).encode())
+    await silent_shop.until_an_order_waits()
+    queues = await Management(management_url).queues(urlsplit(silent_shop.url).path[1:])
+    placing.kill()
+    await placing.wait()
+
+    assert [queue["arguments"] for queue in queues if queue["name"].startswith("outcomes.")] == [
+        {"x-queue-type": "classic", "x-expires": 60_000}
+    ]
+
+
 async def test_a_lost_connection_is_survived(shell: Shell, management_url: str) -> None:
     shop = await a_shop(shell, packets=2, agents=2)
     placing = await asyncio.create_subprocess_exec(

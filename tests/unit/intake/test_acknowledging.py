@@ -1,5 +1,7 @@
 """What was taken is acknowledged, a few batches together, in time, and nothing after it."""
 
+import asyncio
+
 import pytest
 
 from messages.transport.batches import acknowledging
@@ -95,3 +97,14 @@ async def test_what_was_handled_is_acknowledged_before_something_that_may_kill_i
     assert told == []
     assert bodies(await intake.take()) == ["killer"]
     assert told == ["handled"]
+
+
+@pytest.mark.usefixtures("not_by_itself")
+async def test_once_all_is_acknowledged_nobody_waits_to_do_so(place: Place) -> None:
+    intake = await place.open()
+    before = asyncio.all_tasks()
+    for body in ("a1", "a2", "a3"):
+        await place.say(ANSWERS, body)
+        await intake.acknowledge(await intake.take())
+    await intake.acknowledge_all()
+    await until(lambda: asyncio.all_tasks() == before)
