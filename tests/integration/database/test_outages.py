@@ -27,6 +27,8 @@ async def test_opening_waits_for_the_server(station: Station) -> None:
     await asyncio.sleep(0.3)
     assert not opening.done()
     assert not database.reachable
+    with pytest.raises(AssertionError, match="not open"):
+        await backend_of(database)
     await network.plug_in()
     await asyncio.wait_for(opening, 60)
     assert database.reachable
