@@ -86,3 +86,4 @@ async def test_a_packet_id_is_not_used_again_by_another_store_either(store: Work
         await store.hear(*messages)
 
     assert store.alarms == ["packet_id_reused"]
+    assert [row["place"] for row in await store.query("SELECT place FROM published.stock")] == [STORE]

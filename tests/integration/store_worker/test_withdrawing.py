@@ -65,6 +65,17 @@ async def test_what_is_withdrawn_after_its_delivery_in_the_same_batch_raises_no_
     assert await store.stock() == {"M-1": "fulfilled"}
 
 
+async def test_what_is_withdrawn_after_a_delivery_that_nobody_has_confirmed_is_assigned(
+    store: Worker, order: UUID
+) -> None:
+    await store.hear(stock("milk", "M-1"))
+    await store.hear(reserve(order, milk=1), assign(order))
+
+    await store.hear(DeliveryCompleted(order_id=order), withdraw("M-1"))
+
+    assert ("PacketsWithdrawn", "M-1 withdrawn while assigned") in store.timeline
+
+
 async def test_withdrawing_once_more_what_is_withdrawn_already_raises_no_other_alarm(
     store: Worker, order: UUID
 ) -> None:
@@ -82,8 +93,10 @@ async def test_withdrawing_what_is_assigned_refuses_the_order_which_keeps_it_unt
     await store.hear(stock("milk", "M-1", "M-2"))
     await store.hear(reserve(order, milk=2), assign(order))
 
-    assert await store.hear(withdraw("M-1", "M-2")) == [refused(order, PACKET_WITHDRAWN)]
+    withdrawal = heard(withdraw("M-1", "M-2"))
+    assert await store.hear_documents([withdrawal]) == [refused(order, PACKET_WITHDRAWN)]
 
+    assert [refusal.cause for refusal in store.handled[-1].outgoing] == [withdrawal]
     assert store.alarms == []
     assert await store.stock() == {"M-1": "assigned", "M-2": "assigned"}
     await store.hear(release(order))
