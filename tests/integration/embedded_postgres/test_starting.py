@@ -1,5 +1,6 @@
 """The demo's own PostgreSQL keeps its data over a crash, is ours alone, and says in one line what is wrong."""
 
+import asyncio
 import os
 
 import asyncpg
@@ -7,6 +8,7 @@ import pytest
 
 from deploy.demo import embedded_postgres
 from deploy.demo.embedded_postgres import EmbeddedPostgres, NoPostgresError, installed_binaries
+from messages.transport.database.postgres import Database
 
 
 async def test_it_keeps_its_data_over_a_crash():
@@ -25,6 +27,13 @@ def test_where_there_are_no_binaries_no_folder_is_made(tmp_path, monkeypatch):
     with pytest.raises(NoPostgresError):
         EmbeddedPostgres(below=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_service_reaches_it_by_its_socket():
+    async with EmbeddedPostgres() as postgres:
+        database = Database(postgres.url)
+        await asyncio.wait_for(database.open(), 60)
+        await database.close()
 
 
 async def test_nobody_else_can_reach_it():
