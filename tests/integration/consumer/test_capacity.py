@@ -83,3 +83,19 @@ async def test_counting_costs_no_transaction(station: Station) -> None:
     async with station.running():
         await station.until_heard(1)
     assert modes == [False]
+
+
+async def test_a_failure_after_a_success_is_a_first_one_again(station: Station) -> None:
+    fails = iter([True, False, True])
+
+    async def capacity(_tx: Transaction) -> int:
+        if next(fails, False):
+            raise TimeoutError
+        return 1
+
+    station.toy.capacity = capacity
+    await station.say(bought("a"), bought("b"))
+    with capture_logs() as logs:
+        async with station.running():
+            await station.until_heard(2)
+    assert [log["tries"] for log in logs if log["event"] == "batch failed, retrying"] == [1, 1]
