@@ -12,6 +12,7 @@ from messages.transport.database.row_cache import RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.versioned import Column, Table
 from messages.transport.faults import Collision
+from tests.integration.toy.faults import raising_in_postgres
 from tests.integration.toy.service import Wish, bought
 from tests.integration.toy.station import Station, document
 
@@ -106,3 +107,16 @@ async def test_what_collided_is_handled_again_with_more_care_and_so_is_what_come
     optimistic, pessimistic = LockMode.OPTIMISTIC, LockMode.PESSIMISTIC
     assert station.toy.lock_modes == [optimistic, pessimistic, pessimistic, pessimistic, pessimistic, optimistic]
     assert await station.heard() == [str(number) for number in range(4)]
+
+
+async def test_what_failed_without_a_collision_is_handled_again_with_more_care_too(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(session.SETTINGS, "lock_timeout", "60s")  # so that nothing else is in the way
+    station.toy.row_cache = RowCache(PURCHASES)
+    station.toy.faults.append(raising_in_postgres("55P03"))  # somebody holds a lock, and may for long
+    async with station.running():
+        for number in range(2):
+            await station.say(bought(str(number)))
+            await station.until_heard(number + 1)
+    assert station.toy.lock_modes == [LockMode.OPTIMISTIC, LockMode.PESSIMISTIC, LockMode.OPTIMISTIC]

@@ -1,6 +1,7 @@
 """What is over and old is pruned, in batches, and keeps no order waiting."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,14 @@ async def test_a_row_that_cannot_be_read_is_pruned_like_any_other(store: Worker)
 def test_neither_pruning_nor_retiring_keeps_an_order_waiting() -> None:
     jobs = service(Settings(database_url="postgresql://elsewhere/")).jobs
     assert [job.name for job in jobs if job.low_priority] == ["prune", "retire"]
+
+
+def test_each_job_has_an_interval_of_its_own_and_a_sweep_is_spared_where_nothing_is_due() -> None:
+    intervals = {"sweep": 1.0, "prune": 2.0, "retire": 3.0}
+    settings: dict[str, Any] = {f"{name}_interval_seconds": seconds for name, seconds in intervals.items()}
+    jobs = service(Settings(database_url="postgresql://elsewhere/", **settings)).jobs
+    assert {job.name: job.interval_seconds for job in jobs} == intervals
+    assert [job.name for job in jobs if job.due] == ["sweep"]
 
 
 async def test_pruning_takes_fewer_reservations_at_once_that_have_many_units(
