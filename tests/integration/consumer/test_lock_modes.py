@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from messages.transport.database import lock_mode, session
 from messages.transport.database import row_cache as row_cache_module
@@ -12,7 +13,7 @@ from messages.transport.database.row_cache import RowCache
 from messages.transport.database.transactions import Transaction
 from messages.transport.database.versioned import Column, Table
 from messages.transport.faults import Collision
-from tests.integration.toy.faults import raising_in_postgres
+from tests.integration.toy.faults import raising, raising_in_postgres
 from tests.integration.toy.service import Wish, bought
 from tests.integration.toy.station import Station, document
 
@@ -120,3 +121,12 @@ async def test_what_failed_without_a_collision_is_handled_again_with_more_care_t
             await station.say(bought(str(number)))
             await station.until_heard(number + 1)
     assert station.toy.lock_modes == [LockMode.OPTIMISTIC, LockMode.PESSIMISTIC, LockMode.OPTIMISTIC]
+
+
+async def test_what_collides_again_and_again_is_told_and_waited_out(station: Station) -> None:
+    station.toy.faults.extend([raising(Collision())] * 5)
+    await station.say(bought("one"))
+    with capture_logs() as logs:
+        async with station.running():
+            await station.until_heard(1)
+    assert [log["tries"] for log in logs if log["event"] == "batch failed, retrying"] == [4, 5]

@@ -169,8 +169,9 @@ async def test_of_packets_that_come_later_only_those_of_the_store_are_withdrawn(
 
 async def test_what_was_withdrawn_elsewhere_is_told_once_and_of_no_other_packet(store: Worker) -> None:
     await store.hear(stock("milk", "M-1"))
-    await store.hear(withdraw("M-1", "M-2", store_id="berlin-2"))
+    await store.hear(*[withdraw("M-1", "M-2", store_id="berlin-2")] * 2)
     assert store.alarms == ["withdrawn_elsewhere"]
+    assert str(store.handled[-1].alarms[0].detail).count("M-1") == 1
 
     await store.hear(stock("milk", "M-1", "M-3"))
 
