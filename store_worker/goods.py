@@ -38,7 +38,7 @@ async def receive(tx: Transaction, received: Sequence[StockReceived]) -> list[tu
             RETURNING store_id, sku
         ), counted AS (
             INSERT INTO received AS total (store_id, sku, received)
-            SELECT store_id, sku, count(*) FROM added GROUP BY store_id, sku ORDER BY store_id, sku
+            SELECT store_id, sku, count(*) FROM added GROUP BY store_id, sku
             ON CONFLICT (store_id, sku) DO UPDATE SET received = total.received + excluded.received
         ), named AS (
             SELECT *, first_value(store_id) OVER same AS first_store, first_value(sku) OVER same AS first_sku
@@ -116,7 +116,7 @@ async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequen
     rows = await tx.fetch(
         """
         WITH given AS MATERIALIZED (
-            SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id)
+            SELECT * FROM unnest($1::text[], $2::text[]) AS given (packet_id, store_id)
         ), locked AS MATERIALIZED (
             SELECT packet.packet_id FROM packet JOIN given USING (packet_id, store_id) WHERE packet.gone IS NULL
             ORDER BY packet.store_id COLLATE "C", packet.sku COLLATE "C", packet.best_before, packet.packet_id
@@ -125,7 +125,6 @@ async def withdraw(tx: Transaction, packet_ids: Sequence[str], store_ids: Sequen
             INSERT INTO withdrawn_early (packet_id, named_store_id)
             SELECT packet_id, store_id FROM given
             WHERE NOT EXISTS (SELECT FROM packet WHERE packet.packet_id = given.packet_id)
-            ORDER BY packet_id
             ON CONFLICT DO NOTHING
         ), withdrawn AS (
             UPDATE packet SET gone = 'withdrawn' FROM locked WHERE packet.packet_id = locked.packet_id
