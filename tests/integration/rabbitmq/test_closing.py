@@ -10,6 +10,7 @@ from pamqp.commands import Queue as QueueCommands
 from yarl import URL
 
 from messages.transport import cancelling
+from messages.transport.edge.connection import connected
 from messages.transport.rabbitmq import channel_consumer, fast_connection
 from messages.transport.rabbitmq import connection as rabbitmq_connection
 from messages.transport.rabbitmq.connection import SupervisedConnection, close_quietly, open_channel
@@ -189,3 +190,10 @@ def cancel_after(turns: int, task: "asyncio.Task[None]") -> None:
         asyncio.get_running_loop().call_soon(cancel_after, turns - 1, task)
     else:
         task.cancel()
+
+
+async def test_a_client_that_is_done_leaves_no_connection(new_vhost: NewVhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT_BROKER_URL", await new_vhost())
+    async with connected("test") as broker:
+        await until(lambda: broker.connected)
+    assert not broker.connected
