@@ -96,10 +96,17 @@ async def test_a_suspect_is_accused_however_much_else_seems_wrong_by_then(
 
 
 @pytest.mark.parametrize(
-    ("since", "accused"), [("1 hour", ["I6"]), ("30 seconds", []), ("-30 minutes", []), ("-2 hours", ["I6"])]
+    ("since", "grace_seconds", "accused"),
+    [
+        ("1 hour", 7.0, ["I6"]),
+        ("1 hour", 7_200.0, []),
+        ("30 seconds", 7.0, []),
+        ("-30 minutes", 7.0, []),
+        ("-2 hours", 7.0, ["I6"]),
+    ],
 )
 async def test_of_a_live_system_only_what_is_overdue_is_stuck(
-    world: World, monkeypatch: pytest.MonkeyPatch, since: str, accused: list[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, since: str, grace_seconds: float, accused: list[str]
 ) -> None:
     async def wait(_: float) -> None:
         """Nobody says it."""
@@ -111,7 +118,7 @@ async def test_of_a_live_system_only_what_is_overdue_is_stuck(
             VALUES ('answers', 'order_saga.answers', '', 1, now(), now() - interval '{since}')""",
     )
 
-    report = await examine(world.urls, 7.0)
+    report = await examine(world.urls, grace_seconds)
 
     assert [finding.invariant for finding in report.findings] == accused
 
