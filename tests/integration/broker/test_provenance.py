@@ -1,8 +1,18 @@
 """Who has said what arrives, also if it comes again, or is given up and becomes a dead letter."""
 
+from uuid import uuid4
+
+from structlog.testing import capture_logs
+
+from messages.contracts.order import OrderPlaced
+from messages.transport import document
 from messages.transport.addresses import OUTCOMES, REQUESTS, Address
-from messages.transport.broker import Broker
+from messages.transport.broker import ONE_DOCUMENT, Broker, Envelope
+from messages.transport.edge.outcomes import Listener
+from messages.transport.handled import Outgoing
+from messages.transport.in_process.broker import InProcessBroker
 from messages.transport.provenance import FAILED_TOO_OFTEN, Death, Provenance
+from messages.transport.topology import EXCHANGES, Binding, Topology, listener
 from tests.integration.broker.carriers import ASKED, DELIVERY_LIMIT, WORK, Carrier, Reader, envelope, until
 
 
@@ -71,3 +81,22 @@ async def _fail_until_given_up(carrier: Carrier, broker: Broker, queue: str, dea
             seen.add((await reader.take(1))[0].provenance)
             await carrier.break_connections(broker)
     return seen
+
+
+async def test_an_outcome_that_did_not_come_through_the_exchange_of_outcomes_is_ignored_and_told_once() -> None:
+    mine = listener("test")
+    queue = mine.queues[0].name
+    broker = InProcessBroker(Topology(EXCHANGES, mine.queues, (*mine.bindings, Binding(REQUESTS, "forged", queue))))
+    await broker.start()
+    outcomes = await Listener.on(broker, queue)
+    placed = OrderPlaced(order_id=uuid4(), packet_ids=("P-1",), agent_id="A-1")
+    ways = (Address(REQUESTS, "forged"), Address(REQUESTS, "forged"), Address(OUTCOMES, "order_placed"))
+    for to in ways:
+        body = document.encode(Outgoing(placed, to))
+        assert await broker.publish([Envelope(to, body, ONE_DOCUMENT, str(uuid4()))]) == [True]
+
+    with capture_logs() as logs:
+        taken = await outcomes.take()
+
+    assert [outcome.message for outcome in taken] == [placed]
+    assert [log["queue"] for log in logs if "forged" in log["event"]] == [queue]
