@@ -1,7 +1,6 @@
 """A connection stays at hand, and one that is lost or left in the middle of something costs nobody a try."""
 
 import asyncio
-from functools import partial
 from typing import Any
 
 import asyncpg
@@ -12,9 +11,8 @@ from messages.transport.database.postgres import Database
 from messages.transport.faults import is_infrastructure
 from tests.integration.database.backends import backend_of
 from tests.integration.database.purchases import write
-from tests.integration.network import Network
 from tests.integration.toy.station import Station, has_lost_what_is_at_hand
-from tests.integration.toy.waiting import reaches, until
+from tests.integration.toy.waiting import until
 
 
 async def test_a_connection_stays_at_hand(database: Database) -> None:
@@ -132,62 +130,6 @@ async def test_what_is_at_hand_is_closed_and_not_cut_off(station: Station, monke
     assert database._at_hand
     await database.close()
     assert cut_off == []
-
-
-async def test_a_pool_that_is_used_up_makes_callers_wait(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 60.0)
-    database = Database(station.url, size=2)
-    await database.open()
-    await asyncio.wait_for(asyncio.gather(*(write(database) for _ in range(30))), 60)
-    assert await station.count("purchase") == 30
-    assert database.connections_opened == 2
-    await database.close()
-
-
-async def test_a_server_all_of_whose_connections_are_busy_for_long_is_not_reached(
-    station: Station, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 0.1)
-    database = Database(station.url, size=1)
-    await database.open()
-    async with database.session():
-        with pytest.raises(TimeoutError):
-            await backend_of(database)
-        assert not database.reachable
-    await backend_of(database)
-    assert database.reachable
-    await database.close()
-
-
-async def test_who_does_not_get_a_connection_leaves_its_place_to_others(station: Station) -> None:
-    async with Network(station.url) as network:
-        database = Database(network.url, size=1)
-        await database.open()
-        await network.unplug()
-        for _ in range(3):
-            with pytest.raises(Exception, match=r".*") as lost:
-                await backend_of(database)
-            assert not isinstance(lost.value, TimeoutError)
-        await network.plug_in()
-        await backend_of(database)
-        await database.close()
-
-
-async def test_who_is_cancelled_while_it_connects_leaves_its_place_to_others(station: Station) -> None:
-    async with Network(station.url) as network:
-        database = Database(network.url, size=1)
-        await database.open()
-        network.flicker()
-        await until(lambda: has_lost_what_is_at_hand(database))
-        network.freeze()
-        connecting = asyncio.create_task(backend_of(database))
-        await until(partial(reaches, lambda: network.accepted, 2))
-        connecting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await connecting
-        network.thaw()
-        await backend_of(database)
-        await database.close()
 
 
 async def test_no_connection_is_left_behind(own_station: Station) -> None:
