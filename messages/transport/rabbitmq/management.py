@@ -74,10 +74,10 @@ class Management:
         try:
             with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310  the operator's own URL
                 answer = json.load(response)
-        except (HTTPException, ValueError):  # no HTTP, or no JSON
-            answer = None
+        except (HTTPException, ValueError) as error:  # no HTTP, no JSON, or no URL that could be asked
+            raise OSError(f"this is not RabbitMQ's HTTP API: {error!r}") from None
         if not isinstance(answer, list):
-            raise OSError("what answers there is not RabbitMQ's HTTP API")
+            raise OSError("this is not RabbitMQ's HTTP API")
         return answer
 
 

@@ -4,6 +4,8 @@ import asyncio
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
+
 from messages.transport.rabbitmq.management import Management as Reading
 from tests.integration.check.checked import SECRET, Checked
 from tests.servers.server import free_port
@@ -28,16 +30,26 @@ async def test_a_management_api_that_does_not_answer_as_one_is_named_by_its_sett
         assert problem.endswith(f" ({url.hostname}:{url.port})")
 
 
-async def test_what_answers_without_http_or_without_json_is_called_no_management_api(checked: Checked) -> None:
-    for answer in (
-        b"AMQP\0\0\x09\x01",
-        b"HTTP/1.0 200 OK\r\n\r\n<html>",
-        b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n[",
-    ):
-        async with await answering(answer) as server:
-            host, port = server.sockets[0].getsockname()
-            (problem,) = await checked.problems(management_url=f"http://toy:{SECRET}@{host}:{port}")
-        assert problem == f"TOY_MANAGEMENT_URL: what answers there is not RabbitMQ's HTTP API ({host}:{port})"
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"AMQP\0\0\x09\x01", r"BadStatusLine('AMQP\x00\x00\t\x01')"),
+        (b"HTTP/1.0 200 OK\r\n\r\n<html>", "JSONDecodeError('Expecting value: line 1 column 1 (char 0)')"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n[", "IncompleteRead(1 bytes read, 8 more expected)"),
+    ],
+)
+async def test_what_answers_without_http_or_without_json_is_called_no_management_api(
+    checked: Checked, answer: bytes, told: str
+) -> None:
+    async with await answering(answer) as server:
+        host, port = server.sockets[0].getsockname()
+        (problem,) = await checked.problems(management_url=f"http://toy:{SECRET}@{host}:{port}")
+    assert problem == f"TOY_MANAGEMENT_URL: this is not RabbitMQ's HTTP API: {told} ({host}:{port})"
+
+
+async def test_a_management_url_whose_host_cannot_exist_is_told(checked: Checked) -> None:
+    (problem,) = await checked.problems(management_url=f"http://toy:{SECRET}@no..host:15672")
+    assert problem.startswith("TOY_MANAGEMENT_URL: this is not RabbitMQ's HTTP API: Unicode")
 
 
 async def answering(answer: bytes) -> asyncio.Server:
