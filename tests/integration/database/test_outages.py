@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from messages.transport.database import postgres
 from messages.transport.database.postgres import Database
 from messages.transport.faults import Aborted, Collision, is_infrastructure
 from tests.integration.database.backends import backend_of, two_backends
@@ -72,25 +71,6 @@ async def test_a_lost_server_is_noticed_and_used_again_when_it_is_back(station: 
         await write(database)
         assert database.reachable
         await database.close()
-
-
-async def test_an_error_that_is_not_the_servers_does_not_say_that_it_is_reached(
-    station: Station, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 0.1)
-    database = Database(station.url, size=1)
-    await database.open()
-
-    async def fail() -> None:
-        async with database.session():
-            with pytest.raises(TimeoutError):
-                await backend_of(database)
-            raise LookupError
-
-    with pytest.raises(LookupError):
-        await fail()
-    assert not database.reachable
-    await database.close()
 
 
 async def test_a_server_that_answers_and_lets_nobody_in_is_not_reached(station: Station) -> None:
