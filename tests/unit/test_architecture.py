@@ -10,22 +10,32 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.unit.folders import ROOT, SERVICES
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def _walls() -> dict[str, Any]:
-    walls: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    walls: dict[str, Any] = PROJECT["tool"]["importlinter"]
     return walls
 
 
+def test_every_service_folder_is_checked_installed_and_in_the_image() -> None:
+    assert set(PROJECT["tool"]["mypy"]["packages"]) >= SERVICES
+    assert set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]) >= {f"{name}*" for name in SERVICES}
+    assert PROJECT["project"]["scripts"] == {name.replace("_", "-"): f"{name}.__main__:main" for name in SERVICES}
+    assert set((ROOT / "deploy/Dockerfile.dockerignore").read_text().split()) >= {f"!{name}" for name in SERVICES}
+
+
 def test_every_service_folder_stands_inside_the_walls() -> None:
-    services = {path.parent.name for path in ROOT.glob("*/__main__.py")} - {"bench", "tests", "deploy"}
     walls = _walls()
-    assert services <= set(walls["root_packages"])
+    assert set(walls["root_packages"]) >= SERVICES
     independent = next(wall for wall in walls["contracts"] if wall["type"] == "independence")
-    assert services == set(independent["modules"])
+    assert set(independent["modules"]) == SERVICES
     layers = next(wall for wall in walls["contracts"] if wall["type"] == "layers")
-    assert services == {name.strip() for name in layers["layers"][0].split("|")}
+    assert {name.strip() for name in layers["layers"][0].split("|")} == SERVICES
+    amqp = next(wall for wall in walls["contracts"] if wall["name"] == "only the transport speaks AMQP")
+    assert set(amqp["source_modules"]) >= SERVICES
 
 
 VIOLATIONS = [

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_links import PAGES, ROOT
+from tests.unit.folders import PRODUCT, ROOT
+from tests.unit.test_links import PAGES
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"\n(?= *\n| *\||#| *[-*] | *\d+\. )")  # paragraphs, rows of a table, items of a list
 FILE = r"[\w.-]+\.(?:py|md|sh|sql|json|jsonl|yaml|toml|conf|env|lock)"
 NAME = re.compile(rf"`((?:[\w-][\w.-]*/)*(?:[\w-][\w.-]*/|{FILE}))`")
-FOLDERS = ("bench", "delivery_worker", "deploy", "docs", "messages", "order_saga", "store_worker", "tests")
+FOLDERS = {*PRODUCT, "docs", "tests"}
 GENERATED = {line for line in (ROOT / "deploy/.gitignore").read_text().splitlines() if not line.startswith("#")}
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from order_saga.inspection import rules
+from tests.unit.folders import PACKAGES, ROOT
 
-ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "deploy" / "runbook.md"
 ROW = re.compile(r"^\| (I\d) \| `(.+?)` \| .+ \|$", re.MULTILINE)
-PACKAGES = ("messages", "order_saga", "store_worker", "delivery_worker")
 OF_COMMANDS = ROOT / "messages" / "transport" / "edge"
 LOGS_A_WARNING = re.compile(r"log\.(warning|error|exception)\b|\._warn$|^level$")
 

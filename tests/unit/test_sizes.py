@@ -2,11 +2,10 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).parents[2]
-PRODUCT = ("messages", "order_saga", "store_worker", "delivery_worker", "deploy", "bench")
+from tests.unit.folders import PRODUCT, ROOT
+
 TESTS = "tests"
 MODULE_LINES, FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 199, 50, 7
 
