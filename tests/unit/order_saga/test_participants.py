@@ -1,4 +1,4 @@
-"""Who takes part is known to the registration only, and every answer that is registered there is listened to."""
+"""Who takes part is known to the registration only, and both sides listen to what is registered there."""
 
 import ast
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import order_saga.participants
+from deploy.definitions import all_services
 from messages.contracts.message import Message
-from messages.contracts.order import CancelOrder, OrderRequested
+from messages.contracts.order import CancelOrder, DeliveryCompleted, OrderPlaced, OrderRequested
 from messages.contracts.participation import Assigned, OutcomeRequested, Refused, Released, Reserved
 from order_saga.handlers import HANDLERS
 from order_saga.participants import PARTICIPANTS, Participant
@@ -33,6 +34,16 @@ def test_what_is_registered_of_a_participant_is_its_own(participant: Participant
     assert {command.__module__ for command in commands} == {answer.__module__ for answer in participant.answers}
     bases = (Reserved, Refused, Assigned, Released)
     assert [issubclass(answer, base) for answer, base in zip(participant.answers, bases, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("participant", list(PARTICIPANTS.values()), ids=list(PARTICIPANTS))
+def test_its_worker_listens_to_all_that_it_is_told_and_to_what_settles_an_order_not_behind_new_ones(
+    participant: Participant,
+) -> None:
+    (handlers,) = [service.handlers for service in all_services() if service.name == participant.worker]
+    assert handlers[type(participant.reserve(requested(), 30, DEADLINE))] == "reserve"
+    assert {handlers[kind] for kind in (participant.assign, participant.release, OrderPlaced)} == {"settle"}
+    assert handlers[DeliveryCompleted] == "reports"
 
 
 @pytest.mark.parametrize("module", sorted({*ORCHESTRATOR.rglob("*.py")} - {REGISTRATION}), ids=str)
