@@ -32,7 +32,7 @@ class Moves:
 
 
 class Units(Protocol):
-    """The units of a participant: packets, agents.
+    """The units of a participant: packets, agents. Each is on one shelf: `allocate` would give one on two away twice.
 
     Its migrations also create the view `unfit (order_id, reason)`: orders that hold a unit which must not be assigned.
     """
@@ -42,7 +42,7 @@ class Units(Protocol):
         """Whether a fulfilled order's units can be reserved again: agents yes, packets no."""
 
     def wants(self, reserve: Any) -> Sequence[Want]:
-        """What a Reserve asks for."""
+        """What a Reserve asks for: at least one unit, and each shelf only once."""
 
     async def find(self, tx: Transaction, needs: Sequence[Want], *, waiting: bool) -> Mapping[Shelf, Pool]:
         """Free units of every shelf, at most as many as needed, best first; in a transaction, locked.
