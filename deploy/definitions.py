@@ -13,14 +13,9 @@ from typing import Any
 
 import click
 
-import delivery_worker.service
-import delivery_worker.settings
-import order_saga.service
-import order_saga.settings
-import store_worker.service
-import store_worker.settings
 from deploy import limits
 from deploy.passwords import DEVELOPMENT_PASSWORD, development_salt, hashed, random_salt, read
+from deploy.services import SERVICES
 from messages.contracts.delivery import AgentCameOnline, AgentWentOffline
 from messages.contracts.message import Message
 from messages.contracts.order import CancelOrder, DeliveryCompleted, OrderRequested
@@ -89,12 +84,7 @@ def written(services: Sequence[Service], explanation: str, hashes: Mapping[str, 
 
 def all_services() -> list[Service]:
     """The services of the system, with settings that do not name a broker."""
-    nowhere: Any = "postgresql://nowhere"
-    return [
-        order_saga.service.service(order_saga.settings.Settings(database_url=nowhere)),
-        store_worker.service.service(store_worker.settings.Settings(database_url=nowhere)),
-        delivery_worker.service.service(delivery_worker.settings.Settings(database_url=nowhere)),
-    ]
+    return [make(settings(database_url="postgresql://nowhere")) for settings, make in SERVICES.values()]
 
 
 def users(services: Sequence[Service]) -> list[User]:

@@ -25,6 +25,7 @@ from messages.transport.daemon.logs import configure_logs
 from messages.transport.edge.requests import Request, new_request
 from order_saga.inspection.audit import Report
 from order_saga.inspection.commands import finding_line, verdict
+from order_saga.participants import PARTICIPANTS
 
 NOT_HERE = ("unknown_sku", "no_agent")
 """Reasons that are also given if there is no such store or zone."""
@@ -93,8 +94,9 @@ async def _deliver(system: System, conversation: Conversation) -> None:
     """Bring every placed order to its customer: the packets are used up, the agents are idle again."""
     placed = [order_id for order_id, outcomes in conversation.outcomes.items() if _is_placed(outcomes)]
     await _publish(system, (new_request(DeliveryCompleted, order_id=order_id) for order_id in placed))
-    for worker in ("store_worker", "delivery_worker"):
-        await look_until(system.urls[worker], queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
+    for participant in PARTICIPANTS.values():
+        url = system.urls[participant.worker]
+        await look_until(url, queries.holdings, lambda held: held.get("fulfilled", 0) >= len(placed))
     click.echo(f"Orders delivered: {len(placed)}.")
 
 

@@ -1,4 +1,4 @@
-"""The three services in this process: a database each, and a broker in memory."""
+"""All services in this process: a database each, and a broker in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 import asyncpg
 from pydantic import SecretStr
 
-from delivery_worker import service as delivery_worker
-from delivery_worker.settings import Settings as DeliverySettings
 from deploy.demo import queries
 from deploy.demo.stalling import StallingBroker
+from deploy.services import SERVICES
 from messages.contracts.participation import SETTLE
 from messages.transport.addresses import queue_name
 from messages.transport.broker import Broker
@@ -24,11 +23,7 @@ from messages.transport.service import Service
 from messages.transport.settings import Settings
 from messages.transport.topology import listener, topology_of
 from order_saga import service as order_saga
-from order_saga.settings import Settings as OrderSettings
-from store_worker import service as store_worker
-from store_worker.settings import Settings as StoreSettings
 
-NAMES = ("order_saga", "store_worker", "delivery_worker")
 BUDGET_SECONDS = 4.0
 LEASE_SECONDS = 9
 """As short as the settings allow, so that a lease soon runs out."""
@@ -50,7 +45,7 @@ class System:
 @asynccontextmanager
 async def running(postgres_url: str) -> AsyncIterator[System]:
     """Run all services for as long as the block lasts; they drain at its end."""
-    urls = {name: _of_database(postgres_url, name) for name in NAMES}
+    urls = {name: _of_database(postgres_url, name) for name in SERVICES}
     services = _services(urls)
     await _prepare(postgres_url, urls, services)
     broker = InProcessBroker(topology_of([service for service, _ in services]))
@@ -69,17 +64,13 @@ async def running(postgres_url: str) -> AsyncIterator[System]:
 
 
 def _services(urls: dict[str, str]) -> list[tuple[Service, Settings]]:
-    database = {name: SecretStr(url) for name, url in urls.items()}
-    orders = OrderSettings(
-        database_url=database["order_saga"], budget_seconds=BUDGET_SECONDS, lease_seconds=LEASE_SECONDS
-    )
-    store = StoreSettings(database_url=database["store_worker"], sweep_interval_seconds=SWEEP_SECONDS)
-    delivery = DeliverySettings(database_url=database["delivery_worker"], sweep_interval_seconds=SWEEP_SECONDS)
-    return [
-        (order_saga.service(orders), orders),
-        (store_worker.service(store), store),
-        (delivery_worker.service(delivery), delivery),
-    ]
+    hurried = {order_saga.NAME: {"budget_seconds": BUDGET_SECONDS, "lease_seconds": LEASE_SECONDS}}
+    services = []
+    for name, (settings_of, make) in SERVICES.items():
+        own = hurried.get(name, {"sweep_interval_seconds": SWEEP_SECONDS})
+        settings = settings_of(database_url=SecretStr(urls[name]), **own)
+        services.append((make(settings), settings))
+    return services
 
 
 async def _prepare(postgres_url: str, urls: dict[str, str], services: list[tuple[Service, Settings]]) -> None:

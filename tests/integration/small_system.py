@@ -6,23 +6,17 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
 
-import delivery_worker.service
-import delivery_worker.settings
-import order_saga.service
-import order_saga.settings
-import store_worker.service
-import store_worker.settings
 from deploy.definitions import all_services
+from deploy.services import SERVICES
 from messages.transport.broker import Broker
 from messages.transport.daemon.process import Process
 from messages.transport.database.migrating import migrate
 from messages.transport.edge.outcomes import Listener
-from messages.transport.service import Service
 from order_saga.client.awaiting import Result
 from order_saga.client.place import Limits, place
 from order_saga.client.request_lines import Lines
@@ -34,18 +28,13 @@ UNHURRIED: Mapping[str, Mapping[str, float]] = {
 }
 """Service name -> settings under which no order is too late and no command repeated, however slow the machine is."""
 
-PROGRAMS: Mapping[str, tuple[type[Any], Callable[[Any], Service]]] = {
-    "order_saga": (order_saga.settings.Settings, order_saga.service.service),
-    "store_worker": (store_worker.settings.Settings, store_worker.service.service),
-    "delivery_worker": (delivery_worker.settings.Settings, delivery_worker.service.service),
-}
 WAIT_SECONDS = 60.0
 
 
 @asynccontextmanager
 async def databases(postgres_url: str) -> AsyncIterator[Urls]:
     """New databases, migrated; dropped afterwards."""
-    urls = {service: _of_database(postgres_url, f"test_{uuid.uuid4().hex}") for service in PROGRAMS}
+    urls = {service: _of_database(postgres_url, f"test_{uuid.uuid4().hex}") for service in SERVICES}
     connection = await asyncpg.connect(postgres_url)
     try:
         for url in urls.values():
@@ -63,7 +52,7 @@ async def running(urls: Urls, new_broker: Callable[[], Broker]) -> AsyncIterator
     """The services run, each on a broker of its own, until the end of the block; then they drain."""
     stop = asyncio.Event()
     processes = []
-    for name, (settings_of, make) in PROGRAMS.items():
+    for name, (settings_of, make) in SERVICES.items():
         settings = settings_of(database_url=urls[name], pool_size=2, **UNHURRIED.get(name, {}), drain_seconds=60)
         processes.append(asyncio.create_task(Process(make(settings), settings, new_broker()).run(stop)))
     try:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from deploy import services
+from deploy.definitions import all_services
 from tests.unit.folders import ROOT, SERVICES
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -20,7 +22,8 @@ def _walls() -> dict[str, Any]:
     return walls
 
 
-def test_every_service_folder_is_checked_installed_and_in_the_image() -> None:
+def test_every_service_folder_is_listed_checked_installed_and_in_the_image() -> None:
+    assert {service.name for service in all_services()} == services.SERVICES.keys() == SERVICES
     assert set(PROJECT["tool"]["mypy"]["packages"]) >= SERVICES
     assert set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]) >= {f"{name}*" for name in SERVICES}
     assert PROJECT["project"]["scripts"] == {name.replace("_", "-"): f"{name}.__main__:main" for name in SERVICES}

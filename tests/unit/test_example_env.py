@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-import delivery_worker.settings
 import order_saga.settings
 import store_worker.settings
+from deploy.services import SERVICES
 from messages.participant.settings import ParticipantSettings
 from messages.transport.settings import Settings
 
@@ -34,9 +34,7 @@ def _spelled(settings: type[Settings], name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [order_saga.settings.Settings, store_worker.settings.Settings, delivery_worker.settings.Settings],
-    ids=lambda settings: settings.prefix(),
+    "settings", [settings for settings, _ in SERVICES.values()], ids=lambda settings: settings.prefix()
 )
 def test_every_setting_is_written_down_with_its_default(settings: type[Settings]) -> None:
     written = _written()

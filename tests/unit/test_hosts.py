@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import delivery_worker.settings
 import order_saga.settings
-import store_worker.settings
 from deploy.definitions import all_services
+from deploy.services import SERVICES
 from messages.transport.command_line.failures import WrongUsage
 from messages.transport.settings import Settings
 
@@ -22,11 +21,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "order-saga@.service"
 TOLD = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
 MANIFESTS = (DEPLOY / "kubernetes.yaml").read_text()
-SETTINGS: list[type[Settings]] = [
-    order_saga.settings.Settings,
-    store_worker.settings.Settings,
-    delivery_worker.settings.Settings,
-]
+SETTINGS: list[type[Settings]] = [settings for settings, _ in SERVICES.values()]
 TO_CLOSE_SECONDS = 10
 LEAST_SECONDS = order_saga.settings.Settings.model_fields["drain_seconds"].default + TO_CLOSE_SECONDS
 

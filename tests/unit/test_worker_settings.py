@@ -8,6 +8,7 @@ from annotated_types import Ge, Le
 import delivery_worker.settings
 import order_saga.settings
 import store_worker.settings
+from deploy.services import SERVICES
 from messages.participant.settings import ParticipantSettings
 from messages.transport.daemon.jobs import TOLERANCE
 from messages.transport.settings import Settings, WrongSetting
@@ -19,7 +20,9 @@ ANSWERED_WITHIN = timedelta(seconds=15)
 ALERTED_AFTER = timedelta(minutes=10)
 """As JobNotDone in deploy/alerts.yaml says."""
 WORKERS = pytest.mark.parametrize(
-    "worker", [store_worker.settings.Settings, delivery_worker.settings.Settings], ids=lambda worker: worker.prefix()
+    "worker",
+    [settings for settings, _ in SERVICES.values() if issubclass(settings, ParticipantSettings)],
+    ids=lambda worker: worker.prefix(),
 )
 
 
@@ -51,9 +54,7 @@ def test_a_lease_that_is_over_is_swept_before_an_audit_finds_it(worker: type[Par
 
 
 @pytest.mark.parametrize(
-    "service",
-    [order_saga.settings.Settings, store_worker.settings.Settings, delivery_worker.settings.Settings],
-    ids=lambda service: service.prefix(),
+    "service", [settings for settings, _ in SERVICES.values()], ids=lambda service: service.prefix()
 )
 def test_no_job_is_so_rare_that_somebody_would_be_alerted(service: type[Settings]) -> None:
     intervals = [name for name in service.model_fields if name.endswith("_interval_seconds")]
