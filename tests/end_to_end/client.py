@@ -83,7 +83,7 @@ class Client:
 
         def answers() -> list[Document]:
             # That it is placed may be said once more to who asked for it more than once.
-            ended = [each for each in self.outcomes[order_id][before:] if each["type"] == "OrderNotPlaced/1.0"]
+            ended = [each for each in self.outcomes[order_id][before:] if each["type"] == "OrderNotPlaced"]
             return ended + self.rejected(cancel)
 
         await self._until_heard(cancel, answers, timeout_seconds)
@@ -185,7 +185,8 @@ class Client:
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
         said: Document = json.loads(message.body)
-        if said["type"] == "RequestRejected/1.0":
+        said["type"] = re.sub(r"/1\.\d+$", "", said["type"])  # a later minor version only adds fields
+        if said["type"] == "RequestRejected":
             self.rejections.append(said)
         else:
             self.outcomes[said["order_id"]].append(said)

@@ -32,7 +32,7 @@ class Load:
 
     @property
     def placed(self) -> int:
-        return sum(outcome["type"] == "OrderPlaced/1.0" for outcome in self.outcomes)
+        return sum(outcome["type"] == "OrderPlaced" for outcome in self.outcomes)
 
     def assert_useful(self, share: float, number: int) -> None:
         """There were that many orders at least, and that share of them was placed: who refuses all, breaks nothing."""
@@ -75,6 +75,6 @@ async def _keep_ordering(cell: Cell, market: Market, orders: Load) -> None:
 
 async def _order_and_receive(cell: Cell, order: Document) -> Document:
     outcome = await cell.client.place(order, PATIENCE_SECONDS)
-    if outcome["type"] == "OrderPlaced/1.0":
+    if outcome["type"] == "OrderPlaced":
         await cell.client.say(document("DeliveryCompleted", order_id=order["order_id"]))
     return outcome

@@ -44,7 +44,7 @@ async def test_a_daemon_told_to_stop_while_postgresql_is_away_stops_in_time(own_
         assert seconds < DRAIN_SECONDS
     await own_postgres.start()
     await cell.start()
-    assert all(outcome["type"] == "OrderPlaced/1.0" for outcome in await asyncio.gather(*placing))
+    assert all(outcome["type"] == "OrderPlaced" for outcome in await asyncio.gather(*placing))
 
 
 async def test_daemons_started_before_their_servers_begin_to_work_when_those_are_there(
@@ -63,7 +63,7 @@ async def test_daemons_started_before_their_servers_begin_to_work_when_those_are
     for daemon in cell.daemons:
         await daemon.ready()
     market = await cell.market(agents=1, milk=1)
-    assert (await cell.client.place(market.order(milk=1)))["type"] == "OrderPlaced/1.0"
+    assert (await cell.client.place(market.order(milk=1)))["type"] == "OrderPlaced"
     assert all(daemon.running for daemon in cell.daemons)
 
 
@@ -96,7 +96,7 @@ async def test_a_daemon_cut_off_from_its_database_leaves_what_comes_to_the_other
 
 async def place_ten(cell: Cell, market: Market) -> None:
     outcomes = await asyncio.gather(*(cell.client.place(market.order(milk=1)) for _ in range(10)))
-    assert [outcome["type"] for outcome in outcomes] == ["OrderPlaced/1.0"] * 10
+    assert [outcome["type"] for outcome in outcomes] == ["OrderPlaced"] * 10
 
 
 async def who_works(cell: Cell, market: Market, daemons: list[Daemon]) -> Daemon:

@@ -54,7 +54,7 @@ async def test_a_worker_that_was_down_through_phase_two_is_asked_again_and_the_o
         await hand.until_waiting("store_worker.settle")
         assert await hand.purge("store_worker.settle") >= 1
     await shop.daemon("store_worker").start()
-    assert (await placing)["type"] == "OrderPlaced/1.0"
+    assert (await placing)["type"] == "OrderPlaced"
     await shop.until_noted("order_saga", order["order_id"], "Due", "assigning: asked")
 
 
@@ -79,7 +79,7 @@ async def test_a_release_that_overtakes_its_reserve_keeps_it_from_holding_anythi
     await shop.client.say(release, exchange="commands", key="store_worker.settle")
     await shop.until_noted("store_worker", order["order_id"], "ReleasePackets", "nothing was held")
     outcome = await shop.client.place(order)
-    assert (outcome["type"], outcome["reason"]) == ("OrderNotPlaced/1.0", "released")
+    assert (outcome["type"], outcome["reason"]) == ("OrderNotPlaced", "released")
     await shop.until_free(market)
 
 

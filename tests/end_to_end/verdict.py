@@ -65,7 +65,7 @@ async def parked_in(cell: Cell) -> int:
 
 def placed(cell: Cell) -> list[Document]:
     """The customer's own history: each order that was placed, once."""
-    return [heard[0] for heard in cell.client.outcomes.values() if heard and heard[0]["type"] == "OrderPlaced/1.0"]
+    return [heard[0] for heard in cell.client.outcomes.values() if heard and heard[0]["type"] == "OrderPlaced"]
 
 
 def reasons(outcomes: "list[Document]") -> Counter[str]:
@@ -125,7 +125,7 @@ def _units(participant: str, outcome: Document) -> list[str]:
 
 def _gist(outcome: Document) -> str:
     """What an outcome says, without the ids of the message that carried it."""
-    if outcome["type"] == "OrderPlaced/1.0":
+    if outcome["type"] == "OrderPlaced":
         return f"placed {sorted(outcome['packet_ids'])} {outcome['agent_id']}"
     return f"not placed {outcome.get('participant')} {outcome['reason']}"
 
