@@ -77,7 +77,7 @@ async def _open_shop(system: System, catalogue: Catalogue) -> None:
     await _publish(system, catalogue.requests())
     await look_until(system.urls["store_worker"], queries.units, lambda units: units >= catalogue.packets)
     await look_until(system.urls["delivery_worker"], queries.units, lambda units: units >= catalogue.agents_online)
-    click.echo("Order saga, store worker and delivery worker in this process, with a database each.")
+    click.echo("All services in this process, with a database each.")
     click.echo(
         f"{catalogue.packets} packets in {len(catalogue.stores)} stores, {catalogue.agents_online} agents online.\n"
     )

@@ -32,8 +32,8 @@ NOTHING = "-"
 def show_command(order_id: UUID, as_json: bool) -> None:
     """Show an order's timeline across the services, in order of time.
 
-    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or their
-    READER_URL where it is set. Exits with 1 if no service knows the order, 3 if a database cannot be reached or read.
+    Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and so on for each worker, or their READER_URL where it is
+    set. Exits with 1 if no service knows the order, 3 if a database cannot be reached or read.
     """
     story = asyncio.run(story_of(urls(), order_id))
     if story is None:
@@ -83,7 +83,7 @@ def list_command(undecided: bool, releasing: bool, as_json: bool, limit: int) ->
 def audit_command(as_json: bool, grace_seconds: float, at_rest: bool) -> None:
     """Check the invariants over the databases of all services.
 
-    Prints what is wrong. Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and DELIVERY_WORKER_DATABASE_URL, or
+    Prints what is wrong. Reads ORDER_SAGA_DATABASE_URL, STORE_WORKER_DATABASE_URL and so on for each worker, or
     their READER_URL where it is set. Exits with 1 if something is wrong, 3 if a database cannot be reached or read.
     """
     report = asyncio.run(examine(urls(), grace_seconds, at_rest=at_rest))
