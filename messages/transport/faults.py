@@ -9,6 +9,9 @@ INFRASTRUCTURE_CLASSES = frozenset({"08", "53", "57", "58", "28", "3D", "3F", "4
 UNREACHABLE_CLASSES = frozenset({"08", "53", "57", "28", "3D"})
 # A handler went on after its own statement had failed, and would do so on every retry.
 ABORTED = "25P02"
+# Class 54 is a document's fault, as a row that is too large, unless these functions of PostgreSQL raise it: no ids are
+# left until somebody vacuums. Their text may be in any language.
+GIVERS_OF_IDS = frozenset({"GetNewTransactionId", "GetNewMultiXactId"})
 
 
 DATABASE_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -45,7 +48,8 @@ def is_infrastructure(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return True  # a migration changed a table under a prepared statement; the next try prepares it anew
     if isinstance(error, asyncpg.PostgresError):
-        return error.sqlstate != ABORTED and str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES
+        of_infrastructure = str(error.sqlstate or "XX")[:2] in INFRASTRUCTURE_CLASSES and error.sqlstate != ABORTED
+        return of_infrastructure or error.server_source_function in GIVERS_OF_IDS
     if isinstance(error, asyncpg.InterfaceError):
         # A backend that dies in mid-transaction surfaces as InterfaceError; a bad argument as its ValueError child.
         return not isinstance(error, ValueError)

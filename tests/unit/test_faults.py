@@ -47,7 +47,11 @@ def test_an_error_of_the_database_without_a_code_is_no_documents_fault() -> None
     assert is_infrastructure(asyncpg.PostgresError("as arranged"))
 
 
-@pytest.mark.parametrize("error", [ValueError(), asyncpg.DataError(), asyncpg.UniqueViolationError()], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [ValueError(), asyncpg.DataError(), asyncpg.UniqueViolationError(), asyncpg.ProgramLimitExceededError()],
+    ids=repr,
+)
 def test_what_a_retry_cannot_heal_is_neither(error: Exception) -> None:
     assert not is_infrastructure(error)
     assert not is_unreachable(error)
