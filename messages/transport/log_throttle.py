@@ -25,20 +25,23 @@ class KindThrottle:
 
 
 class FailureThrottle:
-    """For what fails again and again until it succeeds: lets each new failure through, and the same one in a while."""
+    """For what fails again and again until it succeeds: lets each failure through, and the same again in a while."""
 
     def __init__(self) -> None:
-        self._logged: dict[str, tuple[str, float]] = {}
+        self._logged_at: dict[str, dict[str, float]] = {}
 
     def should_log(self, about: str, error: Exception) -> bool:
-        """Whether to log it: another failure than last time, or the same after a while. True counts as logged."""
+        """Whether to log it: for the first time, or again after a while. True counts as logged."""
         now, text = time.monotonic(), f"{type(error).__name__}: {error}"
-        before, logged_at = self._logged.get(about, ("", -math.inf))
-        if text == before and now - logged_at < FAILURE_AGAIN_AFTER_SECONDS:
+        # A server that restarts over and over fails in several ways by turns.
+        recent = {
+            each: at for each, at in self._logged_at.get(about, {}).items() if now - at < FAILURE_AGAIN_AFTER_SECONDS
+        }
+        if text in recent:
             return False
-        self._logged[about] = text, now
+        self._logged_at[about] = recent | {text: now}
         return True
 
     def reset(self, about: str) -> None:
         """It has succeeded: its next failure is logged."""
-        self._logged.pop(about, None)
+        self._logged_at.pop(about, None)

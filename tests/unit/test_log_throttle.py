@@ -31,3 +31,11 @@ def test_a_failure_that_goes_on_is_logged_again_once_in_a_while(clock: SimpleNam
         if throttle.should_log("job", ValueError("again")):
             logged.append(clock.now)
     assert logged == [0, 30, 60]
+
+
+def test_failures_that_take_turns_are_each_logged_once_in_a_while(clock: SimpleNamespace) -> None:
+    throttle, logged = FailureThrottle(), list[float]()
+    for clock.now in range(70):
+        if throttle.should_log("job", OSError(("refused", "starting up")[clock.now % 2])):
+            logged.append(clock.now)
+    assert logged == [0, 1, 30, 31, 60, 61]
