@@ -64,7 +64,9 @@ def is_too_slow(error: BaseException) -> bool:
 def is_unreachable(error: BaseException) -> bool:
     """Whether the database cannot be used at all, as opposed to one that refused a statement."""
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES and not is_too_slow(error)
+        if isinstance(error, asyncpg.DiskFullError) or is_too_slow(error):
+            return False  # it can be read, and the next statement may be accepted
+        return str(error.sqlstate)[:2] in UNREACHABLE_CLASSES
     return is_infrastructure(error) and not isinstance(error, Collision)
 
 

@@ -18,7 +18,7 @@ def test_a_database_that_lets_nobody_in_is_unreachable(sqlstate: str) -> None:
     assert is_unreachable(of_postgres(sqlstate))
 
 
-@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "55P03", "42P01", "25006", "23505", "57014"])
+@pytest.mark.parametrize("sqlstate", ["40P01", "40001", "55P03", "42P01", "25006", "23505", "53100", "57014"])
 def test_a_database_that_refused_a_statement_is_not_unreachable(sqlstate: str) -> None:
     assert not is_unreachable(of_postgres(sqlstate))
 
