@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic_core import to_jsonable_python
 
 from messages.contracts.views import HELD, PLACED, Holding, Order, Parked, TimelineRow
-from messages.transport.command_line.printing import aware, utc
+from messages.transport.command_line.printing import aware, utc, visible
 from order_saga.inspection import queries
 from order_saga.inspection.databases import Snapshots, snapshots
 from order_saga.inspection.evidence import Share
@@ -153,7 +153,8 @@ def _held(story: Story) -> Iterator[str]:
             holder = story.holders[unit_id]
             yield f"  {name:<9} {unit_id} is held by {f'order {holder}' if holder else 'no order'}"
     for service, document in story.parked:
-        yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
+        why = f"{document.reason}, {visible(document.detail)}"
+        yield f"  parked    in {service}: {document.type or 'a document'}: {why}"
 
 
 def _timeline(story: Story) -> Iterator[str]:

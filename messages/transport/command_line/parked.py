@@ -12,7 +12,7 @@ from messages.transport import parked
 from messages.transport.command_line.arguments import PARKED_ID, ReadSettings, Text, Time
 from messages.transport.command_line.connecting import refuse_a_foreign_one
 from messages.transport.command_line.own_database import own_database
-from messages.transport.command_line.printing import utc
+from messages.transport.command_line.printing import utc, visible
 from messages.transport.command_line.remarks import remark
 from messages.transport.database.transactions import Transaction
 from messages.transport.parked import Parked
@@ -47,7 +47,7 @@ def list_parked(read_settings: ReadSettings, as_json: bool) -> None:
     """List what is parked, the oldest first. Of very many, the first thousand."""
     rows, number = _ask(read_settings, _first_and_number)
     for row in rows:
-        click.echo(json.dumps(_fields(row)) if as_json else _visible(_line(row)))
+        click.echo(json.dumps(_fields(row)) if as_json else visible(_line(row)))
     if len(rows) < number:
         remark(f"the {len(rows)} oldest of {number}")
 
@@ -61,7 +61,7 @@ def show_parked(read_settings: ReadSettings, parked_id: int) -> None:
     if row is None:
         raise _unknown([parked_id])
     for name, value in _fields(row).items():
-        click.echo(_visible(f"{name:<20} {value}"))
+        click.echo(visible(f"{name:<20} {value}"))
 
 
 @parked_group.command("replay")
@@ -140,11 +140,6 @@ def _unknown(parked_ids: Sequence[int]) -> click.ClickException:
 def _line(row: Parked) -> str:
     mark = " (to be replayed)" if row.replay_requested_at else ""
     return f"{row.id:>6}  {utc(row.parked_at)}  {row.type or '?':<24} {row.reason}: {row.detail}{mark}"
-
-
-def _visible(text: str) -> str:
-    """Escape what is not printable: a document must not send control sequences to the operator's terminal."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _fields(row: Parked) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How times and numbers are printed."""
+"""How times, numbers and what comes from documents are printed."""
 
 from datetime import UTC, datetime
 
@@ -16,3 +16,8 @@ def aware(at: datetime) -> datetime:
 def counted(number: int, thing: str) -> str:
     """`1 packet`, `2 packets`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def visible(text: str) -> str:
+    """In one line, with what is not printable escaped: no document sends control sequences to somebody's terminal."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -180,8 +180,8 @@ CORRUPTIONS = {
         "store_worker",
         """INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body)
             VALUES (gen_random_uuid(), 'ReservePackets/1.0', '{placed}', 'store_worker.reserve', 'handler_failed',
-                'x', '')""",
-        ("I6", "{placed}", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x"),
+                'x' || chr(10) || 'DETAIL:  y', '')""",
+        ("I6", "{placed}", r"parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x\nDETAIL:  y"),
     ),
     "a good order could not be handled": (
         "order_saga",

@@ -62,7 +62,7 @@ async def test_what_one_batch_has_noted_stays_in_its_order(world: World) -> None
 
 async def test_what_is_parked_about_an_order_is_in_its_story_the_oldest_first_and_of_no_other(world: World) -> None:
     documents = [
-        ("placed", "second", "now()"),
+        ("placed", "second\nHINT:  look", "now()"),
         ("placed", "first", "now() - interval '1 h'"),
         ("refused", "x", "now()"),
     ]
@@ -78,5 +78,6 @@ async def test_what_is_parked_about_an_order_is_in_its_story_the_oldest_first_an
     assert story is not None
     assert [(service, document.detail) for service, document in story.parked] == [
         ("store_worker", "first"),
-        ("store_worker", "second"),
+        ("store_worker", "second\nHINT:  look"),
     ]
+    assert r"  parked    in store_worker: a document: handler_failed, second\nHINT:  look" in lines(story)
