@@ -136,7 +136,9 @@ async def quiet(bench: Bench) -> list[Figures]:
         meter = it.meter()
         await meter.start()
         await asyncio.sleep(bench.pace.idle_seconds)
-        return [at_rest("quiet", await meter.stop(), it.peak_rss_megabytes())]
+        cost = await meter.stop()
+        await it.audit()
+        return [at_rest("quiet", cost, it.peak_rss_megabytes())]
 
 
 async def _plenty_of_everything(it: System, plan: Plan) -> Run:

@@ -16,6 +16,7 @@ from bench.generator.plan import Plan, Report, percentile
 from bench.pace import QUICK
 from bench.plot import PARTS, plot
 from bench.processes import cpu_seconds, peak_rss_megabytes
+from bench.results import Results
 from bench.run import slope
 from bench.saturation import Kind
 from bench.stock import can_be_placed, half, plenty
@@ -126,6 +127,13 @@ def test_what_a_process_has_started_is_counted_with_it():
         parent.communicate(b"\n")
     assert 0.1 <= used["parent"] < 5
     assert used["nobody"] == 0
+
+
+def test_of_each_scenario_the_newest_line_is_kept(tmp_path):
+    results = Results(tmp_path / "new")
+    for scenario, rate in (("hot", 1.0), ("aged", 2.0), ("hot", 3.0)):
+        results.keep({"scenario": scenario, "orders_per_second": rate})
+    assert [(line["scenario"], line["orders_per_second"]) for line in results.read()] == [("aged", 2.0), ("hot", 3.0)]
 
 
 def test_the_table_has_a_row_for_every_scenario():
