@@ -72,9 +72,11 @@ class Daemon:
             await self.process.wait()
 
     def complaints(self) -> list[str]:
-        """What it has logged as an error."""
+        """What it has logged as an error, and that it is gone, which others of its service may hide."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
+        errors = [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
+        is_gone = self.process is not None and self.process.returncode is not None
+        return [*errors, *([f"{self.service} ended: {self.log.read_text()[-2000:]}"] if is_gone else [])]
 
     def _is_ready(self) -> bool:
         try:
