@@ -88,6 +88,11 @@ CORRUPTIONS = {
         "DELETE FROM packet WHERE packet_id = (SELECT min(packet_id) FROM packet WHERE order_id IS NULL)",
         ("I3", None, "north should have 20 of milk, sold or not, but has 19"),
     ),
+    "all packets of a kind have vanished": (
+        "store_worker",
+        "INSERT INTO received (store_id, sku, received) VALUES ('north', 'bread', 1)",
+        ("I3", None, "north should have 1 of bread, sold or not, but has 0"),
+    ),
     "a packet was never received": (
         "store_worker",
         "INSERT INTO packet (packet_id, store_id, sku, best_before) VALUES ('P-99', 'north', 'bread', now() + '1 day')",
@@ -182,12 +187,6 @@ CORRUPTIONS = {
             VALUES (gen_random_uuid(), 'ReservePackets/1.0', '{placed}', 'store_worker.reserve', 'handler_failed',
                 'x' || chr(10) || 'DETAIL:  y', '')""",
         ("I6", "{placed}", r"parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x\nDETAIL:  y"),
-    ),
-    "a good order could not be handled": (
-        "order_saga",
-        """INSERT INTO parked (message_id, type, queue, reason, detail, body)
-            VALUES (gen_random_uuid(), 'OrderRequested/1.0', 'order_saga.orders', 'handler_failed', 'x', '')""",
-        ("I6", None, "parked: OrderRequested/1.0 from order_saga.orders: handler_failed, x"),
     ),
     "an answer could not be read": (
         "order_saga",

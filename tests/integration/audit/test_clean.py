@@ -33,6 +33,14 @@ async def test_it_is_clean_in_whatever_order_its_rows_stand(world: World) -> Non
         await world.corrupt("order_saga", IN_THIS_DATABASE.replace("CHANGE", "RESET ALL"))
 
 
+async def test_orders_of_which_no_story_is_left_are_known_all_the_same(world: World) -> None:
+    await world.corrupt("order_saga", "DELETE FROM timeline")
+
+    report = await examine(world.urls, 0.0, at_rest=True)
+
+    assert (report.findings, report.orders) == ([], 4)
+
+
 async def test_where_an_agent_goes_after_a_delivery_is_nobody_s_concern(world: World) -> None:
     await world.corrupt("delivery_worker", "UPDATE agent SET zone = 'south' WHERE order_id IS NULL")
 

@@ -10,10 +10,17 @@ from tests.integration.audit.worlds import World, audit
 NOBODYS = UUID(int=77)
 
 
-@pytest.mark.parametrize(("holder", "named"), [("'{delivered}'", "order {delivered}"), ("NULL", "no order")])
-async def test_who_has_a_packet_instead_of_its_order_is_told(world: World, holder: str, named: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("UPDATE packet SET order_id = '{delivered}'", "order {delivered}"),
+        ("UPDATE packet SET order_id = NULL", "no order"),
+        ("DELETE FROM packet", "no order"),
+    ],
+)
+async def test_who_has_a_packet_instead_of_its_order_is_told(world: World, change: str, named: str) -> None:
     first = "SELECT min(packet_id) FROM packet WHERE order_id = '{placed}'"
-    await world.corrupt("store_worker", f"UPDATE packet SET order_id = {holder} WHERE packet_id = ({first})")
+    await world.corrupt("store_worker", f"{change} WHERE packet_id = ({first})")
     (packet,) = [
         finding.sentence.removeprefix("store: ").split()[0]
         for finding in await audit(world.urls, at_rest=True)
