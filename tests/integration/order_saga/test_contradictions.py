@@ -51,7 +51,15 @@ async def test_no_order_is_placed_unless_everybody_has_assigned(database: Databa
         )
 
 
-@pytest.mark.parametrize("granted", ["{}", '{"store": ["P-1"]}', '{"store": ["P-1"], "delivery": []}'])
+@pytest.mark.parametrize(
+    "granted",
+    [
+        "{}",
+        '{"store": ["P-1"]}',
+        '{"store": ["P-1"], "delivery": []}',
+        '{"store": ["P-1"], "delivery": ["A-1"], "payment": ["C-1"]}',
+    ],
+)
 async def test_no_order_is_placed_unless_everybody_has_granted_something(database: Database, granted: str) -> None:
     await hear(database, requested())
     with pytest.raises(asyncpg.CheckViolationError, match="placed_only_if_all_granted"):
