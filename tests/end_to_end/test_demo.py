@@ -17,6 +17,17 @@ ORDER = {
     "lines": [{"sku": "milk", "quantity": 1, "price_cents": 129}],
 }
 
+IMPATIENT = """
+import runpy
+from deploy.demo import looking, queries
+
+async def units(_connection):
+    return 0
+
+looking.PATIENCE_SECONDS, queries.units = 0.1, units
+runpy.run_module("deploy.demo", run_name="__main__")
+"""
+
 
 async def test_the_sample_is_placed_as_expected_and_the_audit_is_clean():
     shown = await demonstrate()
@@ -56,6 +67,12 @@ async def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path):
     assert shown.text.splitlines() == [f"Error: {tmp_path}/nowhere.jsonl: No such file or directory"]
 
 
+async def test_what_does_not_happen_in_time_is_told_in_one_line():
+    shown = await run("-c", IMPATIENT)
+    assert shown.status == 3
+    assert shown.text.splitlines()[1:] == ["Error: units: still 0 after 0 s"]
+
+
 @dataclass
 class Shown:
     status: int
@@ -77,11 +94,12 @@ async def demonstrate(folder=None, *lines):
 
 
 async def demonstrate_file(*orders):
-    arguments = [argument for path in orders for argument in ("--orders", str(path))]
+    return await run("-m", "deploy.demo", *(argument for path in orders for argument in ("--orders", str(path))))
+
+
+async def run(*arguments):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "deploy.demo",
         *arguments,
         cwd=PROJECT,
         stdout=asyncio.subprocess.PIPE,
