@@ -1,6 +1,7 @@
 """`python -m deploy.demo`: the whole system in one process, a file of orders, their outcomes, and the audit."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -41,10 +42,17 @@ def main(orders: Path) -> None:
     """
     steps = read(orders)
     configure_logs("demo", "error")
+    _forget_other_servers()
     try:
         sys.exit(0 if asyncio.run(_demonstrate(steps)) else 1)
     except (NoPostgresError, TooSlowError) as error:
         raise Unreachable(str(error)) from None
+
+
+def _forget_other_servers() -> None:
+    """PGPORT and its like are about another PostgreSQL, and asyncpg would go by them here too."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 async def _demonstrate(steps: Sequence[Step]) -> bool:

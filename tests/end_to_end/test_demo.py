@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -73,6 +74,13 @@ async def test_what_does_not_happen_in_time_is_told_in_one_line():
     assert shown.text.splitlines()[1:] == ["Error: units: still 0 after 0 s"]
 
 
+async def test_what_the_environment_says_of_another_postgresql_does_not_matter(tmp_path):
+    (tmp_path / "orders.jsonl").write_text("")
+    elsewhere = {"PGPORT": "6543", "PGSSLMODE": "verify-full", "PGTARGETSESSIONATTRS": "read-only"}
+    shown = await run("-m", "deploy.demo", "--orders", str(tmp_path / "orders.jsonl"), **elsewhere)
+    assert shown.status == 0, shown.text
+
+
 @dataclass
 class Shown:
     status: int
@@ -97,11 +105,12 @@ async def demonstrate_file(*orders):
     return await run("-m", "deploy.demo", *(argument for path in orders for argument in ("--orders", str(path))))
 
 
-async def run(*arguments):
+async def run(*arguments, **environment):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         cwd=PROJECT,
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
