@@ -100,6 +100,12 @@ def test_for_production_every_user_has_a_password_of_its_own(tmp_path: Path) -> 
     assert "secret" not in result.output
 
 
+def test_for_production_each_password_is_salted_anew(tmp_path: Path) -> None:
+    file = kept(tmp_path, json.dumps(dict.fromkeys(secrets(), "the-same")))
+    written = [json.loads(run("--passwords", str(file)).output)["users"] for _ in range(2)]
+    assert len({user["password_hash"] for users in written for user in users}) == 2 * len(secrets())
+
+
 @pytest.mark.parametrize("wrong", [{"order_saga": "only-one"}, {"nobody": "one-too-many"}, ["a-list"], "text", None])
 def test_who_needs_a_password_is_told_where_somebody_is_missing_or_unknown(tmp_path: Path, wrong: Any) -> None:
     file = kept(tmp_path, json.dumps(wrong))
