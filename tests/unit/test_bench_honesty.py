@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import shutil
+import subprocess
 
 import pytest
 from pamqp import commands, frame
 
+from bench import versions
 from bench.daemons import Daemon
 from bench.figures import figures
 from bench.generator import load
@@ -97,6 +100,17 @@ async def test_that_a_daemon_is_gone_is_a_complaint_whatever_it_has_logged(tmp_p
     process.kill()
     await process.wait()
     assert daemon.complaints() == ["store_worker ended: Killed\n"]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_what_was_measured_says_where_it_is_not_as_committed(monkeypatch, tmp_path):
+    monkeypatch.setattr(versions, "ROOT", tmp_path)
+    (tmp_path / "code").write_text("as committed")
+    for command in ("init --quiet", "add code", "-c user.name=a -c user.email=b commit --quiet -m c"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    committed = versions._commit()
+    (tmp_path / "code").write_text("changed")
+    assert versions._commit() == f"{committed}+" != "unknown+"
 
 
 class Link:
