@@ -116,6 +116,15 @@ def test_a_caller_who_says_nothing_is_sent_away(pages: Pages, monkeypatch: pytes
         assert silent.recv(1) == b""
 
 
+def test_a_caller_who_says_nothing_does_not_hold_up_the_end(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health._Quiet, "timeout", 20.0)
+    with socket.create_connection(("127.0.0.1", pages.port)):
+        assert pages.get("/livez")[0] == 200  # so the other one has a thread by now
+        began = time.monotonic()
+        pages.health.stop()
+        assert time.monotonic() - began < 10
+
+
 def test_a_caller_for_whom_no_descriptor_is_left_is_not_tried_all_the_time(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
