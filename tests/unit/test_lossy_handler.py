@@ -143,11 +143,32 @@ def test_a_descriptor_that_does_not_block_loses_no_more_than_one_that_does(log: 
     assert (written + log.read()).splitlines() == [*texts()[: NUMBER - dropped], f"{NOTICE} {dropped}", "at last"]
 
 
+def test_a_pipe_that_cannot_be_opened_again_holds_nobody_up_either(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's, say: writing more to it at once than it has room for waits for its reader."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    log.handler = LossyHandler(log.writer)
+    talking = threading.Thread(target=log.say, args=("x" * 3 * PIPE_BYTES,), daemon=True)
+    talking.start()
+    talking.join(20)
+    assert not talking.is_alive()
+
+
 def test_what_the_stream_cannot_show_is_escaped(log: Log) -> None:
     log.writer.reconfigure(encoding="ascii")
     log.handler = LossyHandler(log.writer)
     log.say("café")
     assert log.read() == "caf\\xe9\n"
+
+
+def test_a_line_that_cannot_be_made_is_no_error_of_whoever_logs(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    log.handler.handle(logging.makeLogRecord({"msg": "%d", "args": ("one",)}))
+    log.say("two")
+    assert log.read() == "two\n"
+    assert "TypeError: %d format" in capsys.readouterr().err
 
 
 @contextmanager
