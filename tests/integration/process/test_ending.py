@@ -2,10 +2,14 @@
 
 import asyncio
 import socket
+from unittest.mock import AsyncMock
 
 import pytest
 
+from messages.transport.batches.consumer import Consumer
+from messages.transport.daemon.jobs import Jobs
 from messages.transport.database.transactions import Transaction
+from messages.transport.dead_letters import DeadLetters
 from messages.transport.faults import UnfitDatabase
 from messages.transport.settings import WrongSetting
 from tests.integration.pooler import Pooler
@@ -43,6 +47,16 @@ async def test_a_service_that_cannot_even_count_ends_with_its_error(station: Sta
         async with station.running() as running:
             await running.task
     assert len(await station.left_in("toy.paid")) == 1
+
+
+@pytest.mark.parametrize(("part", "name"), [(Consumer, "consumer"), (Jobs, "jobs"), (DeadLetters, "dead letters")])
+async def test_a_process_of_which_a_part_has_ended_does_not_pass_for_one_that_was_stopped(
+    station: Station, monkeypatch: pytest.MonkeyPatch, part: type, name: str
+) -> None:
+    monkeypatch.setattr(part, "run", AsyncMock())
+    with pytest.raises(RuntimeError, match=f"^{name} ended unexpectedly$"):
+        async with station.running() as running:
+            await asyncio.wait_for(running.task, 60)
 
 
 async def test_a_daemon_whose_migration_was_changed_says_so_in_one_line(own_station: Station, client: Client) -> None:
