@@ -43,7 +43,7 @@ async def test_a_relay_says_what_is_left_beyond_one_batch_of_it_at_once(station:
         " SELECT 'outcomes', 'counted', $1, 1, now() FROM generate_series(1, 120)",
         document(Counted(order_id=uuid4(), text="again")),
     )
-    async with station.running(relay_interval_seconds=0.1):
+    async with station.running(relay_interval_seconds=300.0):
         await station.until_told(120)
         await station.until_count("outbox", 0)
 
