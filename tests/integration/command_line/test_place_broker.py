@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Set as AbstractSet
 from urllib.parse import quote, urlsplit
 
+import pytest
+
 from deploy.definitions import all_services
 from messages.contracts.order import CancelOrder
-from messages.transport.edge.connection import publish_until_confirmed
+from messages.transport.edge.connection import listening, publish_until_confirmed
 from messages.transport.edge.requests import new_request
 from messages.transport.rabbitmq.broker import RabbitBroker
 from messages.transport.topology import topology_of
@@ -113,6 +115,14 @@ async def test_the_queue_of_a_client_that_was_killed_is_gone_a_minute_later(
     assert [queue["arguments"] for queue in queues if queue["name"].startswith("outcomes.")] == [
         {"x-queue-type": "classic", "x-expires": 60_000}
     ]
+
+
+async def test_who_has_listened_leaves_no_connection(silent_shop: SilentShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT_BROKER_URL", silent_shop.url)
+    request = new_request(CancelOrder, order_id=uuid.uuid4())
+    async with listening("test") as (broker, _):
+        assert await broker.publish([request.envelope]) == [True]
+    assert await broker.publish([request.envelope]) == [False]
 
 
 async def test_a_lost_connection_is_survived(shell: Shell, management_url: str) -> None:

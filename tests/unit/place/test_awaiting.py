@@ -36,7 +36,7 @@ def test_waits_grow() -> None:
     awaiting.add(an_order(), now=0)
     said_at: list[float] = []
     now = 0.0
-    while len(said_at) < 8:
+    while len(said_at) < 12:
         awaiting.due_requests(now)
         said_at.append(now)
         following = awaiting.next_at()
@@ -55,6 +55,14 @@ def test_what_is_never_answered_is_given_up() -> None:
     assert awaiting.give_up(14.9) == []
     assert awaiting.give_up(15) == [Result(request, None, 10)]
     assert not awaiting
+
+
+def test_what_is_given_up_before_it_is_repeated_is_given_up_in_time() -> None:
+    awaiting = Awaiting(timeout_seconds=0.1)
+    awaiting.add(an_order(), now=5)
+    awaiting.due_requests(5)
+
+    assert awaiting.next_at() == 5.1
 
 
 def test_what_is_under_way_can_be_told_at_any_time() -> None:
