@@ -56,13 +56,13 @@ class Daemon:
         assert self.process is not None, "it has been started"
         async with asyncio.timeout(READY_SECONDS):
             while not await asyncio.to_thread(self._is_ready):
-                if self.process.returncode is not None:
-                    raise RuntimeError(f"{self.service} ended: {self.log.read_text()[-2000:]}")
+                if self._is_gone:
+                    raise RuntimeError(self._last_words())
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL if it does not drain in time."""
-        if self.process is None or self.process.returncode is not None:
+        if self.process is None or self._is_gone:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -75,8 +75,14 @@ class Daemon:
         """What it has logged as an error, and that it is gone, which others of its service may hide."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         errors = [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
-        is_gone = self.process is not None and self.process.returncode is not None
-        return [*errors, *([f"{self.service} ended: {self.log.read_text()[-2000:]}"] if is_gone else [])]
+        return [*errors, self._last_words()] if self._is_gone else errors
+
+    @property
+    def _is_gone(self) -> bool:
+        return self.process is not None and self.process.returncode is not None
+
+    def _last_words(self) -> str:
+        return f"{self.service} ended: {self.log.read_text()[-2000:]}"
 
     def _is_ready(self) -> bool:
         try:
