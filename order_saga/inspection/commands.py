@@ -13,7 +13,7 @@ import click
 from pydantic_core import to_jsonable_python
 
 from messages.transport.command_line.arguments import Span
-from messages.transport.command_line.printing import counted, utc
+from messages.transport.command_line.printing import counted, utc, visible
 from messages.transport.command_line.remarks import remark
 from order_saga.inspection.audit import Report, examine
 from order_saga.inspection.databases import orchestrator, urls
@@ -110,7 +110,7 @@ def _time(at: datetime | None) -> str:
 def finding_line(finding: Finding) -> str:
     """`I2  order b2c3...  milk-7 assigned, but held by another order or by none`."""
     about = f"order {finding.order_id}" if finding.order_id else str(finding.service)
-    return f"{finding.invariant}  {about}  {finding.sentence}"
+    return visible(f"{finding.invariant}  {about}  {finding.sentence}")
 
 
 def _fields(finding: Finding) -> dict[str, Any]:

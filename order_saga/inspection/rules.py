@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from messages.contracts.views import ASSIGNED, CONFIRMED, FULFILLED, HELD, NOT_PLACED, PLACED, RESERVED, Holding, Order
-from messages.transport.command_line.printing import aware, counted, visible
+from messages.transport.command_line.printing import aware, counted
 from order_saga.inspection.evidence import Account, Census, Finding, Moment, Share
 
 PRUNED_AFTER = timedelta(days=1)
@@ -53,8 +53,7 @@ def check_service(census: Census) -> Iterator[Finding]:
         sentence = f"stuck in the outbox: {counted(census.unpublished, 'envelope')}"
         yield Finding("I6", sentence, service=census.service)
     for parked in census.parked:
-        detail = visible(parked.detail)
-        sentence = f"parked: {parked.type or 'a document'} from {parked.queue}: {parked.reason}, {detail}"
+        sentence = f"parked: {parked.type or 'a document'} from {parked.queue}: {parked.reason}, {parked.detail}"
         yield Finding("I6", sentence, order_id=parked.order_id, service=census.service)
 
 

@@ -101,7 +101,7 @@ async def _entries(
 
 def lines(story: Story) -> list[str]:
     """As lines for people: what became of the order, what is held for it, what happened when."""
-    return [*_heading(story), *_held(story), *_timeline(story)]
+    return [visible(line) for part in (_heading, _held, _timeline) for line in part(story)]
 
 
 def fields(story: Story) -> dict[str, Any]:
@@ -153,8 +153,7 @@ def _held(story: Story) -> Iterator[str]:
             holder = story.holders[unit_id]
             yield f"  {name:<9} {unit_id} is held by {f'order {holder}' if holder else 'no order'}"
     for service, document in story.parked:
-        why = f"{document.reason}, {visible(document.detail)}"
-        yield f"  parked    in {service}: {document.type or 'a document'}: {why}"
+        yield f"  parked    in {service}: {document.type or 'a document'}: {document.reason}, {document.detail}"
 
 
 def _timeline(story: Story) -> Iterator[str]:

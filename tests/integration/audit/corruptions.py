@@ -186,7 +186,7 @@ CORRUPTIONS = {
         """INSERT INTO parked (message_id, type, order_id, queue, reason, detail, body)
             VALUES (gen_random_uuid(), 'ReservePackets/1.0', '{placed}', 'store_worker.reserve', 'handler_failed',
                 'x' || chr(10) || 'DETAIL:  y', '')""",
-        ("I6", "{placed}", r"parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x\nDETAIL:  y"),
+        ("I6", "{placed}", "parked: ReservePackets/1.0 from store_worker.reserve: handler_failed, x\nDETAIL:  y"),
     ),
     "an answer could not be read": (
         "order_saga",
